@@ -1,0 +1,1 @@
+"""What two or more questions share: settings, data, histories, the training loop, figures."""

@@ -1,0 +1,81 @@
+"""TensorFlow and Keras, loaded late and quietly, with one choice of threads a script."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.settings import prepare_environment
+
+
+def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
+    """Import TensorFlow with these thread counts (0: one a core); call it before anything else of Keras;
+    a later call changes nothing.
+
+    float32 and channels last are forced, whatever the user's keras.json says; a GPU's memory grows as needed.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    prepare_environment()
+    with _quiet():
+        import keras
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def environment() -> dict[str, str | int]:
+    """Versions, device and threads, as a history records them."""
+    described: dict[str, str | int] = {"python": platform.python_version(), "system": platform.system()}
+    for name in ("numpy", "tensorflow", "keras"):
+        described[name] = importlib.metadata.version(name)
+    described["device"] = _processor()
+    described["cores"] = _cores()
+    if "tensorflow" in sys.modules:
+        tf = sys.modules["tensorflow"]
+        for gpu in tf.config.list_physical_devices("GPU"):
+            described["device"] = tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        described["intra_threads"] = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
+        described["inter_threads"] = tf.config.threading.get_inter_op_parallelism_threads() or _cores()
+    return described
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"CPU: {line.split(':', 1)[1].strip()}"
+    return f"CPU: {platform.processor() or platform.machine()}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what native code writes to stderr; it is shown only if the import fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,66 @@
+"""How far a long run is: a bar on a terminal, an occasional plain line elsewhere, always on stderr."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+LINE_SECONDS = 30.0  # between two plain lines
+
+
+@contextlib.contextmanager
+def shown(name: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Show the progress of the unit `name`; yields `tell(done, **values)`.
+
+    total, done: in steps or epochs, whichever the caller counts; values: numbers such as loss=0.12.
+    """
+    if sys.stderr.isatty():
+        with _bar(name, total, done) as tell:
+            yield tell
+    else:
+        yield _lines(name, total, done)
+
+
+@contextlib.contextmanager
+def _bar(name: str, total: int, done: int) -> Iterator[Callable[..., None]]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=24),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(elapsed_when_finished=False),
+        progress.TextColumn("{task.fields[values]}", markup=False),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
+        task = bar.add_task(name, total=total, completed=done, values="")
+        yield lambda done, **values: bar.update(task, completed=done, values=_words(values))
+
+
+def _lines(name: str, total: int, begun: int) -> Callable[..., None]:
+    started = time.monotonic()
+    last = started
+
+    def tell(done: int, **values: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < LINE_SECONDS and done < total:
+            return
+        last = now
+        rate = (done - begun) / max(now - started, 1e-9)
+        left = f", {_duration((total - done) / rate)} left" if 0 < done < total and rate > 0 else ""
+        print(f"  {name}: {done} of {total} {_words(values)}{left}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _words(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -1,0 +1,252 @@
+"""From a settings dataclass to flags, a scale, and the places where a run reads and writes."""
+
+import argparse
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from tyro import cli
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Problem(Exception):
+    """What is wrong with which thing, and the remedy: shown as one line, without a traceback."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a setting, both admitted."""
+
+    low: float
+    high: float
+
+
+SMALLEST = sys.float_info.min
+Count = Annotated[int, Range(1, 10**9)]
+Positive = Annotated[float, Range(SMALLEST, 1e9)]
+Share = Annotated[float, Range(0.0, 1 - 1e-9)]  # a dropout rate or a fraction, below 1
+Seeds = Annotated[tuple[int, ...], Range(0, 2**31 - 1)]
+
+
+def check_ranges(settings: Any) -> None:
+    """ValueError naming the first field outside its range; made to be a dataclass's `__post_init__`."""
+    for name, hint in get_type_hints(type(settings), include_extras=True).items():
+        value = getattr(settings, name)
+        values = value if isinstance(value, tuple) else (value,)
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
+            raise ValueError(f"{flag} needs at least one value and no value twice, not {_words(value)}")
+        if get_origin(hint) is Annotated:
+            for bounds in (extra for extra in get_args(hint)[1:] if isinstance(extra, Range)):
+                for item in values:
+                    if not (math.isfinite(item) and bounds.low <= item <= bounds.high):
+                        low = "above 0" if bounds.low == SMALLEST else f"from {bounds.low:g}"
+                        raise ValueError(f"{flag} must lie {low} to {bounds.high:g}, not {item}")
+
+
+def _words(values: tuple) -> str:
+    return " ".join(str(value) for value in values) or "none"
+
+
+@dataclass(frozen=True)
+class _Options:
+    scale: Literal["quick", "paper"]  # size of the run: paper is the default where there is a GPU
+    data_dir: str = ""  # folder with mnist.npz and cifar10.npz (also: HW1_DATA_DIR)
+    force: bool = False  # train again what the history holds already
+    unit: UseAppendAction[tuple[str, ...]] = ()  # train this unit only (repeatable; --list names them)
+    check: bool = False  # say whether the history is up to date, and stop
+    list: bool = False  # print one command for each missing unit, and stop
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a training script: its settings and where its files are."""
+
+    experiment: str  # such as hw1_1/mnist_cnn
+    script: Path
+    settings: Any
+    base: str  # "quick" or "paper", whose defaults the settings started from
+    scale: str  # the base, or "changed" where a flag changed a setting
+    root: Path  # the tree that takes the history and the figures
+    data_dir: Path | None
+    force: bool
+    unit: tuple[str, ...]
+    mode: str  # "train", "check" or "list"
+    arguments: tuple[str, ...]  # the flags as given, for the commands of --list
+
+    @property
+    def history(self) -> Path:
+        """Where the history pickle is."""
+        return history_path(self.root, self.experiment)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of this experiment's checkpoints at this scale."""
+        tree = self.root.name if self.scale == "changed" else self.scale
+        return ROOT / "out" / "checkpoints" / tree / self.experiment
+
+
+def tree(scale: str) -> Path:
+    """Root of the tree of a scale: the repository itself for paper, out/quick for quick."""
+    return ROOT if scale == "paper" else ROOT / "out" / "quick"
+
+
+def history_path(root: Path, experiment: str) -> Path:
+    """Path of an experiment's history pickle within a tree."""
+    folder, name = experiment.split("/")
+    return root / folder / "history" / f"{name}.pkl"
+
+
+def experiment_of(script: str | Path) -> str:
+    """hw1_1/mnist_cnn for .../hw1_1/mnist_cnn.py and for .../hw1_1/plot_mnist_cnn.py."""
+    path = Path(script).resolve()
+    return f"{path.parent.name}/{path.stem.removeprefix('plot_')}"
+
+
+def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
+    """Read the command line. The flags are the fields of the settings, with the scale's own defaults.
+
+    script: the caller's `__file__`. paper, quick: instances of one frozen dataclass, whose tuples are
+    the arms of the experiment (they select units) and whose other fields make its identity.
+    Exits with 2 and one message on an unknown flag or a value out of range.
+    """
+    prepare_environment()
+    scale, reason = _scale_of(sys.argv[1:])
+    defaults = paper if scale == "paper" else quick
+    command = make_dataclass(
+        "Command",
+        [("run", OmitArgPrefixes[_Options]), ("settings", OmitArgPrefixes[type(defaults)])],
+    )
+    parsed = cli(
+        command,
+        default=command(_Options(scale), defaults),
+        description=description,
+        config=(FlagCreatePairsOff,),
+    )
+    options, chosen = parsed.run, parsed.settings
+    experiment = experiment_of(script)
+    changed = identity(chosen) != identity(defaults)
+    folder = options.data_dir or os.environ.get("HW1_DATA_DIR", "")
+    if not changed:
+        print(f"{experiment}: {scale} scale ({reason})", file=sys.stderr)
+    else:
+        print(f"{experiment}: {scale} scale with changed settings ({reason})", file=sys.stderr)
+    return Run(
+        experiment=experiment,
+        script=Path(script).resolve(),
+        settings=chosen,
+        base=scale,
+        scale="changed" if changed else scale,
+        root=_changed_tree(experiment, chosen) if changed else tree(scale),
+        data_dir=Path(folder).expanduser().resolve() if folder else None,
+        force=options.force,
+        unit=options.unit,
+        mode="check" if options.check else "list" if options.list else "train",
+        arguments=tuple(sys.argv[1:]),
+    )
+
+
+def prepare_environment() -> None:
+    """What TensorFlow and Keras read from the environment when they are imported, which is later."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the scripts are written for it, whatever keras.json says
+
+
+def _scale_of(arguments: list[str]) -> tuple[str, str]:
+    """The scale and the reason for it; an unknown scale is left to the full parser."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--scale")
+    with contextlib.suppress(argparse.ArgumentError):
+        given = parser.parse_known_args(arguments)[0].scale
+        if given in ("quick", "paper"):
+            return given, "as asked"
+    if has_gpu():
+        return "paper", "nvidia-smi lists a GPU"
+    return "quick", "no GPU: --scale paper for the full size"
+
+
+def has_gpu() -> bool:
+    """Whether `nvidia-smi -L` lists a GPU."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+def identity(settings: Any) -> dict[str, Any]:
+    """The settings that make two runs different experiments: all but the tuples, which are arms."""
+    return {name: value for name, value in asdict(settings).items() if not isinstance(value, tuple)}
+
+
+def _changed_tree(experiment: str, settings: Any) -> Path:
+    digest = hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()
+    return ROOT / "out" / "changed" / f"{experiment.split('/')[1]}-{digest[:8]}"
+
+
+@contextlib.contextmanager
+def one_message() -> Iterator[None]:
+    """Turn errors and signals into one line on stderr and an exit code: 1, 130 (INT), 143 (TERM, HUP).
+
+    An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _leave("interrupted; what was finished is kept, and the same command carries on", 130)
+    except _Terminated:
+        _leave("terminated; what was finished is kept, and the same command carries on", 143)
+    except BrokenPipeError:
+        _leave("", 1)  # the reader of our output, such as `head`, has gone
+    except Problem as problem:
+        _leave(f"error: {problem}", 1)
+    except OSError as error:
+        _leave(f"error: {_explain(error)}", 1)
+
+
+class _Terminated(BaseException):
+    """TERM or HUP came; not an Exception, so that nothing on the way takes it for an error."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)  # a second signal must not break the leaving
+    raise _Terminated
+
+
+def _leave(message: str, code: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        if message:
+            print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    os._exit(code)  # TensorFlow's threads must not delay the leaving
+
+
+def _explain(error: OSError) -> str:
+    remedies = {
+        errno.ENOSPC: "free some disk space and run the same command again; what was finished is kept",
+        errno.EDQUOT: "your disk quota is full; make room and run the same command again",
+        errno.EACCES: "check the permissions of the file and its folder",
+        errno.EROFS: "copy the project to a place where you may write",
+    }
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = remedies.get(error.errno, "check the disk and the path, then run the same command again")
+    return f"{place}{error.strerror or error}; {remedy}"

@@ -1,0 +1,70 @@
+"""Many small fully connected nets of one shape, computed at once.
+
+All weights of all nets stand in one array (nets, parameters), in the order of Keras's `get_weights`
+(kernel row by row, then bias, layer by layer). Activations are feature-major, (nets, units, points): so
+the matrix products of a stack of tiny layers are fastest on a CPU.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def layer_shapes(widths: Sequence[int], inputs: int = 1) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each layer of a net with these layer widths, output layer last."""
+    return list(zip((inputs, *widths[:-1]), widths, strict=True))
+
+
+def parameter_count(widths: Sequence[int], inputs: int = 1) -> int:
+    """Weights and biases of one net."""
+    return sum(rows * columns + columns for rows, columns in layer_shapes(widths, inputs))
+
+
+def glorot_uniform(widths: Sequence[int], seeds: Sequence[int], inputs: int = 1) -> np.ndarray:
+    """Initial weights (nets, parameters), float64: Glorot and Bengio 2010, equation 16; zero biases.
+
+    One seed a net: net i is the same whichever others it is stacked with.
+    """
+    nets = []
+    for seed in seeds:
+        generator = np.random.default_rng(seed)
+        parts = []
+        for rows, columns in layer_shapes(widths, inputs):
+            bound = np.sqrt(6 / (rows + columns))
+            parts += [generator.uniform(-bound, bound, rows * columns), np.zeros(columns)]
+        nets.append(np.concatenate(parts))
+    return np.stack(nets)
+
+
+def split(parameters: Any, widths: Sequence[int], inputs: int = 1) -> list[np.ndarray]:
+    """One net's flat weights (parameters,) as Keras's list: kernel (inputs, outputs), bias (outputs,), ..."""
+    arrays, position = [], 0
+    for rows, columns in layer_shapes(widths, inputs):
+        arrays.append(np.reshape(parameters[position : position + rows * columns], (rows, columns)))
+        position += rows * columns
+        arrays.append(np.asarray(parameters[position : position + columns]))
+        position += columns
+    return arrays
+
+
+def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any) -> Any:
+    """Outputs (nets, points) of nets with one input and one output; linear last layer.
+
+    parameters: tensor (nets, parameters); points: tensor (points,), the same for all nets.
+    """
+    import tensorflow as tf
+
+    shapes = layer_shapes(widths)
+    sizes = [size for rows, columns in shapes for size in (rows * columns, columns)]
+    parts = tf.split(parameters, sizes, axis=1)
+    hidden = points[None, None, :]
+    for index, (rows, columns) in enumerate(shapes):
+        kernel, bias = parts[2 * index], parts[2 * index + 1][:, :, None]
+        if rows == 1:
+            hidden = kernel[:, :, None] * hidden + bias  # one input: no matrix product needed
+        else:
+            hidden = tf.matmul(tf.reshape(kernel, (-1, rows, columns)), hidden, transpose_a=True) + bias
+        if index < len(shapes) - 1:
+            hidden = activation(hidden)
+    return hidden[:, 0, :]

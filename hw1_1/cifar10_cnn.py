@@ -1,0 +1,121 @@
+"""Is a deeper CNN of the same size better on CIFAR-10?
+
+Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 1.25 million parameters each are
+trained with Adam (Kingma and Ba 2015) on the mean cross-entropy. Kept a seed and epoch: the running
+loss and accuracy that `fit` would show (dropout on, weights changing), and clean evaluations of a fixed
+10,000 training images and of all test images. Equal parameters are not equal arithmetic: the multiply-adds
+of one image are kept beside them.
+
+    python hw1_1/cifar10_cnn.py --scale paper --seeds 0      about three hours on two CPU cores
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, seeds, settings
+
+REVISION = 1
+NETS = ("shallow", "middle", "deep")
+PARAMETERS = {"shallow": 1_247_666, "middle": 1_243_898, "deep": 1_250_858}
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: settings.Count = 100  # passes over the training images
+    batch_size: settings.Count = 256  # images
+    learning_rate: settings.Positive = 1e-3  # of Adam
+    dropout: settings.Share = 0.25  # share of activations dropped after pooling
+    dense_dropout: settings.Share = 0.5  # share of activations dropped before the last Dense
+    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    nets: tuple[Literal["shallow", "middle", "deep"], ...] = NETS  # nets to train
+    seeds: settings.Seeds = (0, 1, 2)  # one training each
+
+    __post_init__ = settings.check_ranges
+
+
+PAPER = Settings()
+QUICK = replace(PAPER, epochs=8, batch_size=64, probe_images=1000, seeds=(0,))
+
+
+def build_model(net: str, dropout: float, dense_dropout: float):
+    """The net as a keras.Sequential, from (32, 32, 3) images to ten logits."""
+    import keras
+    from keras import layers
+
+    def convolution(filters: int, padding: str):
+        return layers.Conv2D(filters, 3, padding=padding, activation="relu")
+
+    def pool():
+        return [layers.MaxPooling2D(2), layers.Dropout(dropout)]
+
+    hidden = {
+        "shallow": [convolution(38, "same"), *pool(), layers.Flatten(), layers.Dense(128, activation="relu")],
+        "middle": [
+            convolution(16, "same"),
+            convolution(22, "valid"),
+            *pool(),
+            layers.Flatten(),
+            layers.Dense(250, activation="relu"),
+        ],
+        "deep": [
+            convolution(32, "same"),
+            convolution(32, "valid"),
+            *pool(),
+            convolution(64, "same"),
+            convolution(64, "valid"),
+            *pool(),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu"),
+        ],
+    }
+    model = keras.Sequential([keras.Input((32, 32, 3)), *hidden[net], layers.Dropout(dense_dropout), layers.Dense(10)])
+    if model.count_params() != PARAMETERS[net]:
+        raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
+    return model
+
+
+def train(run_settings: Settings, pictures: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
+    """Train one net from one seed; losses and accuracies by epoch, and the net's size."""
+    import keras
+
+    from common import training
+
+    net, seed = unit.split("/seed-")
+    keras.utils.set_random_seed(seeds.stream(int(seed), "weights", net))
+    model = build_model(net, run_settings.dropout, run_settings.dense_dropout)
+    curves = training.train_classifier(
+        model,
+        pictures,
+        epochs=run_settings.epochs,
+        batch_size=run_settings.batch_size,
+        learning_rate=run_settings.learning_rate,
+        probe_images=run_settings.probe_images,
+        seed=seeds.stream(int(seed), "batches"),
+        checkpoint=checkpoint,
+        name=unit,
+    )
+    return {
+        "parameters": model.count_params(),
+        "multiply_adds": training.multiply_adds(model),
+        "summary": {name.replace("_", " "): values[-1] for name, values in curves.items()},
+        **curves,
+    }
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    pictures = data.cifar10(run)
+    units = [f"{net}/seed-{seed}" for seed in run.settings.seeds for net in run.settings.nets]
+    kept = history.start(run, REVISION, units, pictures)
+    for unit in kept.missing():
+        backend.start()
+        kept.keep(unit, train(run.settings, pictures, unit, kept.checkpoint(unit)))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()
