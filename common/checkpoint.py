@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Checkpoint:
             with np.load(io.BytesIO(checked(self.path.read_bytes())), allow_pickle=False) as stored:
                 about = json.loads(stored["about"].tobytes())
                 arrays = [stored[f"variable_{index}"] for index in range(len(variables))]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return {}  # none, damaged, or of another shape: the unit starts afresh, which is always right
         if about["identity"] != self.identity:
             return {}

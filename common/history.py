@@ -8,19 +8,12 @@ and followed by a checksum line; `pickle.load` reads it without this project. He
 that can run no code, whatever the file holds.
 """
 
-import ast
+import argparse
 import contextlib
 import datetime
 import fcntl
-import hashlib
-import io
-import os
-import pickle
-import pickletools
 import resource
 import shlex
-import stat
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -31,245 +24,10 @@ import numpy as np
 
 from common import backend, files
 from common.checkpoint import Checkpoint
-from common.settings import ROOT, Problem, Run, identity
-
-SCHEMA = 1
-MEGABYTE = 1_000_000
-LARGEST_READ = 16 * MEGABYTE
-LARGEST_WRITTEN = 5 * MEGABYTE
-DEEPEST = 16
-PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "progress", "settings"))
-PLAIN_OPCODES = frozenset(
-    [
-        "PROTO",
-        "FRAME",
-        "MARK",
-        "STOP",
-        "MEMOIZE",
-        "BINGET",
-        "LONG_BINGET",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "BINFLOAT",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "EMPTY_DICT",
-        "EMPTY_LIST",
-        "SETITEM",
-        "SETITEMS",
-        "APPEND",
-        "APPENDS",
-    ]
-)
-FIELDS = {
-    "schema": int,
-    "experiment": str,
-    "scale": str,
-    "settings": dict,
-    "units": dict,
-    "complete": bool,
-    "data": dict,
-    "environment": dict,
-    "code": dict,
-    "wall_seconds": (int, float),
-    "results": dict,
-}
-
-
-class UnreadableError(Problem):
-    """The file is not a whole and unaltered history."""
-
-
-# ---------------------------------------------------------------------------------------------- reading
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The history in `path`. UnreadableError names the file and the remedy; FileNotFoundError if there is none."""
-    try:
-        return _decode(_bytes_of(path))
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError, MemoryError, RecursionError, OverflowError) as error:
-        raise UnreadableError(
-            f"{path}: not a usable history: {_printable(str(error))}; "
-            f"restore it (git checkout -- FILE) or measure it again (its script with --force)"
-        ) from None
-
-
-def _bytes_of(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO must not block
-    with open(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError("it is not a regular file")
-        if about.st_size > LARGEST_READ:
-            raise ValueError(f"it has {about.st_size / MEGABYTE:.1f} MB, more than {LARGEST_READ // MEGABYTE}")
-        return file.read(LARGEST_READ + 1)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds nothing but plain data: a second fence behind the pass over the opcodes."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise ValueError("it names code to run")
-
-    def persistent_load(self, identifier: Any) -> Any:
-        raise ValueError("it refers to objects outside itself")
-
-
-def _decode(content: bytes) -> dict[str, Any]:
-    """Checksum, opcodes, unpickling, then fields and types; ValueError says what is wrong."""
-    body = files.checked(content)
-    end = None
-    try:
-        for opcode, argument, position in pickletools.genops(body):
-            if opcode.name not in PLAIN_OPCODES:
-                raise ValueError(f"it holds more than plain data (pickle opcode {opcode.name})")
-            if opcode.name == "PROTO" and argument != pickle.HIGHEST_PROTOCOL - 1:
-                raise ValueError(f"it is a pickle of protocol {argument}, not 4")
-            end = position
-        if end != len(body) - 1:
-            raise ValueError("there are bytes after its end")
-        loaded = _PlainUnpickler(io.BytesIO(body)).load()
-    except (pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is not a pickle of plain data ({error})") from None
-    _check_plain(loaded)
-    _check_fields(loaded)
-    return loaded
-
-
-def _check_plain(loaded: Any) -> None:
-    """Built-in types only, no deeper than DEEPEST, no container twice (so no cycle), lists rectangular."""
-    seen: set[int] = set()
-    waiting = [(loaded, 0)]
-    while waiting:
-        value, depth = waiting.pop()
-        if isinstance(value, (str, int, float)) or value is None:
-            continue
-        if id(value) in seen or depth > DEEPEST:
-            raise ValueError("its data are nested too deeply or share parts")
-        seen.add(id(value))
-        if isinstance(value, dict):
-            if not all(isinstance(key, str) for key in value):
-                raise ValueError("a name in it is not a text")
-            waiting.extend((item, depth + 1) for item in value.values())
-        else:
-            if len({len(item) for item in value if isinstance(item, list)}) > 1:
-                raise ValueError("rows of one of its tables differ in length")
-            waiting.extend((item, depth + 1) for item in value if isinstance(item, (list, dict)))
-
-
-def _check_fields(loaded: Any) -> None:
-    if not isinstance(loaded, dict) or set(loaded) != set(FIELDS):
-        raise ValueError("its fields are not those of a history")
-    for name, kind in FIELDS.items():
-        if not isinstance(loaded[name], kind) or (kind is not bool and isinstance(loaded[name], bool)):
-            raise ValueError(f"its field {name!r} is a {type(loaded[name]).__name__}")
-    if loaded["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {loaded['schema']}; this project reads {SCHEMA}")
-    for name, about in loaded["units"].items():
-        if (about is None) == (name in loaded["results"]):
-            raise ValueError(f"its unit {name!r} has no results, or results without a record")
-    for unit, results in loaded["results"].items():
-        if unit not in loaded["units"] or not isinstance(results, dict):
-            raise ValueError(f"its results {unit!r} belong to no unit")
-        if not isinstance(results.get("summary"), dict):
-            raise ValueError(f"its unit {unit!r} has no summary")
-    for name in ("name", "fingerprint"):
-        if not isinstance(loaded["data"].get(name), str):
-            raise ValueError("it does not say which data it was measured on")
-    if not isinstance(loaded["code"].get("hash"), str) or not isinstance(loaded["code"].get("revision"), int):
-        raise ValueError("it does not say which code made it")
-    for name, value in loaded["settings"].items():
-        if isinstance(value, float) and not np.isfinite(value):
-            raise ValueError(f"its setting {name!r} is {value}")
-
-
-def _printable(text: str) -> str:
-    """`text` with control characters spelled out, so that a terminal shows them and obeys none."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-
-
-# ---------------------------------------------------------------------------------------------- writing
-
-
-def plain(value: Any) -> Any:
-    """NumPy arrays and scalars, tuples and paths as the built-in types that a history may hold."""
-    if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    raise TypeError(f"a history cannot hold a {type(value).__name__}")
-
-
-def encode(history: dict[str, Any]) -> bytes:
-    """The bytes of a history file; Problem if they exceed 5 MB."""
-    content = files.with_checksum(pickle.dumps(plain(history), protocol=4))
-    if len(content) > LARGEST_WRITTEN:
-        raise Problem(f"the history would take {len(content) / MEGABYTE:.1f} MB: record fewer points")
-    return content
-
-
-def code_hash(script: Path) -> str:
-    """SHA-256 over the syntax trees, docstrings dropped, of a script and the modules of `common` it uses.
-
-    PLUMBING, which moves files and flags but no number, is left out.
-    """
-    digest = hashlib.sha256()
-    waiting, done = [script.resolve()], set()
-    while waiting:
-        path = waiting.pop()
-        if path in done or path.stem in PLUMBING:
-            continue
-        done.add(path)
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "common":
-                waiting += [ROOT / "common" / f"{alias.name}.py" for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common."):
-                waiting.append(ROOT / f"{node.module.replace('.', '/')}.py")
-    for path in sorted(done, key=lambda path: path.name):
-        digest.update(f"{path.name}\n{_structure(ast.parse(path.read_text()))}\n".encode())
-    return digest.hexdigest()
-
-
-def _structure(node: Any) -> str:
-    """A syntax tree in words that are the same under Python 3.11 to 3.13, without docstrings and positions."""
-    if isinstance(node, list):
-        return "[" + ",".join(_structure(item) for item in node) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    skipped = {"type_comment", "type_params", "kind", "ctx"}
-    parts = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _has_docstring(node):
-            value = value[1:]
-        if name not in skipped and value is not None and value != []:
-            parts.append(f"{name}={_structure(value)}")
-    return f"{type(node).__name__}({','.join(parts)})"
-
-
-def _has_docstring(node: Any) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
-
-
-def _commit() -> str:
-    """The git commit of the code, with a + where files differ from it; empty without git."""
-    try:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
+from common.history_file import SCHEMA, UnreadableError, encode, read
+from common.plain_pickle import MEGABYTE, plain, printable
+from common.provenance import code_hash, commit
+from common.settings import ROOT, Problem, Run, identity, one_message
 
 # ---------------------------------------------------------------------------------------- one experiment
 
@@ -296,6 +54,8 @@ def start(run: Run, revision: int, units: Sequence[str], dataset: Any = None) ->
         for unit in kept.wanted():
             print(_command(run, unit))
         raise SystemExit(0)
+    if dataset is not None:
+        print(f"data: {dataset.name}: {dataset.source}", file=sys.stderr)
     state, fine = kept.state()
     if fine and not run.force:
         print(f"{run.experiment}: kept, {state}; --force retrains", file=sys.stderr)
@@ -304,10 +64,21 @@ def start(run: Run, revision: int, units: Sequence[str], dataset: Any = None) ->
 
 def _command(run: Run, unit: str) -> str:
     """One shell command that trains one unit, with the flags that this call was given."""
-    flags = [flag for flag in run.arguments if flag != "--list"]
-    if not any(flag.startswith("--scale") for flag in flags):
-        flags += ["--scale", run.base]
-    return shlex.join([sys.executable, str(run.script), *flags, "--unit", unit])
+    flags = _without(run.arguments, "--list", {"--unit", "--scale", "--data-dir"})
+    if run.data_dir is not None:
+        flags += ["--data-dir", str(run.data_dir)]  # absolute: the command may run in another folder
+    return shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", unit])
+
+
+def _without(arguments: Sequence[str], flag: str, valued: set[str]) -> list[str]:
+    """`arguments` without `flag` and without the flags in `valued`, each with the value that follows it."""
+    kept, skip = [], False
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if not skip and name != flag and name not in valued:
+            kept.append(argument)
+        skip = not skip and argument.replace("_", "-") in valued
+    return kept
 
 
 class Kept:
@@ -317,7 +88,7 @@ class Kept:
         self.run = run
         self.units = units
         self.data = data
-        self.code = {"revision": revision, "hash": code_hash(run.script), "commit": _commit()}
+        self.code = {"revision": revision, "hash": code_hash(run.script), "commit": commit()}
         self.forced = set(units) if run.force else set()
         self._checkpoints: dict[str, Checkpoint] = {}
 
@@ -349,9 +120,10 @@ class Kept:
         except UnreadableError as problem:
             return f"unreadable: {problem}", False
         if history is None:
-            return f"due: {_printable(why)}", False
+            return f"due: {printable(why)}", False
         done = [unit for unit in self.units if unit in history["results"]]
-        note = "" if history["code"]["hash"] == self.code["hash"] else "; made by other code"
+        made_by = {history["units"][unit]["code"] for unit in done}
+        note = "" if made_by <= {self.code["hash"]} else "; made by other code"
         if len(done) < len(self.units):
             return f"partial: {len(done)} of {len(self.units)} units{note}", False
         return f"up to date (measured {measured_on(history)}){note}", True
@@ -453,7 +225,7 @@ class Kept:
         merged = plain(asdict(self.run.settings))
         for name, value in history.get("settings", {}).items():
             if isinstance(value, list):
-                merged[name] = value + [item for item in merged[name] if item not in value]
+                merged[name] = value + [item for item in merged.get(name, []) if item not in value]
         return merged
 
     def report(self) -> None:
@@ -474,8 +246,10 @@ def _peak_memory() -> int:
 
 
 def _put_aside(path: Path) -> None:
-    """Move a history of another identity to out/replaced: nothing measured is lost."""
-    if path.exists():
+    """Copy a history of another identity to out/replaced before it is overwritten: nothing measured is lost."""
+    if path.exists() and not path.is_file():
+        raise Problem(f"{path}: not a regular file, so no history can be written there: remove it")
+    if path.is_file():
         stamp = datetime.datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
         target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}.pkl"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -487,8 +261,8 @@ def _put_aside(path: Path) -> None:
 
 
 def measured_on(history: dict[str, Any]) -> str:
-    """Date of the newest unit, such as 2026-11-24."""
-    return max(about["measured"] for about in history["units"].values() if about)[:10]
+    """Date of the newest unit, such as 2026-11-24; empty where nothing is measured yet."""
+    return printable(max((record["measured"] for record in history["units"].values() if record), default="")[:10])
 
 
 def group_of(unit: str) -> str:
@@ -507,17 +281,104 @@ def gathered(history: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
 
 
 def table(history: dict[str, Any], numeric: bool = False) -> Any:
-    """A pandas table, one row a group: median [smallest, largest] over seeds, or those as columns."""
+    """A pandas table, one row a group: median [smallest, largest] over seeds, or those and n as columns."""
     import pandas
 
     rows: dict[str, dict[str, Any]] = {}
     for group, quantities in gathered(history).items():
-        row = rows.setdefault(group, {})
+        row = rows.setdefault(printable(group), {})
         for quantity, values in quantities.items():
-            middle, low, high = np.median(values), np.min(values), np.max(values)
+            name, (middle, low, high) = printable(quantity), _spread(values)
             if numeric:
-                row |= {f"{quantity} median": middle, f"{quantity} min": low, f"{quantity} max": high}
-                row[f"{quantity} n"] = len(values)
+                row |= {f"{name} median": middle, f"{name} min": low, f"{name} max": high, f"{name} n": len(values)}
+            elif values:
+                row[name] = f"{middle:.4g}" + (f" [{low:.4g}, {high:.4g}]" if len(values) > 1 else "")
             else:
-                row[quantity] = f"{middle:.4g}" + (f" [{low:.4g}, {high:.4g}]" if len(values) > 1 else "")
+                row[name] = "none"  # such as the live nets where all are dead
     return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("net")
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median, smallest and largest value; NaN where there is none."""
+    if not values:
+        return np.nan, np.nan, np.nan
+    numbers = np.array(values, float)
+    with np.errstate(invalid="ignore"):  # the mean of -inf and inf
+        return float(np.median(numbers)), float(numbers.min()), float(numbers.max())
+
+
+def describe(history: dict[str, Any]) -> str:
+    """What a history holds, for a terminal: where it comes from, the sizes of its results, and their table."""
+    done, units, code, data = len(history["results"]), len(history["units"]), history["code"], history["data"]
+    first = next(iter(history["results"].values()), {})
+    lines = {
+        "experiment": history["experiment"],
+        "scale": history["scale"],
+        "units": f"{done} of {units}" + (", complete" if history["complete"] else ", partial"),
+        "measured": measured_on(history) or "not yet",
+        "settings": _pairs(history["settings"]),
+        "data": _pairs(data),
+        "code": f"revision {code['revision']}, commit {code.get('commit') or 'unknown'}, hash {code['hash'][:12]}",
+        "environment": _pairs(history["environment"]),
+        "minutes": f"{history['wall_seconds'] / 60:.1f}",
+        "results": ", ".join(f"{name} {_size(value)}" for name, value in first.items()) or "none yet",
+    }
+    described = [f"{name:<11}  {printable(_clipped(text))}" for name, text in lines.items()]
+    return "\n".join([*described, "", table(history).to_string() if done else "(nothing measured yet)"])
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    words = []
+    for name, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        words.append(f"{name} {' '.join(_clipped(str(item), 80) for item in items[:20])}{' ...' * (len(items) > 20)}")
+    return ", ".join(words)
+
+
+def _size(value: Any) -> str:
+    """3 x 20 for three lists of 20, and the name of its type for anything else."""
+    lengths = []
+    while isinstance(value, list):
+        lengths.append(str(len(value)))
+        value = value[0] if value else None
+    if isinstance(value, dict):
+        lengths.append("{" + ", ".join(_clipped(name, 40) for name in list(value)[:10]) + "}")
+    return " x ".join(lengths) or type(value).__name__
+
+
+def _clipped(text: str, length: int = 2000) -> str:
+    return text if len(text) <= length else text[:length] + " ..."
+
+
+def main() -> None:
+    """Show the histories named on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m common.history", description="Show what histories hold.", allow_abbrev=False
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="history pickle")
+    parser.add_argument("--csv", action="store_true", help="print the table of results only: median, min, max, n")
+    arguments = parser.parse_args()
+    shown = []
+    for path in arguments.files:
+        try:
+            shown.append(read(path))
+        except FileNotFoundError:
+            raise Problem(f"{printable(str(path))}: no such history; its training script makes it") from None
+    if arguments.csv:
+        import pandas
+
+        keys = [(printable(history["experiment"]), printable(history["scale"])) for history in shown]
+        tables = [table(history, numeric=True) for history in shown]
+        print(pandas.concat(tables, keys=keys, names=["experiment", "scale", "net"]).to_csv(), end="")
+    else:
+        print(
+            "\n\n".join(
+                f"{printable(str(path))}\n{describe(history)}"
+                for path, history in zip(arguments.files, shown, strict=True)
+            )
+        )
+
+
+if __name__ == "__main__":
+    with one_message():
+        main()

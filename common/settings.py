@@ -5,7 +5,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import signal
 import subprocess
@@ -33,10 +32,10 @@ class Range:
     high: float
 
 
-SMALLEST = sys.float_info.min
+SMALLEST, BELOW_ONE = sys.float_info.min, 1 - 1e-9
 Count = Annotated[int, Range(1, 10**9)]
 Positive = Annotated[float, Range(SMALLEST, 1e9)]
-Share = Annotated[float, Range(0.0, 1 - 1e-9)]  # a dropout rate or a fraction, below 1
+Share = Annotated[float, Range(0.0, BELOW_ONE)]  # a dropout rate or a fraction, below 1
 Seeds = Annotated[tuple[int, ...], Range(0, 2**31 - 1)]
 
 
@@ -51,9 +50,10 @@ def check_ranges(settings: Any) -> None:
         if get_origin(hint) is Annotated:
             for bounds in (extra for extra in get_args(hint)[1:] if isinstance(extra, Range)):
                 for item in values:
-                    if not (math.isfinite(item) and bounds.low <= item <= bounds.high):
+                    if not bounds.low <= item <= bounds.high:  # which NaN and infinity fail as well
                         low = "above 0" if bounds.low == SMALLEST else f"from {bounds.low:g}"
-                        raise ValueError(f"{flag} must lie {low} to {bounds.high:g}, not {item}")
+                        high = "below 1" if bounds.high == BELOW_ONE else f"{bounds.high:g}"
+                        raise ValueError(f"{flag} must lie {low} to {high}, not {item}")
 
 
 def _words(values: tuple) -> str:
@@ -205,9 +205,14 @@ def one_message() -> Iterator[None]:
     An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has HUP ignored
+            signal.signal(number, _terminate)
     try:
-        yield
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()  # may say that the disk is full or the reader has gone
+            raise
         sys.stdout.flush()
     except KeyboardInterrupt:
         _leave("interrupted; what was finished is kept, and the same command carries on", 130)

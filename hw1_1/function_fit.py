@@ -45,7 +45,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=300)
+QUICK = replace(PAPER, epochs=200)
 
 
 def build_model(net: str, activation: str):

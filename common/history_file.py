@@ -1,0 +1,118 @@
+"""The file that holds a history: its fields, and how it is read and encoded.
+
+The on-disk format is that of `common.plain_pickle`; this adds which fields there must be, and that what every
+reader takes from them is there: units with their records, results with their summaries.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import plain_pickle
+from common.plain_pickle import MEGABYTE, is_number, plain, printable
+from common.settings import Problem
+
+SCHEMA = 1
+LARGEST_WRITTEN = 5 * MEGABYTE
+MOST_UNITS, MOST_QUANTITIES = 10_000, 200  # of a table: more would not be a table to read
+FIELDS = {
+    "schema": int,
+    "experiment": str,
+    "scale": str,
+    "settings": dict,
+    "units": dict,
+    "complete": bool,
+    "data": dict,
+    "environment": dict,
+    "code": dict,
+    "wall_seconds": (int, float),
+    "results": dict,
+}
+
+
+class UnreadableError(Problem):
+    """The file is not a whole and unaltered history."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The history in `path`. UnreadableError names the file and the remedy; FileNotFoundError if there is none."""
+    try:
+        history = plain_pickle.read(path)
+        _check_fields(history)
+        return history
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableError(
+            printable(f"{path}: cannot be read: {error.strerror}; check its permissions and those of its folder")
+        ) from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise UnreadableError(
+            printable(
+                f"{path}: not a usable history: {error}; "
+                f"restore it (git checkout -- FILE) or measure it again (its script with --force)"
+            )
+        ) from None
+
+
+def encode(history: dict[str, Any]) -> bytes:
+    """The bytes of a history file. Problem if they exceed 5 MB, ValueError if `read` would refuse them."""
+    history = plain(history)
+    _check_fields(history)
+    content = plain_pickle.dumps(history)
+    if len(content) > LARGEST_WRITTEN:
+        raise Problem(f"the history would take {len(content) / MEGABYTE:.1f} MB: record fewer points")
+    return content
+
+
+def _check_fields(loaded: Any) -> None:
+    """ValueError unless the fields, and what every reader takes from them, are those of a history."""
+    if not isinstance(loaded, dict) or set(loaded) != set(FIELDS):
+        raise ValueError("its fields are not those of a history")
+    for name, kind in FIELDS.items():
+        if not isinstance(loaded[name], kind) or (kind is not bool and isinstance(loaded[name], bool)):
+            raise ValueError(f"its field {name!r} is a {type(loaded[name]).__name__}")
+    if loaded["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {loaded['schema']}; this project reads {SCHEMA}")
+    for name in ("name", "fingerprint"):
+        if not isinstance(loaded["data"].get(name), str):
+            raise ValueError("it does not say which data it was measured on")
+    if not isinstance(loaded["code"].get("hash"), str) or not isinstance(loaded["code"].get("revision"), int):
+        raise ValueError("it does not say which code made it")
+    for name, value in loaded["settings"].items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise ValueError(f"its setting {name!r} is {value}")
+    _check_units(loaded)
+
+
+def _check_units(loaded: dict[str, Any]) -> None:
+    units, results = loaded["units"], loaded["results"]
+    for name, record in units.items():
+        if (record is None) == (name in results):
+            raise ValueError(f"its unit {name!r} has no results, or results without a record")
+        if record is not None and not (
+            isinstance(record, dict)
+            and isinstance(record.get("measured"), str)
+            and isinstance(record.get("code"), str)
+            and is_number(record.get("wall_seconds"))
+        ):
+            raise ValueError(f"its unit {name!r} does not say when and by which code it was measured")
+    if loaded["complete"] != all(record is not None for record in units.values()):
+        raise ValueError("it calls itself complete and is not, or the other way round")
+    if not is_number(loaded["wall_seconds"]):
+        raise ValueError("its duration is no number")
+    quantities = set()
+    for name, result in results.items():
+        if name not in units or not isinstance(result, dict):
+            raise ValueError(f"its results {name!r} belong to no unit")
+        summary = result.get("summary")
+        if not isinstance(summary, dict):
+            raise ValueError(f"its unit {name!r} has no summary")
+        for value in summary.values():
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(each, (int, float)) for each in values):
+                raise ValueError(f"the summary of its unit {name!r} holds more than numbers")
+        quantities.update(summary)
+    if len(units) > MOST_UNITS or len(quantities) > MOST_QUANTITIES:
+        raise ValueError("it has too many units or quantities")

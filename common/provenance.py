@@ -1,0 +1,84 @@
+"""Which code measured a history: a hash of what can move a number, and the git commit."""
+
+import ast
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.settings import ROOT
+
+# Modules of `common` that move files and flags but no number; data are known by their fingerprint instead.
+PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
+PLUMBING |= {"provenance", "settings", "data", "data_files", "pictures"}
+
+
+def code_hash(script: Path) -> str:
+    """SHA-256 over the syntax trees, docstrings dropped, of a script and the modules of this project it uses.
+
+    Those are modules of `common`, PLUMBING left out, and modules beside the script. Comments and layout do
+    not count, nor do PAPER and QUICK (a history holds its settings); Python 3.11 to 3.13 give the same value.
+    """
+    digest = hashlib.sha256()
+    waiting, trees = [script.resolve()], {}
+    while waiting:
+        path = waiting.pop()
+        if path not in trees and path.stem not in PLUMBING:
+            trees[path] = ast.parse(path.read_text(encoding="utf-8"))
+            waiting.extend(_imported(trees[path], path))
+    for path in sorted(trees, key=lambda path: path.name):
+        digest.update(f"{path.name}\n{_structure(trees[path])}\n".encode())
+    return digest.hexdigest()
+
+
+def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
+    """Files of `common`, and beside `path`, that the module at `path` imports anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    for name in names:
+        folder = ROOT if name.startswith("common.") else path.parent
+        file = folder / f"{name.replace('.', '/')}.py"
+        if file.is_file():
+            yield file
+
+
+def _structure(node: Any) -> str:
+    """A syntax tree in words that are the same under Python 3.11 to 3.13, without docstrings and positions."""
+    if isinstance(node, list):
+        return "[" + ",".join(_structure(item) for item in node) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    skipped = {"type_comment", "type_params", "kind", "ctx"}
+    parts = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _has_docstring(node):
+            value = value[1:]
+        if isinstance(node, ast.Module) and name == "body":
+            value = [statement for statement in value if not _sets_scale(statement)]
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 ends f"{x:{width}}" with an empty text
+            value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
+        if name not in skipped and value is not None and value != []:
+            parts.append(f"{name}={_structure(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _has_docstring(node: Any) -> bool:
+    return ast.get_docstring(node, clean=False) is not None
+
+
+def _sets_scale(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in ("PAPER", "QUICK")
+
+
+def commit() -> str:
+    """The git commit of the code, with a + where files differ from it; empty without git."""
+    try:
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

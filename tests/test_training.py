@@ -1,0 +1,307 @@
+"""The compiled loop, the fused Adam and the stacked nets against plain Keras."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from common import backend, seeds, stacked
+from common.checkpoint import Checkpoint
+from hw1_1 import cifar10_cnn, function_fit, mnist_cnn
+
+backend.start()
+import keras
+import tensorflow as tf
+
+from common import training
+
+
+def shuffled(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """The order in which the compiled loop visits the examples of one epoch."""
+    return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=[seed, epoch]).numpy()
+
+
+def small_classifier(dropout: float = 0.0) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Dropout(dropout),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.random((50, 6, 6, 1), np.float32), generator.integers(0, 10, 50).astype(np.int32)
+
+
+@pytest.mark.parametrize("net", mnist_cnn.NETS)
+def test_mnist_nets_have_the_reference_parameters(net):
+    model = mnist_cnn.build_model(net, dropout=0.25)
+    assert model.count_params() == {"shallow": 115_610, "middle": 115_018, "deep": 115_742}[net]
+    assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("net", cifar10_cnn.NETS)
+def test_cifar10_nets_have_the_reference_parameters(net):
+    model = cifar10_cnn.build_model(net, dropout=0.25, dense_dropout=0.5)
+    assert model.count_params() == {"shallow": 1_247_666, "middle": 1_243_898, "deep": 1_250_858}[net]
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates[-1] == 0.5
+    assert set(rates[:-1]) == {0.25}
+
+
+@pytest.mark.parametrize(("net", "count"), [("shallow", 91), ("medium", 91), ("deep", 90)])
+def test_function_nets_have_the_reference_parameters(net, count):
+    assert function_fit.build_model(net, "relu").count_params() == count
+    assert function_fit.initial_weights(net, 2).shape == (2, count)
+
+
+def test_a_wrong_parameter_count_raises(monkeypatch):
+    monkeypatch.setitem(mnist_cnn.PARAMETERS, "deep", 115_743)
+    with pytest.raises(ValueError, match="115742 parameters, not 115743"):
+        mnist_cnn.build_model("deep", 0.25)
+    monkeypatch.setitem(cifar10_cnn.PARAMETERS, "shallow", 1)
+    with pytest.raises(ValueError, match="shallow"):
+        cifar10_cnn.build_model("shallow", 0.25, 0.5)
+    monkeypatch.setitem(function_fit.WIDTHS, "shallow", (31, 1))
+    with pytest.raises(ValueError, match="94 parameters, not 91"):
+        function_fit.initial_weights("shallow", 2)
+
+
+def test_multiply_adds_of_a_net_counted_by_hand():
+    convolution = 26 * 26 * 68 * 9
+    assert training.multiply_adds(mnist_cnn.build_model("shallow", 0.25)) == convolution + 13 * 13 * 68 * 10
+
+
+def test_the_loop_equals_fit_step_for_step(pictures):
+    images, labels = pictures
+    plain, ours = small_classifier(), small_classifier()
+    plain.compile(
+        optimizer=keras.optimizers.Adam(1e-2),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    apply, _ = training.adam(ours.trainable_variables, 1e-2)
+    run = training.loop(training.classifier_update(ours, apply), (images, labels), batch_size=16, seed=7)
+    for epoch in range(3):
+        order = shuffled(7, epoch, 50)
+        fitted = plain.fit(images[order], labels[order], batch_size=16, shuffle=False, verbose=0).history
+        running = run(epoch * 4, 4)
+        sizes = [16, 16, 16, 2]  # the last batch of an epoch is what remains
+        assert np.average(running["loss"], weights=sizes) == pytest.approx(fitted["loss"][0], rel=1e-5)
+        assert np.average(running["accuracy"], weights=sizes) == pytest.approx(fitted["accuracy"][0], abs=1e-6)
+        for one, other in zip(plain.get_weights(), ours.get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-6)
+
+
+def test_an_epoch_visits_every_example_once_in_an_order_of_its_own():
+    visited = training.loop(
+        lambda numbers: {"sum": tf.reduce_sum(numbers), "first": numbers[0]}, (np.arange(50),), batch_size=16, seed=1
+    )
+    first, second = visited(0, 4), visited(4, 4)
+    assert first["sum"].sum() == second["sum"].sum() == np.arange(50).sum()
+    assert first["first"].tolist() != second["first"].tolist()
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    def loop(seed):
+        return training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), batch_size=16, seed=seed)
+
+    whole = loop(1)(0, 12)["first"]
+    later = loop(1)
+    assert later(5, 7)["first"].tolist() == whole[5:].tolist()
+    assert loop(2)(0, 12)["first"].tolist() != whole.tolist()
+
+
+def test_progress_is_told_between_compiled_calls():
+    told = []
+    run = training.loop(lambda numbers: {"loss": tf.reduce_mean(numbers)}, (np.ones(8, np.float32),), 4, 0)
+    run(0, 6, lambda step, **values: told.append((step, values)))
+    assert told[0] == (1, {"loss": 1.0})
+    assert told[-1][0] == 6
+
+
+def test_clean_evaluation_equals_keras(pictures):
+    images, labels = pictures
+    model = small_classifier(dropout=0.5)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    expected = model.evaluate(images, labels, verbose=0)
+    assert training.evaluator(model)(images, labels) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("net", ["shallow", "medium", "deep"])
+def test_stacked_nets_predict_what_keras_predicts(net, activation):
+    weights = function_fit.initial_weights(net, 3) + 0.1  # biases too must be in their place
+    points = np.linspace(-1, 1, 20, dtype=np.float32)
+    outputs = stacked.forward(
+        tf.constant(weights), tf.constant(points), function_fit.WIDTHS[net], getattr(tf.nn, activation)
+    )
+    for index in range(3):
+        model = function_fit.build_model(net, activation)
+        model.set_weights(stacked.split(weights[index], function_fit.WIDTHS[net]))
+        np.testing.assert_allclose(
+            outputs[index], model.predict(points[:, None], verbose=0)[:, 0], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_initial_weights_are_glorot_uniform_with_zero_biases():
+    weights = function_fit.initial_weights("medium", 400)
+    kernel, bias, *_ = stacked.split(weights[0], function_fit.WIDTHS["medium"])
+    assert kernel.shape == (1, 4)
+    assert not bias.any()
+    second = weights[:, 8:32]  # the 4 x 6 kernel of the second layer
+    bound = np.sqrt(6 / 10)
+    assert np.abs(second).max() <= bound
+    assert second.var() == pytest.approx(bound**2 / 3, rel=0.05)
+
+
+class Memory(Checkpoint):
+    """A checkpoint that keeps nothing."""
+
+    def load(self, variables):
+        return {}
+
+    def save(self, variables, results, now=False):
+        pass
+
+
+@pytest.fixture
+def nowhere(tmp_path):
+    return Memory(tmp_path / "none.npz", {})
+
+
+TINY = function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=4)
+
+
+def test_one_stacked_net_follows_the_adam_of_fit(nowhere):
+    results = function_fit.train(TINY, "f1/tanh/medium", nowhere)
+    model = function_fit.build_model("medium", "tanh")
+    model.set_weights(stacked.split(function_fit.initial_weights("medium", 4)[2], function_fit.WIDTHS["medium"]))
+    model.compile(optimizer=keras.optimizers.Adam(TINY.learning_rate), loss="mse")
+    points = np.linspace(-1, 1, 50)
+    inputs, targets = points.astype(np.float32)[:, None], function_fit.FUNCTIONS["f1"](points).astype(np.float32)
+    for epoch in range(20):
+        order = shuffled(seeds.stream(0, "batches"), epoch, 50)
+        model.fit(inputs[order], targets[order], batch_size=16, shuffle=False, verbose=0)
+    loss = model.evaluate(inputs, targets, batch_size=50, verbose=0)
+    assert results["end_loss"][2] == pytest.approx(loss, rel=1e-4)
+
+
+def test_stacked_training_equals_single_training(nowhere):
+    many = function_fit.train(TINY, "f2/relu/shallow", nowhere)
+    one = function_fit.train(
+        function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=1), "f2/relu/shallow", nowhere
+    )
+    np.testing.assert_allclose(one["loss"][0], many["loss"][0], rtol=1e-4)
+
+
+def test_dead_nets_are_those_whose_output_and_loss_never_move(nowhere):
+    settings = function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=40)
+    results = function_fit.train(settings, "f1/relu/deep", nowhere)
+    dead = results["dead_at_birth"]
+    assert 8 <= dead.sum() <= 32  # about half
+    assert results["dead_at_end"][dead].all()
+    points = np.linspace(-1, 1, 50)
+    variance = function_fit.FUNCTIONS["f1"](points).var()
+    ends = np.array(results["end_loss"])[dead]
+    assert (ends >= variance - 1e-6).all()  # no constant does better than the mean
+    assert not function_fit.train(settings, "f1/tanh/deep", nowhere)["dead_at_birth"].any()
+
+
+def test_same_seed_same_bits(nowhere):
+    first, second = (function_fit.train(TINY, "f1/relu/medium", nowhere) for _ in range(2))
+    assert first["loss"].tolist() == second["loss"].tolist()
+
+
+class Digits:
+    """Enough of a data set for `train_classifier`."""
+
+    def __init__(self, images, labels):
+        self.train_images, self.train_labels = images, labels
+        self.test_images, self.test_labels = images[:20], labels[:20]
+
+
+def classified(pictures, checkpoint, epochs):
+    model = small_classifier(dropout=0.5)
+    return training.train_classifier(
+        model,
+        Digits(*pictures),
+        epochs=epochs,
+        batch_size=16,
+        learning_rate=1e-2,
+        probe_images=30,
+        seed=5,
+        checkpoint=checkpoint,
+        name="net",
+    )
+
+
+class Eager(Checkpoint):
+    """A checkpoint saved after every epoch."""
+
+    def save(self, variables, results, now=False):
+        super().save(variables, results, now=True)
+
+
+def test_resumed_training_equals_uninterrupted_with_dropout(pictures, tmp_path, nowhere):
+    whole = classified(pictures, nowhere, epochs=4)
+    classified(pictures, Eager(tmp_path / "net.npz", {"unit": "net"}), epochs=2)
+    keras.utils.set_random_seed(99)  # what another process would have drawn
+    resumed = classified(pictures, Checkpoint(tmp_path / "net.npz", {"unit": "net"}), epochs=4)
+    assert resumed == whole
+    assert len(whole["test_loss"]) == 4
+    assert whole["train_loss"][-1] < whole["train_loss"][0]
+
+
+def test_dropout_is_on_in_running_values_only(pictures, nowhere):
+    curves = classified(pictures, nowhere, epochs=6)
+    assert curves["running_loss"][-1] > curves["train_loss"][-1]
+
+
+def test_float64_stays_float64():
+    weights = tf.Variable(np.full((1, 91), 0.1))
+    apply, slots = training.adam([weights], 1e-3)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(stacked.forward(weights, tf.constant([0.5], tf.float64), (30, 1), tf.nn.tanh))
+    apply([tape.gradient(loss, weights)])
+    assert weights.dtype == slots[1].dtype == tf.float64
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_a_stacked_net_takes_a_twentieth_of_the_time_of_fit_at_most():
+    settings = function_fit.Settings(epochs=1)
+    points = np.linspace(-1, 1, settings.points, dtype=np.float32)
+    targets = function_fit.FUNCTIONS["f1"](points).astype(np.float32)
+    weights = tf.Variable(function_fit.initial_weights("deep", settings.seeds))
+    apply, _ = training.adam([weights], settings.learning_rate)
+
+    def update(inputs, wanted):
+        with tf.GradientTape() as tape:
+            outputs = stacked.forward(weights, inputs, function_fit.WIDTHS["deep"], tf.nn.relu)
+            loss = tf.reduce_sum(tf.reduce_mean(tf.square(outputs - wanted), axis=1))
+        apply([tape.gradient(loss, weights)])
+        return {"loss": loss}
+
+    run = training.loop(update, (points, targets), settings.batch_size, seed=0)
+    run(0, 200)
+    started = time.perf_counter()
+    run(200, 1600)
+    ours = (time.perf_counter() - started) / 1600 / settings.seeds
+
+    model = function_fit.build_model("deep", "relu")
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(points[:, None], targets, batch_size=64, epochs=2, verbose=0)
+    started = time.perf_counter()
+    model.fit(points[:, None], targets, batch_size=64, epochs=20, verbose=0)
+    fit = (time.perf_counter() - started) / 20 / 16
+    print(f"a net and step: fit {fit * 1e3:.3f} ms, stacked {ours * 1e3:.4f} ms, ratio {fit / ours:.0f}")
+    assert fit / ours > 20
