@@ -1,0 +1,435 @@
+"""What the plot scripts share: the look, bands over seeds, labels, and the way from a history to figure files.
+
+A plot script is a dict of functions, history in and `Figure` out, and a loop over what is due:
+
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, FIGURES[name](drawing.history))
+
+Each figure is an SVG for the report and a PNG for the screen. Both carry a stamp: checksums of the history and of
+the code that drew it, and matplotlib's version. Where the stamp fits, nothing is drawn; no matplotlib is loaded.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import importlib.metadata
+import io
+import os
+import re
+import struct
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import files, history, provenance, settings
+
+SHEET = Path(__file__).with_name("hw1.mplstyle")
+WIDE, NARROW = 6.3, 3.1  # inches: the full and half of the report's line
+PLACES = {"shallow": 0, "middle": 1, "medium": 1, "deep": 2}  # a net's place in the sheet's colours and below
+LINE_STYLES = ("-.", "--", "-")  # so that a grey print tells the nets apart
+LINE_WIDTHS = (1.1, 1.4, 1.6)
+TEXT_COLOURS = ("#997700", "#BB5566", "#004488")  # the sheet's, with a yellow dark enough to read
+NEUTRAL = "#555555"  # what belongs to no net
+KNOWN_DATA = ("computed", "MNIST", "CIFAR-10")  # sets under their own name need no remark
+BAND_ALPHA = 0.18
+TENTHS = (0.1, 0.9)  # bounds of a band, as shares of the seeds
+FEW_SEEDS = 8  # from here on the band leaves out a tenth of the seeds on either side
+SUFFIXES = (".svg", ".png")
+
+
+# ------------------------------------------------------------------------------- from a history to files
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one call of a plot script has to draw."""
+
+    history: dict[str, Any]
+    folder: Path  # takes the figures
+    stamp: str  # of everything that the figures are made from
+    due: tuple[str, ...]  # names of the figures to draw
+
+    def save(self, name: str, figure: Any) -> None:
+        """Write the figure as NAME.svg and NAME.png and print their paths; the same figure gives the same bytes."""
+        for suffix in SUFFIXES:
+            path = self.folder / f"{name}{suffix}"
+            files.write_atomically(path, encode(figure, suffix, self.stamp))
+            print(path)
+
+
+def start(script: str, description: str, names: Iterable[str]) -> Drawing:
+    """Read the command line, find the history, and say which of the figures `names` are due.
+
+    script: the caller's `__file__`. Sets the style where something is due; else prints so and exits with 0.
+    Exits after --check. Problem where there is no history, or it cannot be read.
+    """
+    arguments = _parse(description)
+    experiment = settings.experiment_of(script)
+    path, why = _find(experiment, arguments)
+    folder = path.parents[2] / "figures"
+    names = tuple(names)
+    if not path.is_file():
+        if arguments.check:
+            print("due: nothing measured yet")
+            raise SystemExit(1)
+        remedy = f"run {experiment}.py first" if arguments.history is None else "check the path"
+        raise settings.Problem(f"{path}: no history: {remedy}")
+    made_from = _made_from(Path(script), path)
+    reasons = {name: reason for name in names if (reason := _why_due(folder, name, made_from))}
+    if arguments.check:
+        raise SystemExit(_check(path, folder, names, reasons))
+    if not reasons and not arguments.force:
+        print(f"{experiment}: up to date ({_measured(folder, names)}); --force redraws", file=sys.stderr)
+        raise SystemExit(0)
+    print(f"{experiment}: drawing {why}", file=sys.stderr)
+    kept = history.read(path)
+    if kept["experiment"] != experiment:
+        raise settings.Problem(f"{path}: this history is of {kept['experiment']}, not of {experiment}")
+    if not kept["results"]:
+        raise settings.Problem(f"{path}: nothing in this history is measured yet: run {experiment}.py")
+    use_style()
+    stamp = f"{made_from}; measured {history.measured_on(kept)}"
+    return Drawing(kept, folder, stamp, names if arguments.force else tuple(reasons))
+
+
+def _parse(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--scale", choices=("quick", "paper"), help="whose history to draw (default: paper where there is one)"
+    )
+    source.add_argument(
+        "--history", type=Path, metavar="FILE", help="draw TREE/hw1_x/history/FILE.pkl into TREE/figures instead"
+    )
+    parser.add_argument("--force", action="store_true", help="draw again what is up to date")
+    parser.add_argument("--check", action="store_true", help="say whether the figures are up to date, and stop")
+    return parser.parse_args()
+
+
+def _find(experiment: str, arguments: argparse.Namespace) -> tuple[Path, str]:
+    """Where the history is, and in words which one it is and why."""
+    if arguments.history is not None:
+        path = arguments.history.expanduser().resolve()
+        if path.parent.name != "history" or len(path.parents) < 3:
+            raise settings.Problem(f"{path}: a history lies in TREE/hw1_x/history, so that figures go to TREE/figures")
+        return path, str(path)
+    if arguments.scale:
+        return settings.history_path(settings.tree(arguments.scale), experiment), f"the {arguments.scale} history"
+    paper = settings.history_path(settings.tree("paper"), experiment)
+    if paper.is_file():
+        return paper, "the paper history"
+    return settings.history_path(settings.tree("quick"), experiment), "the quick history, as there is no paper history"
+
+
+def _made_from(script: Path, path: Path) -> str:
+    """Checksums of all that decides how the figures look."""
+    try:
+        matplotlib = importlib.metadata.version("matplotlib")
+    except importlib.metadata.PackageNotFoundError:
+        raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
+    data = hashlib.sha256(path.read_bytes()).hexdigest()
+    code = hashlib.sha256(provenance.code_hash(script).encode() + SHEET.read_bytes()).hexdigest()
+    return f"history {data}; code {code}; matplotlib {matplotlib}"
+
+
+def _why_due(folder: Path, name: str, made_from: str) -> str:
+    """Why the figure must be drawn; empty if it need not."""
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if not path.is_file():
+            return f"{path.name} is not drawn yet"
+        try:
+            carried = dict(part.split(" ", 1) for part in stamp_of(path).split("; "))
+        except ValueError as error:
+            return f"{path.name} is damaged or not ours ({error})"
+        for part in made_from.split("; "):
+            subject, wanted = part.split(" ", 1)
+            if carried.get(subject) != wanted:
+                cause = {"history": "another history", "code": "other code"}.get(subject, f"another {subject}")
+                return f"{path.name} was drawn from {cause}" if subject == "history" else f"{path.name} is by {cause}"
+    return ""
+
+
+def _check(path: Path, folder: Path, names: Sequence[str], reasons: dict[str, str]) -> int:
+    """Print one line of state; the exit code."""
+    if not reasons:
+        print(f"up to date ({_measured(folder, names)})")
+        return 0
+    try:
+        history.read(path)
+    except history.UnreadableError as problem:
+        print(f"unreadable: {problem}")
+    else:
+        print(f"due: {next(iter(reasons.values()))}")
+    return 1
+
+
+def _measured(folder: Path, names: Sequence[str]) -> str:
+    return stamp_of(folder / f"{names[0]}{SUFFIXES[0]}").rpartition("; ")[2]
+
+
+def encode(figure: Any, suffix: str, stamp: str) -> bytes:
+    """The bytes of a figure file that carries `stamp`. suffix: .svg or .png."""
+    ours = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}[suffix]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix[1:], metadata={**ours, "Description": stamp})
+    content = buffer.getvalue()
+    if suffix == ".png":  # its chunks have checksums already
+        return content
+    return content + f"<!-- sha256:{hashlib.sha256(content).hexdigest()} -->\n".encode()
+
+
+def stamp_of(path: Path) -> str:
+    """The stamp in a figure file; ValueError where the file is damaged or has none."""
+    content = path.read_bytes()
+    if path.suffix == ".svg":
+        body, _, checksum = content.rpartition(b"<!-- sha256:")
+        if checksum != hashlib.sha256(body).hexdigest().encode() + b" -->\n":
+            raise ValueError("its checksum is wrong")
+        found = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
+        stamp = found[1] if found else b""
+    else:
+        stamp = _png_texts(content).get(b"Description", b"")
+    if not stamp.startswith(b"history "):
+        raise ValueError("it has no stamp")
+    return stamp.decode("latin-1")
+
+
+def _png_texts(content: bytes) -> dict[bytes, bytes]:
+    """The text chunks of a PNG, after a look at every chunk's checksum."""
+    position, kind, texts = 8, b"", {}
+    while position < len(content):
+        head = content[position : position + 8]
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        body, checksum = content[position + 8 : position + 8 + length], content[position + 8 + length :][:4]
+        if checksum != struct.pack(">I", zlib.crc32(kind + body)):
+            raise ValueError("its checksum is wrong")
+        if kind == b"tEXt":
+            keyword, _, text = body.partition(b"\0")
+            texts[keyword] = text
+        position += 12 + length
+    if kind != b"IEND" or position != len(content):
+        raise ValueError("it is not a whole PNG")
+    return texts
+
+
+# ------------------------------------------------------------------------------------------------- style
+
+
+def use_style() -> None:
+    """Make matplotlib forget any matplotlibrc and use our sheet; no window is opened and none is needed."""
+    os.environ["MPLBACKEND"] = "Agg"
+    os.environ["MATPLOTLIBRC"] = str(SHEET)
+    with contextlib.chdir(SHEET.parent):  # a matplotlibrc in the working folder would come first
+        import matplotlib
+
+    matplotlib.rc_file(SHEET)
+
+
+def grid(rows: int, columns: int, height: float, width: float = WIDE, **sharing: Any) -> tuple[Any, np.ndarray]:
+    """An empty figure of `width` x `height` inches and its axes, (rows, columns). sharing: sharex, sharey."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
+
+
+def net_style(net: str) -> dict[str, Any]:
+    """Colour, line style and width of a net (shallow, middle or medium, deep): the same in every figure."""
+    import matplotlib
+
+    place = PLACES[net]
+    colour = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"][place]
+    return {"color": colour, "linestyle": LINE_STYLES[place], "linewidth": LINE_WIDTHS[place]}
+
+
+def net_colour(net: str) -> str:
+    """Colour of a net's name."""
+    return TEXT_COLOURS[PLACES[net]]
+
+
+def letters(panels: Iterable[Any], titles: Iterable[str]) -> None:
+    """Give the axes the titles (a) ..., (b) ..., which captions can name."""
+    for number, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        axes.set_title(f"({chr(ord('a') + number)}) {title}")
+
+
+def log_ticks(axis: Any) -> None:
+    """Plain numbers on a log axis whose limits are settled: at 1, 2 and 5, or at the decades where it spans many."""
+    from matplotlib import ticker
+
+    low, high = np.log10(axis.get_view_interval())
+    subs = (1, 2, 5) if high - low < 2.2 else (1,)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=20))
+    axis.set_minor_locator(ticker.LogLocator(subs=range(1, 10), numticks=200))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def literal(text: str, longest: int = 60) -> str:
+    """`text` as matplotlib shows it unchanged, on one line: no dollar sign starts mathematics."""
+    line = " ".join(text.split())
+    shown = line if len(line) <= longest else line[: longest - 1] + "…"
+    return "".join(char if char.isprintable() else "?" for char in shown).replace("$", r"\$")
+
+
+def band(
+    axes: Any, x: Sequence[float], values: np.ndarray, spread: tuple[float, float] | None = None, **style: Any
+) -> None:
+    """Draw the median over seeds as a line, and their spread as a band.
+
+    values: (seeds, points). spread: quantiles that bound the band; by default what `band_key` says for so many seeds.
+    style: color, linestyle, linewidth of the line.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)  # a diverged net leaves a gap
+    middle = np.median(values, axis=0)
+    if len(middle) == 1:
+        style |= {"marker": "o"}  # a line of one point is invisible
+    axes.plot(x, middle, **style)
+    if len(values) > 1:
+        low, high = np.quantile(values, spread or _spread(len(values)), axis=0)
+        axes.fill_between(x, low, high, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
+
+
+def band_key(seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """The entry of a key that says what `band` draws and of how many seeds. seeds: how many of each net."""
+    low, high = min(seeds), max(seeds)
+    if high == 1:
+        return {"(one seed)": {"linestyle": ""}}
+    count = f"{high}" if low == high else f"{low} to {high}"
+    reach = "smallest to largest" if _spread(high) == (0, 1) else "10 to 90 %"
+    return {f"{reach} of {count} seeds (line: median)": {"linewidth": 7, "alpha": BAND_ALPHA}}
+
+
+def _spread(seeds: int) -> tuple[float, float]:
+    return (0, 1) if seeds < FEW_SEEDS else TENTHS
+
+
+def label_ends(figure: Any, ends: dict[Any, dict[str, float]]) -> None:
+    """Write the names of nets right of their axes, each beside its line's last value or as near as room allows.
+
+    ends: {axes: {net: last value}}. Comes last, as it measures the finished panels.
+    """
+    figure.draw_without_rendering()  # settles limits and heights
+    for axes, values in ends.items():
+        values = {net: value for net, value in values.items() if np.isfinite(value)}
+        size = axes.xaxis.label.get_size()
+        gap = 1.25 * size / (axes.bbox.height / figure.dpi * 72)
+        places = [axes.transData.transform((axes.get_xlim()[1], value)) for value in values.values()]
+        heights = [axes.transAxes.inverted().transform(place)[1] for place in places]
+        for net, height in zip(values, apart(heights, gap), strict=True):
+            look = {"color": net_colour(net), "size": size, "va": "center", "clip_on": False}
+            axes.text(1.02, height, net, transform=axes.transAxes, **look)
+
+
+def apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights in [0, 1] at least `gap` apart, in the same order and as near to the given ones as can be."""
+    order = np.argsort(heights, kind="stable")
+    blocks: list[list[float]] = []  # of heights that touch: [mean of height less its place in the pile, how many]
+    for place, index in enumerate(order):
+        blocks.append([min(max(heights[index], 0.0), 1.0) - place * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, count = blocks.pop()
+            before, earlier = blocks[-1]
+            blocks[-1] = [(mean * count + before * earlier) / (count + earlier), count + earlier]
+    room = max(1 - (len(order) - 1) * gap, 0.0)
+    piled = [min(max(mean, 0.0), room) for mean, count in blocks for _ in range(count)]
+    result = [0.0] * len(order)
+    for place, index in enumerate(order):
+        result[index] = piled[place] + place * gap
+    return result
+
+
+# --------------------------------------------------------------------------------- what a history holds
+
+
+def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:
+    """The numbers of a unit's results under `path` as an array; Problem where they are missing."""
+    found: Any = kept["results"][unit]
+    try:
+        for name in path:
+            found = found[name]
+        return np.array(found, dtype=float)
+    except (KeyError, TypeError, ValueError):
+        raise settings.Problem(
+            f"the history of {kept['experiment']} has no usable {'/'.join(path)} in {unit}: measure it again (--force)"
+        ) from None
+
+
+def units_of(kept: dict[str, Any], group: str) -> list[str]:
+    """The measured units of a group, such as deep/seed-0 and deep/seed-1 of deep."""
+    return [unit for unit in kept["units"] if unit in kept["results"] and history.group_of(unit) == group]
+
+
+def by_seed(kept: dict[str, Any], group: str, name: str) -> np.ndarray:
+    """(seeds, points): a list of numbers that each unit of a group holds. Problem where there is none."""
+    values = [field(kept, unit, name) for unit in units_of(kept, group)]
+    if len({value.shape for value in values}) != 1 or values[0].ndim != 1 or not values[0].size:
+        raise settings.Problem(f"the history of {kept['experiment']}: {name} of {group} differs in length over seeds")
+    return np.stack(values)
+
+
+def over_epochs(axes: Any, kept: dict[str, Any], net: str, name: str, **style: Any) -> float:
+    """Draw a net's quantity `name` by epoch, from 1, over its seeds; returns the last median."""
+    values = by_seed(kept, net, name)
+    band(axes, range(1, values.shape[1] + 1), values, **net_style(net) | style)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if values.shape[1] > 1:
+        axes.margins(x=0)
+    return float(np.median(values[:, -1]))
+
+
+def caveats(kept: dict[str, Any], groups: Sequence[str]) -> str:
+    """What a reader must know of this history before its numbers; empty for a whole paper run on the real data.
+
+    groups: those that a whole history has, such as shallow, middle, deep.
+    """
+    scale = {"paper": "", "quick": "quick scale", "changed": "changed settings"}
+    name = kept["data"]["name"][:40]
+    data = "sample data" if name == "sample" else f"data: {name}"
+    remarks = [
+        scale.get(kept["scale"], f"scale: {kept['scale']}"),
+        "" if name in KNOWN_DATA else data,
+        _missing(kept, groups),
+    ]
+    return literal("; ".join(remark for remark in remarks if remark), 110)
+
+
+def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
+    """What is not measured, such as "2 of 3 seeds"; empty if nothing."""
+    planned = {group: sum(history.group_of(unit) == group for unit in kept["units"]) for group in groups}
+    whole = max(planned.values(), default=0)
+    done = {group: len(units_of(kept, group)) for group in groups}
+    short = {group: count for group, count in done.items() if count < whole}
+    if not short:
+        return ""
+    if whole == 1:
+        missing = f"{', '.join(short)} not measured"
+        return missing if len(short) <= 2 else f"{len(groups) - len(short)} of {len(groups)} trainings measured"
+    if set(done.values()) == {min(short.values())}:
+        return f"{min(short.values())} of {whole} seeds"
+    return f"seeds measured: {', '.join(f'{group} {count}' for group, count in done.items())} of {whole} each"
+
+
+def key(figure: Any, entries: dict[str, dict[str, Any]], columns: int = 0) -> None:
+    """One legend for all panels, below them. entries: {words: properties of a line, such as linestyle}."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=label, **{"color": NEUTRAL, **style}) for label, style in entries.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns or len(handles))
+
+
+def subtitle(figure: Any, text: str) -> None:
+    """Write `text`, the caveats, above the panels; nothing where there is none."""
+    if text:
+        figure.suptitle(text, style="italic", color="#AA2211")

@@ -1,0 +1,221 @@
+"""Draw how three nets of 90 or 91 parameters fit f1 and f2, from the history of function_fit.py.
+
+function_fit_loss       training loss against epoch: over the nets that are live at birth, and the dead ones apart
+function_fit_curves     what the best and the median net of each kind predict, with the truth
+function_fit_end_loss   the last loss of every net
+
+    python hw1_1/plot_function_fit.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, settings
+
+NETS = ("shallow", "medium", "deep")
+FUNCTIONS = ("f1", "f2")
+ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
+GROUPS = [f"{function}/{activation}/{net}" for function in FUNCTIONS for activation in ACTIVATIONS for net in NETS]
+LOSS = "mean squared error"
+TARGET = "#BBBBBB"
+DEAD_LINE = {"color": "black", "linestyle": ":"}
+LIVE = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+DEAD = {"linestyle": "", "marker": "x", "markersize": 3, "color": "#777777", "markeredgewidth": 0.7}
+ALL = {"linestyle": "-", "color": "black", "linewidth": 1.5}
+LIVE_ONLY = {"linestyle": ":", "color": "black", "linewidth": 1.5}
+
+
+def measured(history: dict, function: str, activation: str) -> dict[str, str]:
+    """{net: unit} of the nets that are measured on this function with this activation."""
+    units = {net: f"{function}/{activation}/{net}" for net in NETS}
+    return {net: unit for net, unit in units.items() if unit in history["results"]}
+
+
+def panels_of(history: dict, height: float) -> tuple[Any, dict[tuple[str, str], Any]]:
+    """A figure with a panel for each function (row) and activation (column) of which something is measured."""
+    pairs = measured_pairs(history)
+    rows = [function for function in FUNCTIONS if any(pair[0] == function for pair in pairs)]
+    columns = [activation for activation in ACTIVATIONS if any(pair[1] == activation for pair in pairs)]
+    figure, grid = figures.grid(len(rows), len(columns), height * len(rows) + 0.4, sharey="row")
+    panels = {}
+    for axes, pair in zip(grid.flat, ((row, column) for row in rows for column in columns), strict=True):
+        if pair not in pairs:
+            axes.remove()
+            continue
+        axes.set_yscale("log")
+        if all(pair[0] != before[0] for before in panels):
+            axes.set_ylabel(LOSS)
+            axes.tick_params(labelleft=True)
+        panels[pair] = axes
+    figures.letters(panels.values(), [f"{function}, {ACTIVATIONS[activation]}" for function, activation in pairs])
+    figures.subtitle(figure, figures.caveats(history, GROUPS))
+    return figure, panels
+
+
+def measured_pairs(history: dict) -> list[tuple[str, str]]:
+    """The pairs of function and activation of which at least one net is measured."""
+    return [(function, name) for function in FUNCTIONS for name in ACTIVATIONS if measured(history, function, name)]
+
+
+def seeds_of(history: dict) -> int:
+    """How many nets of each kind are trained."""
+    return len(figures.field(history, next(iter(history["results"])), "end_loss"))
+
+
+def any_dead(history: dict) -> bool:
+    """Whether any net is dead at birth."""
+    return any(figures.field(history, unit, "dead_at_birth").any() for unit in history["results"])
+
+
+def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
+    """Room above the dead nets, the highest of all, for words about them. The panels of a row share their limits."""
+    limits = {pair: axes.get_ylim() for pair, axes in panels.items()}
+    for pair, (low, high) in limits.items():
+        panels[pair].set_ylim(low, high * (high / low) ** 0.12)
+
+
+def draw_loss(history: dict) -> Any:
+    """Training loss against epoch, all three nets: live at birth as median and band, dead at birth as one line."""
+    figure, panels = panels_of(history, 2.6)
+    ends = {axes: draw_losses(axes, history, measured(history, *pair)) for pair, axes in panels.items()}
+    add_headroom(panels)
+    entries = {
+        f"median of those live at birth, of {seeds_of(history)} nets": {},
+        "10 to 90 % of them": {"linewidth": 7, "alpha": figures.BAND_ALPHA},
+    }
+    figures.key(figure, entries | ({"median, born dead": DEAD_LINE} if any_dead(history) else {}))
+    for axes in panels.values():
+        figures.log_ticks(axes.yaxis)
+    figure.align_ylabels()
+    figures.label_ends(figure, ends)
+    return figure
+
+
+def draw_losses(axes: Any, history: dict, units: dict[str, str]) -> dict[str, float]:
+    """One panel; returns the last median loss of the live nets by net."""
+    ends, dead_losses, counts = {}, [], []
+    for net, unit in units.items():
+        epochs, loss = figures.field(history, unit, "epochs"), figures.field(history, unit, "loss")
+        dead = figures.field(history, unit, "dead_at_birth").astype(bool)
+        if not dead.all():
+            figures.band(axes, epochs, loss[~dead], figures.TENTHS, **figures.net_style(net))
+            ends[net] = float(np.median(loss[~dead][:, -1]))
+        if dead.any():
+            dead_losses.append(loss[dead])
+            counts.append(f"{dead.sum()} of {len(dead)} {net}")
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # a log axis has no place for epoch 0
+    axes.set_xlim(0, epochs[-1])
+    axes.set_xticks([0, *10 ** np.arange(int(np.log10(epochs[-1])) + 1)])
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("epoch (0: before training)")
+    if dead_losses:
+        middle = np.median(np.concatenate(dead_losses), axis=0)
+        axes.plot(epochs, middle, **DEAD_LINE)
+        words = "born dead: " + ",\n".join(reversed(counts))
+        axes.annotate(words, (epochs[-1], middle[-1]), (0, 3), textcoords="offset points", ha="right", va="bottom")
+    return ends
+
+
+def draw_curves(history: dict) -> Any:
+    """Predicted curves and the truth: a row for each function and activation, a column for each net."""
+    pairs = measured_pairs(history)
+    nets = [net for net in NETS if any(net in measured(history, *pair) for pair in pairs)]
+    figure, grid = figures.grid(len(pairs), len(nets), 0.6 + 1.65 * len(pairs), sharex=True, sharey=True)
+    panels, titles = [], []
+    for row, pair in zip(grid, pairs, strict=True):
+        units = measured(history, *pair)
+        for axes, net in zip(row, nets, strict=True):
+            if net not in units:
+                axes.remove()
+                continue
+            draw_curve(axes, history, units[net], figures.net_style(net))
+            panels.append(axes)
+            titles.append(f"{pair[0]}, {ACTIVATIONS[pair[1]]}, {net}")
+    figures.letters(panels, titles)
+    low, high = panels[0].get_ylim()
+    panels[0].set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], ylim=(low - 0.25 * (high - low), high))  # room for the words
+    for axes in grid[:, 0]:
+        axes.set_ylabel("output")
+    for axes in grid[-1]:
+        axes.set_xlabel("input x")
+    entries = {
+        "target": {"color": TARGET, "linewidth": 2.4},
+        f"best of {seeds_of(history)} nets and its {LOSS}": {"linestyle": "-"},
+        "median net": {"linestyle": ":"},
+    }
+    figures.key(figure, entries)
+    figures.subtitle(figure, figures.caveats(history, GROUPS))
+    return figure
+
+
+def draw_curve(axes: Any, history: dict, unit: str, style: dict) -> None:
+    """One panel: the target, the best and the median net, and their losses in words."""
+    inputs = figures.field(history, unit, "curve_inputs")
+    end_loss, dead = figures.field(history, unit, "end_loss"), figures.field(history, unit, "dead_at_birth")
+    axes.plot(inputs, figures.field(history, unit, "curve_target"), color=TARGET, linewidth=2.4)
+    for name, line, x, side in (("best", "-", 0.02, "left"), ("median", ":", 0.98, "right")):
+        axes.plot(inputs, figures.field(history, unit, "curves", name), **style | {"linestyle": line})
+        seed = int(figures.field(history, unit, "curve_seeds", name))
+        words = f"{name}: dead" if dead[seed] else f"{name} {end_loss[seed]:#.2g}"
+        axes.text(x, 0.03, words, ha=side, transform=axes.transAxes)
+
+
+def draw_end_loss(history: dict) -> Any:
+    """The last loss of every net: a strip for each kind, dead at birth as crosses, medians as bars."""
+    figure, panels = panels_of(history, 2.4)
+    for pair, axes in panels.items():
+        units = measured(history, *pair)
+        for place, unit in enumerate(units.values()):
+            draw_strip(axes, history, unit, place)
+        axes.set_xticks(range(len(units)), list(units))
+        axes.set_xlim(-0.6, len(units) - 0.4)
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel(f"net, {seeds_of(history)} seeds each")
+    add_headroom(panels)
+    for axes in panels.values():
+        figures.log_ticks(axes.yaxis)
+    entries = {"live at birth": LIVE, "median of all": ALL}
+    if any_dead(history):
+        entries |= {"median of the live": LIVE_ONLY, "born dead": DEAD}
+    figures.key(figure, entries)
+    figure.align_ylabels()
+    return figure
+
+
+def draw_strip(axes: Any, history: dict, unit: str, place: int) -> None:
+    """The end losses of one unit around x = place."""
+    end_loss = figures.field(history, unit, "end_loss")
+    dead = figures.field(history, unit, "dead_at_birth").astype(bool)
+    ranks = np.argsort(np.argsort(end_loss, kind="stable"))
+    x = place + 0.6 * ((ranks * 0.618034) % 1 - 0.5)  # neighbours in loss lie far apart
+    colour = figures.net_style(unit.rpartition("/")[2])["color"]
+    axes.plot(x[~dead], end_loss[~dead], **LIVE | {"color": colour})
+    axes.plot(x[dead], end_loss[dead], **DEAD)
+    if dead.any():
+        above = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
+        axes.annotate(f"{dead.sum()} of {len(dead)}", (place, end_loss[dead].max()), (0, 4), **above)
+    axes.plot([place - 0.4, place + 0.4], [np.median(end_loss)] * 2, **ALL)
+    if dead.any() and not dead.all():
+        axes.plot([place - 0.4, place + 0.4], [np.median(end_loss[~dead])] * 2, **LIVE_ONLY)
+
+
+FIGURES = {
+    "function_fit_loss": draw_loss,
+    "function_fit_curves": draw_curves,
+    "function_fit_end_loss": draw_end_loss,
+}
+
+
+def main() -> None:
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, FIGURES[name](drawing.history))
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

@@ -1,0 +1,316 @@
+"""Sentences that name an order, a winner or a verdict: their words are chosen from the numbers.
+
+Each function returns plain sentences; the layout shows them literally. Nothing here is typed from a result.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims
+
+NOTHING = "\N{EN DASH}"  # in a cell without a value
+PERCENT = "\N{NO-BREAK SPACE}%"
+
+
+def probability(p: float) -> str:
+    """A p-value to three places."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ordered(values: dict[str, float], places: int = 3) -> str:
+    """Names with their values, lowest first: "deep (0.081), medium (0.087) and shallow (0.136)"."""
+    ranked = sorted(values.items(), key=lambda item: (not math.isfinite(item[1]), item[1]))
+    return listed([f"{name} ({_short(value, places)})" for name, value in ranked])
+
+
+def _short(value: float, places: int = 3) -> str:
+    return f"{value:#.{places}g}".rstrip(".") if math.isfinite(value) else "diverged"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}{PERCENT}"
+
+
+VERDICT_WORDS = {
+    claims.HOLDS: "holds here",
+    claims.FAILS: "does not hold here",
+    claims.UNCLEAR: "remains unclear here",
+}
+
+
+def counted(verdict: dict[str, Any]) -> list[dict[str, str]]:
+    """The parts of a claim that is judged seed by seed, as rows of a table."""
+    return [
+        {
+            "words": part["words"],
+            "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else NOTHING,
+            "verdict": part["verdict"] if part["seeds"] else "not measured",
+        }
+        for part in verdict["parts"]
+    ]
+
+
+def claim_1(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C1 in the table that opens the report."""
+    shares: dict[str, list[str]] = {}
+    for part in verdict["parts"]:
+        if part["all"]["superiority"] is not None:
+            words = f"{part['lower']} below {part['higher']} in {_percent(part['all']['superiority'])} of pairs"
+            shares.setdefault(part["function"], []).append(words)
+    evidence = "; ".join(f"{function}: {', '.join(words)}" for function, words in shares.items())
+    return {
+        "name": "C1",
+        "statement": "With equally many parameters, the deeper net fits both functions better",
+        "evidence": evidence or "No two nets to compare",
+        "verdict": verdict["verdict"],
+        "section": "function_fit",
+    }
+
+
+def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> dict[str, str]:
+    parts = [
+        f"{part['words']}: {part['agree']} of {part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+        for part in verdict["parts"]
+        if part["seeds"]
+    ]
+    evidence = "; ".join(parts) or "No seed with all three nets yet"
+    return {
+        "name": name,
+        "statement": statement,
+        "evidence": evidence[0].upper() + evidence[1:],
+        "verdict": verdict["verdict"],
+        "section": section,
+    }
+
+
+def claim_2(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C2."""
+    statement = "On CIFAR-10 the deep CNN converges faster, to a lower loss and a higher accuracy"
+    return _claim("C2", statement, "cifar10_cnn", verdict)
+
+
+def claim_3(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C3."""
+    statement = "On MNIST the middle CNN is best in training and the deep one in testing; shallow is worst"
+    return _claim("C3", statement, "mnist_cnn", verdict)
+
+
+# ------------------------------------------------------------------------------------- Simulate a Function
+
+
+def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures of Simulate a Function: order, dead, live, tanh."""
+    order = [f"The claim that depth lowers the loss {VERDICT_WORDS[verdict['verdict']]}."]
+    dead, live, tanh = [], [], []
+    for function in ("f1", "f2"):
+        relu = claims.end_losses(found, function, "relu")
+        if relu:
+            order.append(_medians(function, "ReLU", relu))
+        dead += _dead(function, relu)
+        smooth = claims.end_losses(found, function, "tanh")
+        if smooth:
+            tanh.append(_medians(function, "tanh", smooth))
+    order += _outcome(verdict, "all", "over all seeds")
+    live += _outcome(verdict, "live", "among the nets that were live at birth")
+    live += _reversed(verdict)
+    tanh += _outcome(verdict, "tanh", "with tanh")
+    return {"order": order, "dead": dead, "live": live, "tanh": tanh}
+
+
+def _medians(function: str, activation: str, nets: dict[str, dict[str, np.ndarray]]) -> str:
+    """The nets in the order of their median losses."""
+    medians = {net: float(np.median(about["loss"])) for net, about in nets.items()}
+    if len(medians) == 1:
+        return f"On {function} only one {activation} net is measured: {ordered(medians)}, its median loss in brackets."
+    return f"On {function} the {activation} nets' median losses are, lowest first, {ordered(medians)}."
+
+
+def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
+    """One sentence for each verdict on the pairs of nets: which is lower, by the test over seeds."""
+    said: dict[str, list[str]] = {}
+    for part in verdict["parts"]:
+        judged = part[view]
+        if judged["superiority"] is None:
+            continue
+        deeper, flatter = part["lower"], part["higher"]
+        share = judged["superiority"]
+        words, share = {
+            claims.HOLDS: (f"{deeper} is below {flatter}", _percent(share)),
+            claims.FAILS: (f"{deeper} is above {flatter}", _percent(1 - share)),
+            claims.UNCLEAR: (f"{deeper} and {flatter} cannot be told apart", f"{deeper} below in {_percent(share)}"),
+        }[judged["verdict"]]
+        said.setdefault(words, []).append(f"{part['function']} ({share} of pairs)")
+    if not said:
+        return []
+    pieces = [f"{words} on {listed(where_said)}" for words, where_said in said.items()]
+    return [f"{where[0].upper()}{where[1:]}, {'; '.join(pieces)}."]
+
+
+def _reversed(verdict: dict[str, Any]) -> list[str]:
+    """Whether leaving out the nets that were born dead changes what is concluded."""
+    changed = [
+        f"{part['lower']} against {part['higher']} on {part['function']}"
+        for part in verdict["parts"]
+        if part["live"]["superiority"] is not None and part["live"]["verdict"] != part["all"]["verdict"]
+    ]
+    if not any(part["live"]["superiority"] is not None for part in verdict["parts"]):
+        return []
+    if changed:
+        return [f"Leaving out the nets that were born dead changes the verdict on {listed(changed)}."]
+    return ["Leaving out the nets that were born dead changes none of the verdicts."]
+
+
+def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
+    """How many ReLU nets are constant, what loss they share, and what that does to the median."""
+    if not relu:
+        return []
+    born = {net: about["born_dead"].mean() for net, about in relu.items()}
+    if not any(about["dead"].any() or about["born_dead"].any() for about in relu.values()):
+        return [f"On {function} no ReLU net is dead, at birth or at the end."]
+    ended = {net: about["dead"].mean() for net, about in relu.items()}
+    said = [
+        f"On {function}, {listed([f'{_percent(share)} of the {net} nets' for net, share in born.items()])} are "
+        f"born dead, and {listed([_percent(ended[net]) for net in born])} are dead at the end."
+    ]
+    constant = [float(about["loss"][about["dead"]][0]) for about in relu.values() if about["dead"].any()]
+    if constant:
+        said.append(f"The loss they share is {_short(constant[0])}.")
+    flat = [net for net, share in ended.items() if share > 0.5]
+    if flat:
+        said.append(f"As more than half of them are dead, the {listed(flat)} net's median curve is a flat line.")
+    return said
+
+
+# ------------------------------------------------------------------------------------ Train on Actual Tasks
+
+
+def leaders(found: dict[str, Any], name: str, sign: int) -> list[str]:
+    """The net that is ahead in a curve's last value, for each seed with all three nets; equals joined by "="."""
+    ahead = []
+    for nets in claims.whole_seeds(found).values():
+        values = {net: claims.score(sign * results[name][-1]) for net, results in nets.items()}
+        best = max(values.values())
+        ahead.append("=".join(net for net, value in values.items() if value == best))
+    return ahead
+
+
+def winner(ahead: list[str]) -> str:
+    """ "deep (3 of 3 seeds)", or each net that leads in some seed with its count."""
+    counts = {net: ahead.count(net) for net in dict.fromkeys(ahead)}
+    total = len(ahead)
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    shown = [
+        f"{net.replace('=', ' and ')} ({count} of {total} seed{'s' if total != 1 else ''}{', level' * ('=' in net)})"
+        for net, count in ranked
+    ]
+    return listed(shown)
+
+
+def _task(found: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+    said = [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]
+    seeds = len(claims.whole_seeds(found))
+    if seeds == 0:
+        return [f"{said[0]} No seed has all three nets yet, so there is nothing to compare."]
+    if seeds == 1:
+        said.append("There is one seed of all three nets, which decides nothing about other seeds.")
+    ahead = [
+        f"{heading} {winner(leaders(found, name, sign))}"
+        for heading, name, sign in (
+            ("the lowest clean training loss is that of", "train_loss", -1),
+            ("the highest clean training accuracy that of", "train_accuracy", 1),
+            ("the lowest test loss that of", "test_loss", -1),
+            ("the highest test accuracy that of", "test_accuracy", 1),
+        )
+    ]
+    return [*said, f"After the last epoch, {listed(ahead)}."]
+
+
+def _arithmetic(found: dict[str, Any]) -> list[str]:
+    """How much more one net computes than another with as many parameters."""
+    nets = {unit.split("/seed-")[0]: results for unit, results in found["results"].items()}
+    if len(nets) < 2:
+        return []
+    by_work = sorted(nets, key=lambda net: nets[net]["multiply_adds"])
+    least, most = by_work[0], by_work[-1]
+    work = nets[most]["multiply_adds"] / nets[least]["multiply_adds"]
+    size = max(results["parameters"] for results in nets.values()) / min(
+        results["parameters"] for results in nets.values()
+    )
+    return [
+        f"The nets' parameters differ by {100 * (size - 1):.1f}{PERCENT} at most, but {most} does {work:.1f} times "
+        f"the multiply-adds of {least} for one image."
+    ]
+
+
+def _running(found: dict[str, Any]) -> list[str]:
+    """Whether the running accuracy names another winner than the clean evaluation."""
+    running, clean = leaders(found, "running_accuracy", 1), leaders(found, "train_accuracy", 1)
+    if not running:
+        return []
+    if running == clean:
+        return [
+            f"Here both accuracies name the same net as best in training, seed by seed: {winner(clean)}.",
+        ]
+    return [
+        f"Here they disagree about the best net in training: by the running accuracy it is {winner(running)}, by the "
+        f"clean evaluation {winner(clean)}."
+    ]
+
+
+def cifar10_cnn(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the CIFAR-10 figure: result, arithmetic, running."""
+    return {"result": _task(found, verdict), "arithmetic": _arithmetic(found), "running": _running(found)}
+
+
+def mnist_cnn(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
+    """Paragraphs under the MNIST figure: result, arithmetic, running, noise of a test accuracy."""
+    said = {"result": _task(found, verdict), "arithmetic": _arithmetic(found), "running": _running(found)}
+    ends = {}
+    for unit, results in found["results"].items():
+        ends.setdefault(unit.split("/seed-")[0], []).append(results["test_accuracy"][-1])
+    noise = []
+    if images and ends:
+        medians = {net: float(np.median(values)) for net, values in ends.items()}
+        middle = float(np.median(list(medians.values())))
+        error = 100 * math.sqrt(middle * (1 - middle) / images)
+        range_of = 100 * (max(medians.values()) - min(medians.values()))
+        several = len(medians) > 1
+        noise.append(
+            f"A test accuracy of {100 * middle:.2f}{PERCENT} on {images:,} images has a binomial standard error of "
+            f"{error:.2f} percentage points" + (f"; the nets' medians span {range_of:.2f}." if several else ".")
+        )
+    return said | {"noise": noise}
+
+
+def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
+    """Add to the MNIST section whether depth shows more on CIFAR-10, where both were measured."""
+    gaps = {}
+    for name in ("cifar10_cnn", "mnist_cnn"):
+        found = histories.get(f"hw1_1/{name}")
+        if not found or "comment" not in sections.get(name, {}):
+            return
+        seeds = claims.whole_seeds(found).values()
+        if not seeds:
+            return
+        gaps[name] = [
+            100 * (nets["deep"]["test_accuracy"][-1] - nets["shallow"]["test_accuracy"][-1]) for nets in seeds
+        ]
+    middle = {name: float(np.median(values)) for name, values in gaps.items()}
+    hard, easy = gaps["cifar10_cnn"], gaps["mnist_cnn"]
+    words = "the seeds do not tell on which task depth shows more"
+    if min(len(hard), len(easy)) > 1 and min(hard) > max(easy):
+        words = "depth shows more on CIFAR-10, in every seed"
+    elif min(len(hard), len(easy)) > 1 and max(hard) < min(easy):
+        words = "depth shows less on CIFAR-10, in every seed"
+    sections["mnist_cnn"]["comment"]["tasks"] = [
+        f"The test accuracy of deep less that of shallow is {middle['cifar10_cnn']:.2f} percentage points in the "
+        f"CIFAR-10 experiment and {middle['mnist_cnn']:.2f} in the MNIST experiment (medians over seeds): {words}."
+    ]

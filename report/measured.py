@@ -1,0 +1,439 @@
+"""All that the report says about results, read out of the histories of one scale into one plain structure.
+
+Everything in it is text, a list or a dict, formatted here, so that the report's layout computes nothing. A history or a
+figure that is missing, unreadable or partial leaves words in its place.
+"""
+
+import hashlib
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import figures as drawn
+from common import history
+from common.settings import ROOT, history_path
+from report import claims, comments
+
+LONGEST_TEXT = 400
+LARGEST_FIGURE = 20 * history.MEGABYTE
+FIGURES = {  # names of the drawings of each experiment, in the order of the report
+    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves", "function_fit_end_loss"),
+    "hw1_1/cifar10_cnn": ("cifar10_cnn",),
+    "hw1_1/mnist_cnn": ("mnist_cnn",),
+}
+EXPERIMENTS = tuple(FIGURES)
+
+# What a setting counts; the numbers themselves come from the histories.
+MEANINGS = {
+    "hw1_1/function_fit": {
+        "epochs": "passes over the points",
+        "points": "on an even grid of [\N{MINUS SIGN}1, 1]",
+        "batch_size": "points a step",
+        "learning_rate": "of Adam; loss: mean squared error",
+        "seeds": "nets of each kind, each from its own initial weights",
+        "functions": "targets",
+        "activations": "of the hidden layers",
+        "nets": "compared",
+    },
+    "images": {
+        "epochs": "passes over the training images",
+        "batch_size": "images a step",
+        "learning_rate": "of Adam; loss: mean cross-entropy",
+        "dropout": "share of activations dropped after convolution or pooling",
+        "dense_dropout": "share of activations dropped before the last Dense layer",
+        "probe_images": "training images, always the same, of the clean evaluation",
+        "nets": "compared",
+        "seeds": "one training each",
+    },
+}
+# The nets as the homework's reference describes them, flattest first.
+LAYERS = {
+    "hw1_1/function_fit": {
+        "shallow": "Dense 30, 1",
+        "medium": "Dense 4, 6, 4, 4, 1",
+        "deep": "Dense 4, 4, 3, 3, 3, 3, 2, 1",
+    },
+    "hw1_1/cifar10_cnn": {
+        "shallow": "Conv 38 same, MaxPool, dropout; Flatten, Dense 128, dropout, Dense 10",
+        "middle": "Conv 16 same, Conv 22, MaxPool, dropout; Flatten, Dense 250, dropout, Dense 10",
+        "deep": "Conv 32 same, Conv 32, MaxPool, dropout; Conv 64 same, Conv 64, MaxPool, dropout; "
+        "Flatten, Dense 512, dropout, Dense 10",
+    },
+    "hw1_1/mnist_cnn": {
+        "shallow": "Conv 68, MaxPool, dropout; Flatten, Dense 10",
+        "middle": "Conv 64, MaxPool, Conv 64, dropout; Flatten, Dense 10",
+        "deep": "Conv 65, MaxPool, Conv 65, dropout, Conv 64, dropout, MaxPool, Conv 64, dropout; Flatten, Dense 10",
+    },
+}
+ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
+
+
+def gather(
+    root: Path, scale: str, code: Path = ROOT, objection: Callable[[bytes], str] = lambda svg: ""
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG}).
+
+    code: the repository whose scripts are compared with those that made the histories. objection: why a figure
+    cannot be placed, if it cannot.
+    """
+    histories = {experiment: _history(root, scale, experiment, code) for experiment in EXPERIMENTS}
+    drawings: dict[str, bytes] = {}
+    figures = {}
+    for experiment, names in FIGURES.items():
+        for name in names:
+            path = root / "figures" / f"{name}.svg"
+            content, words = figure(path)
+            if content is not None and objection(content):
+                content, words = None, f"unreadable: {printable(objection(content))}"
+            figures[name] = {"there": content is not None, "words": words}
+            if content is not None:
+                drawings[name] = content
+                figures[name]["words"] = _caveat(path, history_path(root, experiment))
+    sections = {}
+    for experiment, about in histories.items():
+        name = experiment.split("/")[1]
+        try:
+            sections[name] = SECTIONS[experiment](about["history"]) if about["history"] else {}
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
+            about |= {"state": "unreadable", "words": "unreadable: its results are not those of this experiment"}
+            about["history"], sections[name] = None, {}
+        sections[name] |= {"state": about["state"], "words": about["words"]}
+    read = [about["history"] for about in histories.values() if about["history"]]
+    comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
+    newest = max((_newest(found) for found in read), default="")
+    shown = {
+        "scale": scale,
+        "measured": newest,
+        "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
+        "box": _box(scale, histories, figures),
+        "claims": [sections[name]["claim"] for name in sections if "claim" in sections[name]],
+        "sections": sections,
+        "figures": figures,
+        "histories": [{key: value for key, value in about.items() if key != "history"} for about in histories.values()],
+        "environments": _environments(histories),
+    }
+    return shown, drawings
+
+
+def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, Any]:
+    """One history and its state in words; `history` is None where there is nothing to show."""
+    path = history_path(root, experiment)
+    about: dict[str, Any] = {
+        "experiment": experiment,
+        "script": f"{experiment}.py",
+        "file": path.relative_to(root).as_posix(),
+        "history": None,
+        "state": "missing",
+        "words": "nothing measured yet",
+    }
+    try:
+        found = history.read(path)
+    except FileNotFoundError:
+        return about
+    except history.UnreadableError as error:
+        why = str(error).split("not a usable history: ")[-1].split("; restore it")[0]
+        return about | {"state": "unreadable", "words": f"unreadable: {printable(why)}"}
+    if (found["experiment"], found["scale"]) != (experiment, scale):
+        of = printable(f"{found['experiment']} at {found['scale']} scale")
+        return about | {"state": "unreadable", "words": f"unreadable: the file holds {of}"}
+    try:
+        done = [unit for unit in found["units"].values() if unit is not None]
+        if not done:
+            return about | {"words": "nothing measured yet"}
+        script = code / f"{experiment}.py"
+        hashes = {found["code"]["hash"], *(unit["code"] for unit in done)}
+        other = not script.is_file() or hashes != {history.code_hash(script)}
+        total, partial = len(found["units"]), len(done) < len(found["units"])
+        return about | {
+            "history": found,
+            "state": "partial" if partial else "complete",
+            "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
+            "measured": _newest(found)[:10],
+            "data": printable(found["data"]["name"]),
+            "source": printable(str(found["data"].get("source", "computed from the formula"))),
+            "fingerprint": printable(found["data"]["fingerprint"]),
+            "revision": str(found["code"]["revision"]),
+            "code": printable(found["code"]["hash"])[:16],
+            "commit": printable(str(found["code"].get("commit", ""))),
+            "other_code": other,
+            "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
+            "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
+            "devices": sorted({printable(str(unit["device"])) for unit in done}),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return about | {"state": "unreadable", "words": "unreadable: its units have no records"}
+
+
+def _newest(found: dict[str, Any]) -> str:
+    """When the newest unit was measured, in ISO 8601, UTC; ValueError where a unit's time is none."""
+    moments = [datetime.fromisoformat(unit["measured"]) for unit in found["units"].values() if unit]
+    return max(
+        (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat() for moment in moments
+    )
+
+
+def figure(path: Path) -> tuple[bytes | None, str]:
+    """The bytes of a drawing, or None and what is wrong with it."""
+    try:
+        if not path.is_file():
+            return None, "not drawn yet"
+        if path.stat().st_size > LARGEST_FIGURE:
+            return None, "unreadable: larger than 20 MB"
+        content = path.read_bytes()
+        top = ElementTree.fromstring(content)
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+        return None, f"unreadable: {printable(str(error))}"
+    if top.tag != "{http://www.w3.org/2000/svg}svg":
+        return None, "unreadable: not a drawing"
+    return content, ""
+
+
+def _caveat(path: Path, measured: Path) -> str:
+    """Why a drawing may not show what the tables hold; empty if it was drawn from the same history."""
+    try:
+        stamp = drawn.stamp_of(path)
+        same = hashlib.sha256(measured.read_bytes()).hexdigest() in stamp
+    except ValueError as error:
+        return f"not as its plot script left it ({error})"
+    except OSError:
+        same = False
+    return "" if same else "drawn from another history than the tables"
+
+
+def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]) -> list[str]:
+    """What the reader must know before any number: scale, sample data, what is not there."""
+    lines = []
+    if scale == "quick":
+        lines.append(
+            "Quick scale: short trainings that show the chain at work. The numbers do not answer the "
+            "questions, and the verdicts are of these short trainings only."
+        )
+    for experiment, about in histories.items():
+        name = str(about.get("data", ""))
+        if name == "sample":
+            lines.append(f"Sample data in {experiment}: {about['source']}.")
+        elif name.startswith("unverified"):
+            lines.append(f"Data of unknown origin in {experiment}: {name}, {about['source']}.")
+    for experiment, about in histories.items():
+        if about["state"] != "complete":
+            lines.append(f"{experiment}: {about['words']}.")
+    for words in dict.fromkeys(about["words"] for about in figures.values() if about["words"]):
+        names = [name for name, about in figures.items() if about["words"] == words]
+        lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {comments.listed(names)}: {words}.")
+    return lines
+
+
+def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """One row for each setting of the machine, one column an experiment."""
+    rows: dict[str, dict[str, str]] = {}
+    for experiment, about in histories.items():
+        for name, value in (about["history"] or {}).get("environment", {}).items():
+            rows.setdefault(printable(name), {})[experiment] = printable(str(value))
+    return [
+        {"name": name.replace("_", " "), **{key: row.get(key, comments.NOTHING) for key in EXPERIMENTS}}
+        for name, row in rows.items()
+    ]
+
+
+# --------------------------------------------------------------------------------------------- formatting
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters, and no longer than anybody reads."""
+    text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3.4 min or 5.6 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Places after the point that give the smallest of the values three digits, from 2 to 6."""
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    return int(np.clip(2 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
+
+
+def fixed(value: float, places: int) -> str:
+    """With so many places after the point; a value that is no number is said to be none."""
+    return f"{value:.{places}f}" if math.isfinite(value) else "diverged"
+
+
+def spread(values: Sequence[float], places: int) -> dict[str, str]:
+    """Median and range over seeds as text, and how many there are."""
+    if not len(values):
+        return {"median": comments.NOTHING, "range": comments.NOTHING, "n": "0"}
+    middle, low, high = np.median(values), np.min(values), np.max(values)
+    ranged = f"[{fixed(low, places)}, {fixed(high, places)}]" if len(values) > 1 else comments.NOTHING
+    return {"median": fixed(float(middle), places), "range": ranged, "n": str(len(values))}
+
+
+def words_of(value: Any) -> str:
+    """A setting as a reader writes it: 30,000, 0.001, f1 and f2."""
+    if isinstance(value, list):
+        return ", ".join(words_of(item) for item in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return printable(ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _settings(found: dict[str, Any], meanings: dict[str, str]) -> list[list[str]]:
+    return [
+        [printable(name.replace("_", " ")), words_of(value), meanings.get(name, "")]
+        for name, value in found["settings"].items()
+    ]
+
+
+def _models(found: dict[str, Any]) -> list[dict[str, str]]:
+    """Name, layers, parameters and multiply-adds of each net, as its training counted them."""
+    models = []
+    for net, layers in LAYERS[found["experiment"]].items():
+        counted = [results for unit, results in found["results"].items() if net in unit.split("/")]
+        models.append(
+            {
+                "net": net,
+                "layers": layers,
+                "parameters": f"{counted[0]['parameters']:,}" if counted else comments.NOTHING,
+                "multiply_adds": f"{counted[0]['multiply_adds'] / 1e6:.2f}"
+                if counted and "multiply_adds" in counted[0]
+                else comments.NOTHING,
+            }
+        )
+    return models
+
+
+# ---------------------------------------------------------------------------------------------- question 1-1
+
+
+def function_fit(found: dict[str, Any]) -> dict[str, Any]:
+    """Simulate a Function: dead nets and losses at the end, by function, activation and net."""
+    blocks = []
+    pairs = [(function, activation) for activation in ("relu", "tanh") for function in ("f1", "f2")]
+    losses = {pair: claims.end_losses(found, *pair) for pair in pairs}
+    places = decimals([float(np.median(about["loss"])) for nets in losses.values() for about in nets.values()])
+    for (function, activation), nets in losses.items():
+        if not nets:
+            continue
+        rows = []
+        for net, about in nets.items():
+            best = claims.best_of(about["loss"])
+            rows.append(
+                {
+                    "net": net,
+                    "born_dead": f"{100 * about['born_dead'].mean():.0f}",
+                    "dead": f"{100 * about['dead'].mean():.0f}",
+                    "all": spread(about["loss"], places),
+                    "live": spread(about["loss"][~about["born_dead"]], places),
+                    "best": fixed(float(np.median(best)), places) if len(best) else comments.NOTHING,
+                }
+            )
+        blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
+    verdict = claims.c1(found)
+    return {
+        "settings": _settings(found, MEANINGS["hw1_1/function_fit"]),
+        "models": _models(found),
+        "blocks": blocks,
+        "parts": [_pairs(part) for part in verdict["parts"]],
+        "verdict": verdict["verdict"],
+        "claim": comments.claim_1(verdict),
+        "comment": comments.function_fit(found, verdict),
+    }
+
+
+def _pairs(part: dict[str, Any]) -> dict[str, Any]:
+    """One row of the table of comparisons between two nets on one function."""
+    views = {}
+    for view in ("all", "live", "tanh", "best"):
+        share = part[view]["superiority"]
+        views[view] = comments.NOTHING if share is None else f"{share:.2f}"
+    p = part["all"]["p"]
+    return {
+        "function": part["function"],
+        "pair": f"{part['lower']} < {part['higher']}",
+        "p": comments.NOTHING if p is None else comments.probability(p),
+        "verdict": "not measured" if part["all"]["superiority"] is None else part["all"]["verdict"],
+        **views,
+    }
+
+
+CURVES = (  # heading, curve, in percent
+    ("training loss", "train_loss", False),
+    ("training accuracy", "train_accuracy", True),
+    ("test loss", "test_loss", False),
+    ("test accuracy", "test_accuracy", True),
+    ("running loss", "running_loss", False),
+    ("running accuracy", "running_accuracy", True),
+)
+
+
+def image_nets(found: dict[str, Any]) -> dict[str, Any]:
+    """What both CNN questions show: settings, nets, and the values after the last epoch."""
+    by_net: dict[str, list[dict[str, Any]]] = {net: [] for net in LAYERS[found["experiment"]]}
+    for unit, results in found["results"].items():
+        by_net[unit.split("/seed-")[0]].append(results)
+    ends = {
+        (net, name): [(100 if percent else 1) * results[name][-1] for results in runs]
+        for net, runs in by_net.items()
+        for _, name, percent in CURVES
+    }
+    rows = []
+    for net, runs in by_net.items():
+        cells = {}
+        for _, name, percent in CURVES:
+            medians = [float(np.median(ends[other, name])) for other in by_net if ends[other, name]]
+            cells[name] = spread(ends[net, name], 2 if percent else decimals(medians))
+        rows.append({"net": net, "n": str(len(runs)), **cells})
+    return {
+        "settings": _settings(found, MEANINGS["images"]),
+        "models": _models(found),
+        "columns": [{"heading": heading, "name": name, "percent": percent} for heading, name, percent in CURVES],
+        "rows": rows,
+        "data": printable(found["data"]["name"]),
+        "source": printable(str(found["data"].get("source", ""))),
+    }
+
+
+def test_images(found: dict[str, Any]) -> int | None:
+    """How many test images the data's description counts; None where it does not."""
+    counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found["data"].get("source", "")))
+    return int(counted[2].replace(",", "")) if counted else None
+
+
+def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
+    """Train on Actual Tasks, CIFAR-10."""
+    verdict = claims.c2(found)
+    section = image_nets(found)
+    return section | {
+        "verdict": verdict["verdict"],
+        "parts": comments.counted(verdict),
+        "claim": comments.claim_2(verdict),
+        "comment": comments.cifar10_cnn(found, verdict),
+    }
+
+
+def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
+    """Train on Actual Tasks, MNIST."""
+    verdict = claims.c3(found)
+    section = image_nets(found)
+    return section | {
+        "verdict": verdict["verdict"],
+        "parts": comments.counted(verdict),
+        "claim": comments.claim_3(verdict),
+        "comment": comments.mnist_cnn(found, verdict, test_images(found)),
+    }
+
+
+SECTIONS = {
+    "hw1_1/function_fit": function_fit,
+    "hw1_1/cifar10_cnn": cifar10_cnn,
+    "hw1_1/mnist_cnn": mnist_cnn,
+}

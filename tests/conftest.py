@@ -1,0 +1,73 @@
+"""What the tests share: the project on the import path, and a copy of its code in which a tiny experiment runs."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from common import settings
+
+settings.prepare_environment()
+
+
+@contextlib.contextmanager
+def usual_signals(ignoring: tuple[int, ...] = ()) -> Iterator[None]:
+    """What a process started here does on signals: nothing on `ignoring`, the usual on others.
+
+    A shell's background job and `nohup` ignore some, and so do the processes that the tests start there.
+    """
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        before[number] = signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the code of `common` and hw1_1/tiny.py, so that no test writes into the repository."""
+    root = tmp_path / "the project"  # the space is part of the test
+    shutil.copytree(ROOT / "common", root / "common", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "hw1_1").mkdir()
+    shutil.copy(ROOT / "tests" / "tiny_experiment.py", root / "hw1_1" / "tiny.py")
+    return root
+
+
+@pytest.fixture
+def tiny(project: Path) -> Any:
+    """tiny(*flags, **environment) starts the tiny experiment of `project` at quick scale, as a Popen."""
+    started = []
+
+    def start(
+        *flags: str, stdout: Any = subprocess.PIPE, ignoring: tuple[int, ...] = (), **environment: str
+    ) -> subprocess.Popen:
+        inherited = {name: value for name, value in os.environ.items() if name != "HW1_DATA_DIR"}
+        with usual_signals(ignoring):
+            process = subprocess.Popen(
+                [sys.executable, project / "hw1_1" / "tiny.py", "--scale", "quick", *flags],
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=inherited | environment,
+                cwd="/",
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:  # closes its pipes
+            process.kill()

@@ -1,0 +1,122 @@
+"""A killed training carries on where it was: what a checkpoint restores, and what it refuses."""
+
+import signal
+
+import numpy as np
+import pytest
+from tiny_experiment import Variable
+
+from common import checkpoint, files, history
+
+IDENTITY = {"experiment": "hw1_1/tiny", "unit": "walk/seed-0", "settings": {"learning_rate": 0.1}}
+RESULTS = {"loss": [0.1 + 0.2, 1e-300, float("inf")], "epochs": 3}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoints" / "walk.npz"
+
+
+def variables() -> list[Variable]:
+    generator = np.random.default_rng(7)
+    return [
+        Variable(generator.normal(size=(3, 4)).astype(np.float32)),
+        Variable(np.array(5, np.int64)),
+        Variable(np.array([2**64 - 1], np.uint64)),
+    ]
+
+
+def blank() -> list[Variable]:
+    return [Variable(np.zeros_like(each.value)) for each in variables()]
+
+
+def test_what_was_saved_comes_back_bit_for_bit(path):
+    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    restored = blank()
+    assert checkpoint.Checkpoint(path, IDENTITY).load(restored) == RESULTS
+    for each, original in zip(restored, variables(), strict=True):
+        assert each.value.dtype == original.value.dtype
+        assert each.value.tobytes() == original.value.tobytes()
+
+
+def test_saving_after_every_epoch_writes_only_now_and_then(path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    kept = checkpoint.Checkpoint(path, IDENTITY)
+    kept.save(variables(), RESULTS)
+    assert not path.exists()
+    clock[0] += checkpoint.SAVE_SECONDS
+    kept.save(variables(), RESULTS)
+    assert path.exists()
+
+
+def test_training_time_goes_on_counting(path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    first = checkpoint.Checkpoint(path, IDENTITY)
+    clock[0] += 30
+    first.save(variables(), RESULTS)
+    clock[0] += 1000  # nothing ran
+    second = checkpoint.Checkpoint(path, IDENTITY)
+    second.load(blank())
+    clock[0] += 5
+    assert second.seconds() == 35
+
+
+def test_another_run_starts_afresh(path):
+    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    for other in (IDENTITY | {"unit": "walk/seed-1"}, IDENTITY | {"settings": {"learning_rate": 0.2}}, {}):
+        restored = blank()
+        assert checkpoint.Checkpoint(path, other).load(restored) == {}
+        assert not any(each.value.any() for each in restored)
+
+
+def test_other_variables_start_afresh(path):
+    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    wider = [*blank()[:2], Variable(np.zeros(2, np.uint64))]
+    assert checkpoint.Checkpoint(path, IDENTITY).load(wider) == {}
+    assert checkpoint.Checkpoint(path, IDENTITY).load([*blank(), *blank()]) == {}
+
+
+def test_a_damaged_file_starts_afresh(path):
+    kept = checkpoint.Checkpoint(path, IDENTITY)
+    assert kept.load(blank()) == {}
+    kept.save(variables(), RESULTS, now=True)
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in range(0, len(whole), 41)]
+    for position in range(0, len(whole), 37):
+        damaged.append(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+    damaged += [files.with_checksum(body) for body in (b"", b"no archive", b"PK\x03\x04 broken")]
+    for content in damaged:
+        path.write_bytes(content)
+        restored = blank()
+        assert kept.load(restored) == {}
+        assert not any(each.value.any() for each in restored)
+
+
+def test_a_run_killed_at_any_moment_ends_with_the_same_results(project, tiny):
+    whole = tiny("--seeds", "0", "1", "2", "3", "4")
+    whole.communicate()
+    path = project / "out" / "quick" / "hw1_1" / "history" / "tiny.pkl"
+    uninterrupted = history.read(path)
+    path.unlink()
+    (project / "trained").unlink()
+
+    moments = [
+        "trained walk/seed-0 0",  # before anything is saved
+        "saved walk/seed-0 1",
+        "trained walk/seed-1 3",
+        "saved walk/seed-2 3",  # trained to the end and not yet in the history
+        "kept walk/seed-3",  # between two units
+    ]
+    for moment in moments:
+        process = tiny("--seeds", "0", "1", "2", "3", "4", TINY_DIES=moment)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, moment
+    last = tiny("--seeds", "0", "1", "2", "3", "4")
+    last.communicate()
+    resumed = history.read(path)
+    assert resumed["complete"]
+    assert resumed["results"] == uninterrupted["results"]
+    assert (project / "trained").read_text().split() == [f"walk/seed-{seed}" for seed in (0, 0, 0, 1, 1, 2, 2, 3, 4)]
+    assert not list((project / "out" / "checkpoints").rglob("*.npz"))

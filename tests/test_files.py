@@ -1,0 +1,104 @@
+"""Files are whole or absent: atomic writes, checksums, locks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from common import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "history.pkl"
+    files.write_atomically(path, b"old")
+
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    for failing in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, failing, refuse)
+            with pytest.raises(OSError, match="No space"):
+                files.write_atomically(path, b"new")
+        assert path.read_bytes() == b"old"
+        assert list(path.parent.iterdir()) == [path]
+    files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(("moment", "left"), [("fsync", b"old"), ("replace", b"old")])
+def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path, moment, left):
+    path = tmp_path / "history.pkl"
+    path.write_bytes(b"old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from common import files\n"
+        f"os.{moment} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(Path(sys.argv[1]), b'new' * 100_000)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path], cwd=ROOT).returncode == -signal.SIGKILL
+    assert path.read_bytes() == left
+    files.write_atomically(path, b"later")
+    assert path.read_bytes() == b"later"
+
+
+def test_readers_see_the_old_file_or_the_new_one_and_nothing_between(tmp_path):
+    path, contents = tmp_path / "file", [b"a" * 300_000, b"b" * 200_000]
+    files.write_atomically(path, contents[0])
+    code = (
+        "import sys; from pathlib import Path; from common import files\n"
+        "for turn in range(100): files.write_atomically(Path(sys.argv[1]), [b'a' * 300_000, b'b' * 200_000][turn % 2])"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT)
+    seen = set()
+    while writer.poll() is None:
+        content = path.read_bytes()
+        assert content in contents
+        seen.add(content[:1])
+    assert writer.returncode == 0
+    assert seen == {b"a", b"b"}
+
+
+def test_temporaries_of_killed_processes_go_after_an_hour(tmp_path):
+    path = tmp_path / "history.pkl"
+    old, fresh, foreign = (tmp_path / name for name in (".history.pkl.1.tmp", ".history.pkl.2.tmp", ".other.pkl.1.tmp"))
+    for each in (old, fresh, foreign):
+        each.write_bytes(b"part")
+    for each in (old, foreign):
+        os.utime(each, (time.time() - 2 * files.STALE_SECONDS,) * 2)
+    files.write_atomically(path, b"content")
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, fresh.name, foreign.name])
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"sha256:", bytes(range(256)), b"\nsha256:" * 9])
+def test_the_checksum_covers_every_byte(content):
+    whole = files.with_checksum(content)
+    assert files.checked(whole) == content
+    for length in range(len(whole)):
+        with pytest.raises(ValueError, match="checksum"):
+            files.checked(whole[:length])
+    for position in range(len(whole)):
+        altered = bytearray(whole)
+        altered[position] ^= 1
+        with pytest.raises(ValueError, match="checksum"):
+            files.checked(bytes(altered))
+    with pytest.raises(ValueError, match="checksum"):
+        files.checked(whole + b"\n")
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    path = tmp_path / "history.pkl"
+    code = (
+        "import sys, time; from pathlib import Path; from common import files\n"
+        "with files.locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        holder.kill()
+    started = time.monotonic()
+    with files.locked(Path(path)):
+        assert time.monotonic() - started < 5

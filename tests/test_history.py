@@ -1,0 +1,697 @@
+"""The history pickle: round trip, due or not, damage, hostile files, several processes, signals, full disks."""
+
+import collections
+import copy
+import io
+import os
+import pickle
+import random
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from common import files, history, plain_pickle, provenance, settings
+
+UNITS = ("deep/seed-0", "deep/seed-1", "shallow/seed-0")
+PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 2
+    learning_rate: float = 0.1
+    seeds: tuple[int, ...] = (0, 1)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str = "MNIST"
+    fingerprint: str = "f" * 64
+    source: str = "a folder"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of a script at quick scale whose repository is tmp_path."""
+    for module in (history, provenance, settings):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    script = tmp_path / "hw1_1" / "tiny.py"
+    script.parent.mkdir()
+    script.write_text("REVISION = 1\n")
+    return settings.Run(
+        experiment="hw1_1/tiny",
+        script=script,
+        settings=Settings(),
+        base="quick",
+        scale="quick",
+        root=settings.tree("quick"),
+        data_dir=None,
+        force=False,
+        unit=(),
+        mode="train",
+        arguments=(),
+    )
+
+
+def train(run: settings.Run, value: float = 1.0, revision: int = 1, units=UNITS, dataset=None) -> list[str]:
+    """Train what is missing, as a script's `main` does; returns the units trained."""
+    kept, trained = history.start(run, revision, units, dataset), []
+    for unit in kept.missing():
+        kept.keep(unit, {"loss": np.array([[3, 2], [2, value]]), "summary": {"loss": np.float32(value)}})
+        trained.append(unit)
+    return trained
+
+
+def state(run: settings.Run, revision: int = 1, units=UNITS, dataset=None) -> tuple[str, bool]:
+    """What --check says, and whether it exits with 0."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as leaving:
+        patch.setattr(sys, "stdout", printed)
+        history.start(replace(run, mode="check"), revision, units, dataset)
+    line = printed.getvalue()
+    assert line.count("\n") == 1
+    return line.rstrip("\n"), leaving.value.code == 0
+
+
+# ------------------------------------------------------------------------------------------ one history
+
+
+def test_what_is_kept_comes_back_with_and_without_this_project(run):
+    train(run, 0.1 + 0.2)
+    read = history.read(run.history)
+    assert read["results"]["deep/seed-1"]["loss"] == [[3.0, 2.0], [2.0, 0.1 + 0.2]]
+    assert list(read["units"]) == list(UNITS)
+    assert (read["complete"], read["scale"], read["experiment"]) == (True, "quick", "hw1_1/tiny")
+    assert read["settings"] == {"epochs": 2, "learning_rate": 0.1, "seeds": [0, 1]}
+    code = "import pickle, sys; print(repr(pickle.load(open(sys.argv[1], 'rb'))))"
+    alone = subprocess.run(
+        [sys.executable, "-I", "-c", code, run.history], capture_output=True, text=True, cwd="/", check=True
+    )
+    assert alone.stdout.strip() == repr(read)
+
+
+def test_a_complete_history_is_not_trained_again(run, capsys):
+    assert state(run) == ("due: nothing measured yet", False)
+    assert train(run) == list(UNITS)
+    before = run.history.read_bytes()
+    line, fine = state(run)
+    assert line.startswith("up to date (measured 20")
+    assert fine
+    assert train(run) == []
+    assert run.history.read_bytes() == before
+    assert "hw1_1/tiny: kept, up to date (measured 20" in capsys.readouterr().err
+
+
+def test_each_reason_for_which_a_history_is_due(run):
+    train(run, dataset=Dataset())
+    assert state(run, dataset=Dataset())[1]
+    assert state(run, dataset=Dataset(source="another folder"))[1]
+    reasons = [
+        state(replace(run, settings=Settings(epochs=3)), dataset=Dataset()),
+        state(run, dataset=Dataset("sample", "e" * 64)),
+        state(run, revision=2, dataset=Dataset()),
+        state(replace(run, experiment="hw1_1/other", root=run.root / "x"), dataset=Dataset()),
+    ]
+    assert reasons == [
+        ("due: epochs is 3 here and was 2", False),
+        ("due: measured on MNIST, here is sample", False),
+        ("due: made by revision 1, this is 2", False),
+        ("due: nothing measured yet", False),
+    ]
+    other = replace(run, experiment="hw1_1/other")
+    for changed in (other, replace(run, scale="paper", root=run.root)):
+        changed.history.parent.mkdir(parents=True, exist_ok=True)
+        if changed.history != run.history:
+            changed.history.write_bytes(run.history.read_bytes())
+        assert state(changed, dataset=Dataset()) == ("due: it is of another experiment or scale", False)
+
+
+def test_a_setting_that_came_or_went_makes_a_history_due(run):
+    @dataclass(frozen=True)
+    class More(Settings):
+        dropout: float = 0.5
+
+    train(run)
+    assert state(replace(run, settings=More())) == ("due: dropout is 0.5 here and was not recorded", False)
+    train(replace(run, settings=More()))
+    assert state(run) == ("due: it has other settings", False)
+
+
+def test_a_history_of_another_identity_is_put_aside_and_replaced(run, tmp_path, capsys):
+    train(run)
+    before = run.history.read_bytes()
+    assert train(replace(run, settings=Settings(epochs=3))) == list(UNITS)
+    [aside] = (tmp_path / "out" / "replaced").iterdir()
+    assert aside.read_bytes() == before
+    assert str(aside) in capsys.readouterr().err
+    assert history.read(run.history)["settings"]["epochs"] == 3
+
+
+def test_one_unit_makes_a_partial_history_and_the_rest_completes_it(run):
+    assert train(replace(run, unit=("deep/seed-1",))) == ["deep/seed-1"]
+    assert state(run) == ("partial: 1 of 3 units", False)
+    assert not history.read(run.history)["complete"]
+    assert train(run) == ["deep/seed-0", "shallow/seed-0"]
+    assert state(run)[1]
+
+
+def test_an_unknown_unit_is_refused_with_the_known_ones(run, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        train(replace(run, unit=("deep/seed-9",)))
+    assert leaving.value.code == 2
+    assert f"no unit 'deep/seed-9'; the units are: {', '.join(UNITS)}" in capsys.readouterr().err
+
+
+def test_force_trains_again_and_only_what_is_asked_for(run):
+    train(run, 1.0)
+    assert train(replace(run, force=True, unit=("deep/seed-0",)), 2.0) == ["deep/seed-0"]
+    summaries = {unit: result["summary"]["loss"] for unit, result in history.read(run.history)["results"].items()}
+    assert summaries == {"deep/seed-0": 2.0, "deep/seed-1": 1.0, "shallow/seed-0": 1.0}
+    assert train(replace(run, force=True), 3.0) == list(UNITS)
+    assert history.read(run.history)["complete"]
+
+
+def test_more_seeds_extend_a_history_and_fewer_lose_nothing(run):
+    train(run)
+    more = replace(run, settings=Settings(seeds=(0, 1, 2)))
+    units = (*UNITS, "deep/seed-2")
+    assert state(more, units=units) == ("partial: 3 of 4 units", False)
+    assert train(more, units=units) == ["deep/seed-2"]
+    assert state(run)[1]
+    assert train(replace(run, settings=Settings(seeds=(5,))), units=("deep/seed-5",)) == ["deep/seed-5"]
+    extended = history.read(run.history)
+    assert set(extended["results"]) == {*units, "deep/seed-5"}
+    assert extended["settings"]["seeds"] == [0, 1, 2, 5]
+
+
+def test_other_code_is_noted_and_trains_nothing(run):
+    train(run)
+    run.script.write_text("REVISION = 1\nsomething = 2\n")
+    line, fine = state(run)
+    assert fine
+    assert line.endswith("; made by other code")
+    assert train(run) == []
+    train(replace(run, force=True, unit=UNITS[:1]))  # one unit by this code, two by other code
+    assert state(run)[0].endswith("; made by other code")
+    train(replace(run, force=True))
+    assert "code" not in state(run)[0]
+
+
+def test_an_unreadable_history_stops_a_run_unless_forced(run, tmp_path):
+    train(run)
+    run.history.write_bytes(b"damaged")
+    line, fine = state(run)
+    assert line.startswith(f"unreadable: {run.history}: not a usable history: it has no checksum line")
+    assert not fine
+    with pytest.raises(history.UnreadableError, match="measure it again"):
+        train(run)
+    assert run.history.read_bytes() == b"damaged"
+    assert train(replace(run, force=True)) == list(UNITS)
+    assert state(run)[1]
+    assert [each.read_bytes() for each in (tmp_path / "out" / "replaced").iterdir()] == [b"damaged"]
+
+
+def test_a_history_that_is_a_fifo_is_named_and_not_waited_for(run):
+    run.history.parent.mkdir(parents=True)
+    os.mkfifo(run.history)
+    assert state(run)[0].startswith("unreadable: ")
+    with pytest.raises(settings.Problem, match="not a regular file"):
+        train(replace(run, force=True))
+
+
+def test_what_cannot_be_read_back_is_not_written(run):
+    kept = history.start(run, 1, UNITS)
+    for results, message in (
+        ({"summary": {"loss": "low"}}, "holds more than numbers"),
+        ({"loss": [1]}, "no summary"),
+        ({"loss": [[1, 2], [3]], "summary": {}}, "differ in length"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kept.keep(UNITS[0], results)
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        kept.keep(UNITS[0], {"loss": {1}, "summary": {}})
+    with pytest.raises(settings.Problem, match=r"would take 8\.\d MB"):
+        kept.keep(UNITS[0], {"loss": np.zeros(900_000), "summary": {}})
+    assert not run.history.exists()
+
+
+def test_numpy_values_become_plain_ones():
+    values = {"a": np.float32(0.5), "b": (1, np.bool_(True)), 3: np.arange(4).reshape(2, 2), "c": None}
+    assert repr(plain_pickle.plain(values)) == repr({"a": 0.5, "b": [1, True], "3": [[0, 1], [2, 3]], "c": None})
+
+
+# ------------------------------------------------------------------------------------ damaged and hostile
+
+
+@pytest.fixture
+def measured(run) -> dict[str, Any]:
+    """A small valid history."""
+    train(run, units=UNITS[:1])
+    return history.read(run.history)
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """Fail instead of hanging, and note whether the memory explodes."""
+
+    def fail(*arguments):
+        pytest.fail("took more than two minutes")
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes
+
+
+def sealed(body: bytes) -> bytes:
+    return files.with_checksum(body)
+
+
+def refuse(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(history.UnreadableError) as refusal:
+        history.read(path)
+    message = str(refusal.value)
+    assert message.isprintable()
+    assert len(message) < 1000
+    assert message.startswith(f"{path}: not a usable history: ")
+    return message
+
+
+def test_a_history_cut_at_any_byte_is_refused(run, measured, tmp_path):
+    whole = run.history.read_bytes()
+    for length in range(len(whole)):
+        with pytest.raises(ValueError, match="checksum"):
+            plain_pickle.loads(whole[:length])
+    for length in range(0, len(whole), 50):
+        refuse(tmp_path / "cut", whole[:length])
+
+
+def test_two_thousand_flipped_bits_are_refused(run, measured, tmp_path):
+    whole, chance = run.history.read_bytes(), random.Random(0)
+    for turn in range(2000):
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        with pytest.raises(ValueError, match="checksum"):
+            plain_pickle.loads(bytes(flipped))
+        if turn % 50 == 0:
+            refuse(tmp_path / "flipped", bytes(flipped))
+
+
+class Reduced:
+    def __init__(self, command: str):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def hostile_bodies(command: str) -> dict[str, bytes]:
+    """Pickles that would run `command`, hang, take all memory, or hold something else than plain data."""
+    text = command.encode()
+    argument = b"X" + len(text).to_bytes(4, "little") + text
+    bodies = {f"reduce, protocol {protocol}": pickle.dumps(Reduced(command), protocol) for protocol in range(6)}
+    plain = pickle.dumps({"a": [1]}, 4)
+    bodies |= {f"plain, protocol {protocol}": pickle.dumps({"a": [1]}, protocol) for protocol in (0, 1, 2, 3, 5)}
+    deep = 100_000
+    return bodies | {
+        "GLOBAL": b"\x80\x04cos\nsystem\n" + argument + b"\x85R.",
+        "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + argument + b"\x85R.",
+        "INST": b"(S'" + text + b"'\nios\nsystem\n.",
+        "OBJ": b"(cos\nsystem\n" + argument + b"o.",
+        "NEWOBJ": b"\x80\x04csubprocess\nPopen\n(" + argument + b"l\x85\x81.",
+        "NEWOBJ_EX": b"\x80\x04csubprocess\nPopen\n" + argument + b"\x85}\x92.",
+        "BUILD": b"\x80\x04ccollections\nOrderedDict\n)R}\x8c\x01a" + argument + b"sb.",
+        "EXT1": b"\x80\x04\x82\x01.",
+        "EXT2": b"\x80\x04\x83\x01\x00.",
+        "EXT4": b"\x80\x04\x84\x01\x00\x00\x00.",
+        "PERSID": b"P" + text + b"\n.",
+        "BINPERSID": b"\x80\x04" + argument + b"Q.",
+        "NEXT_BUFFER": b"\x80\x05\x97.",
+        "DUP": b"\x80\x04]2a.",
+        "POP": b"\x80\x04NN0.",
+        "POP_MARK": b"\x80\x04N(N1.",
+        "bytes after the end": plain + b"N",
+        "two in a row": plain + plain,
+        "a hostile one behind": plain + bodies["reduce, protocol 4"],
+        "nothing": b"",
+        "only the end": b".",
+        "no end": plain[:-1],
+        "empty stack": b"\x80\x04.",
+        "protocol twice": b"\x80\x04\x80\x04N.",
+        "protocol 255": b"\x80\xffN.",
+        "unknown opcode": b"\x80\x04\xfeN.",
+        "memo that is not there": b"\x80\x04h\x05.",
+        "far memo that is not there": b"\x80\x04j\xff\xff\xff\xff.",
+        "far memo written": b"\x80\x04]r\xff\xff\xff\x7f.",
+        "memo as text": b"(lp99999999999\n.",
+        "APPEND without a list": b"\x80\x04NNa.",
+        "APPENDS without a mark": b"\x80\x04]Ne.",
+        "SETITEMS of an odd number": b"\x80\x04}(Nu.",
+        "a list as a key": b"\x80\x04}]Ns.",
+        "frame without end": b"\x80\x04\x95" + b"\xff" * 8 + b"N.",
+        "frame of a terabyte": b"\x80\x04\x95" + (2**40).to_bytes(8, "little") + b"N.",
+        "text of four gigabytes": b"\x80\x04X\xff\xff\xff\xffabc.",
+        "text of exabytes": b"\x80\x04\x8d" + (2**62).to_bytes(8, "little") + b"abc.",
+        "bytes of exabytes": b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",
+        "bytearray of exabytes": b"\x80\x05\x96" + (2**62).to_bytes(8, "little") + b"abc.",
+        "integer of two gigabytes": b"\x80\x04\x8b\xff\xff\xff\x7fabc.",
+        "integer of 2000 bits": b"\x80\x04\x8a\xfa" + b"\x7f" * 250 + b".",
+        "text that is not UTF-8": b"\x80\x04\x8c\x02\xff\xfe.",
+        "nested 100,000 deep": b"\x80\x04" + b"]" * deep + b"a" * (deep - 1) + b".",
+        "100,000 marks": b"\x80\x04" + b"(" * deep + b".",
+        "a list in itself": b"\x80\x04]\x94h\x00a.",
+        "a dict in itself": b"\x80\x04}\x94\x8c\x01ah\x00s.",
+        "a billion laughs": b"\x80\x04]\x94"
+        + b"".join(b"](" + b"h%c" % row * 10 + b"e\x94" for row in range(30))
+        + b".",
+        "a long text a million times": (
+            b"\x80\x04](X" + (2**20).to_bytes(4, "little") + b"x" * 2**20 + b"\x94" + b"h\x00" * 1_000_000 + b"e."
+        ),
+        "15 million empty lists": b"\x80\x04](" + b"]" * 15_000_000 + b"e.",
+        "a tuple": pickle.dumps((1, 2), 4),
+        "bytes": pickle.dumps(b"abc", 4),
+        "a set": pickle.dumps({1, 2}, 4),
+        "a complex number": pickle.dumps(1j, 4),
+        "an OrderedDict": pickle.dumps(collections.OrderedDict(a=1), 4),
+        "a NumPy array": pickle.dumps(np.arange(3), 4),
+        "a number": pickle.dumps(3, 4),
+        "a list": pickle.dumps([], 4),
+        "no field": pickle.dumps({}, 4),
+    }
+
+
+def test_hostile_pickles_with_a_valid_checksum_run_nothing(tmp_path):
+    canary = tmp_path / "canary"
+    bodies = hostile_bodies(f"touch '{canary}'")
+    pickle.loads(bodies["GLOBAL"])
+    assert canary.exists()  # so they are dangerous: this one was read with Python's own reader
+    canary.unlink()
+    for name, body in bodies.items():
+        started = time.monotonic()
+        content = sealed(body)
+        refuse(tmp_path / "history.pkl", content)
+        assert not canary.exists(), name
+        assert time.monotonic() - started < 15, name
+
+
+def altered(measured: dict, *path: str, to: Any = None, without: bool = False) -> dict:
+    """A copy of a history in which the field at `path` has the value `to`, or is not there."""
+    copied = copy.deepcopy(measured)
+    inner = copied
+    for name in path[:-1]:
+        inner = inner[name]
+    if without:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = to
+    return copied
+
+
+def test_wrong_fields_and_types_are_refused(measured, tmp_path):
+    unit = UNITS[0]
+    wrong = [altered(measured, name, without=True) for name in measured]
+    wrong += [altered(measured, name, to=to) for name in measured for to in (None, (), b"")]
+    wrong += [altered(measured, name, to=True) for name in measured if name != "complete"]
+    wrong += [
+        altered(measured, "another", to=1),
+        altered(measured, "schema", to=2),
+        altered(measured, "schema", to="1"),
+        altered(measured, "complete", to=False),
+        altered(measured, "complete", to=1),
+        altered(measured, "wall_seconds", to=float("nan")),
+        altered(measured, "wall_seconds", to=2**70),
+        altered(measured, "settings", "learning_rate", to=float("nan")),
+        altered(measured, "settings", "learning_rate", to=float("inf")),
+        altered(measured, "settings", "seeds", to=(1, 2)),
+        altered(measured, "settings", 3, to=1),
+        altered(measured, "data", "fingerprint", to=None),
+        altered(measured, "data", "name", without=True),
+        altered(measured, "code", "hash", without=True),
+        altered(measured, "code", "revision", to="1"),
+        altered(measured, "results", to={}),
+        altered(measured, "results", "stranger", to={"summary": {}}),
+        altered(measured, "results", unit, to=[]),
+        altered(measured, "results", unit, "summary", without=True),
+        altered(measured, "results", unit, "summary", "loss", to="low"),
+        altered(measured, "results", unit, "summary", "loss", to=[1, None]),
+        altered(measured, "results", unit, "summary", "loss", to=[[1]]),
+        altered(measured, "results", unit, "summary", to={str(number): 1 for number in range(1000)}),
+        altered(measured, "results", unit, "loss", to=[[1, 2], [3]]),
+        altered(measured, "results", unit, "loss", to=[[[1], [2, 3]]]),
+        altered(measured, "results", unit, "loss", to=2**64),
+        altered(measured, "units", "stranger", to={}),
+        altered(measured, "units", unit, to=None),
+        altered(measured, "units", unit, to={}),
+        altered(measured, "units", unit, "measured", to=5),
+        altered(measured, "units", unit, "wall_seconds", to="long"),
+        altered(measured, "units", unit, "code", without=True),
+    ]
+    for each in wrong:
+        refuse(tmp_path / "history.pkl", sealed(pickle.dumps(each, 4)))
+    (tmp_path / "history.pkl").write_bytes(sealed(pickle.dumps(measured, 4)))
+    assert history.read(tmp_path / "history.pkl") == measured
+
+
+def test_what_is_no_history_file_is_refused(measured, run, tmp_path):
+    whole = run.history.read_bytes()
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 17_000_000)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "lines").write_bytes(whole.replace(b"\n", b"\r\n"))
+    (tmp_path / "lfs").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {len(whole)}\n"
+    )
+    (tmp_path / "tail").write_bytes(whole + b"\n")
+    messages = {
+        "large": "it has 17.0 MB, more than 16",
+        "fifo": "it is not a regular file",
+        "folder": "it is not a regular file",
+        "zero": "it is not a regular file",
+        "lines": "checksum",
+        "lfs": "it has no checksum line",
+        "tail": "it has no checksum line",
+    }
+    for name, message in messages.items():
+        with pytest.raises(history.UnreadableError, match=message):
+            history.read(tmp_path / name)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("gone", "nowhere"):
+        with pytest.raises(FileNotFoundError):
+            history.read(tmp_path / name)
+
+
+def test_a_history_that_may_not_be_read_says_so(monkeypatch, tmp_path):
+    def deny(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "history.pkl")
+
+    monkeypatch.setattr(plain_pickle.os, "open", deny)  # root, who runs tests in containers, may read everything
+    with pytest.raises(history.UnreadableError, match="cannot be read: Permission denied; check its permissions"):
+        history.read(tmp_path / "history.pkl")
+
+
+def test_control_characters_never_reach_the_terminal(measured, run):
+    evil = "\x1b[2J\x1b]0;title\x07\r\n\u202e"
+    shown = altered(measured, "settings", evil, to=1)
+    shown["experiment"] = shown["scale"] = shown["data"]["name"] = shown["code"]["commit"] = evil
+    shown["environment"] = {"device": evil}
+    unit = f"{evil}/seed-0"
+    shown["units"] = {unit: measured["units"][UNITS[0]] | {"measured": evil}}
+    shown["results"] = {unit: {evil: {evil: 1}, "summary": {evil: 1.0}}}
+    run.history.write_bytes(sealed(pickle.dumps(shown, 4)))
+    for text in (command_line(str(run.history)).stdout, command_line(str(run.history), "--csv").stdout, state(run)[0]):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "\\x1b[2J" in text or "other settings" in text
+
+
+# ---------------------------------------------------------------------------------- the command line
+
+
+def command_line(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "common.history", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_line_shows_what_a_history_holds(run):
+    for value, unit in ((1.0, UNITS[0]), (3.0, UNITS[1])):
+        train(replace(run, unit=(unit,)), value, dataset=Dataset())
+    shown = command_line(str(run.history))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    for words in ("hw1_1/tiny", "quick", "2 of 3, partial", "epochs 2", "seeds 0 1", "MNIST", "revision 1"):
+        assert words in shown.stdout
+    assert "loss 2 x 2" in shown.stdout
+    assert "2 [1, 3]" in shown.stdout
+
+
+def test_the_command_line_gives_the_table_as_csv(run):
+    for value, unit in ((1.0, UNITS[0]), (4.0, UNITS[1])):
+        train(replace(run, unit=(unit,)), value)
+    shown = command_line("--csv", str(run.history), str(run.history))
+    header, *rows = shown.stdout.splitlines()
+    assert header == "experiment,scale,net,loss median,loss min,loss max,loss n"
+    assert rows == ["hw1_1/tiny,quick,deep,2.5,1.0,4.0,2"] * 2
+
+
+def test_the_command_line_refuses_with_one_message(tmp_path):
+    (tmp_path / "damaged").write_text("damaged")
+    for name in ("damaged", "gone", ""):
+        refused = command_line(str(tmp_path / name))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.count("\n") == 1
+        assert refused.stderr.startswith(f"error: {tmp_path / name}: ")
+    assert command_line().returncode == 2
+    assert command_line("--unknown", "x").returncode == 2
+
+
+def test_the_table_of_nets_that_are_all_dead(run):
+    kept = history.start(run, 1, UNITS)
+    kept.keep(UNITS[0], {"summary": {"loss": [], "share": [True, False], "other": [float("nan"), float("inf")]}})
+    kept.report()
+    read = history.read(run.history)
+    assert history.table(read).loc["deep", "loss"] == "none"
+    assert history.table(read).loc["deep", "share"] == "0.5 [0, 1]"
+    assert history.table(read, numeric=True).loc["deep", "loss n"] == 0
+
+
+# ------------------------------------------------------------------------- as a script, several at once
+
+
+def test_check_and_list_of_a_script(project, tiny):
+    empty = tiny("--check")
+    assert empty.communicate()[0] == "due: nothing measured yet\n"
+    assert empty.returncode == 1
+    listing = tiny(
+        "--list", "--unit", "walk/seed-2", "--unit=walk/seed-1", "--seeds", "1", "2", "3", "--data-dir", "a b"
+    )
+    commands = listing.communicate()[0].splitlines()
+    assert listing.returncode == 0
+    assert [shlex.split(command)[-1] for command in commands] == ["walk/seed-1", "walk/seed-2"]
+    assert shlex.split(commands[0]) == [
+        *(sys.executable, str(project / "hw1_1" / "tiny.py"), "--seeds", "1", "2", "3"),
+        *("--data-dir", "/a b", "--scale", "quick", "--unit", "walk/seed-1"),
+    ]
+    for command in commands:
+        subprocess.run(command, shell=True, check=True, capture_output=True, cwd=project.parent)
+    assert (project / "trained").read_text().split() == ["walk/seed-1", "walk/seed-2"]
+    partial = tiny("--check", "--seeds", "1", "2", "3")
+    assert partial.communicate()[0] == "partial: 2 of 3 units\n"
+    last = tiny("--seeds", "1", "2", "3")
+    output = last.communicate()[0]
+    assert last.returncode == 0
+    assert output.splitlines()[-1] == f"history: {project / PLACE}"
+    whole = tiny("--check", "--seeds", "1", "2", "3")
+    assert whole.communicate()[0].startswith("up to date (measured ")
+    assert whole.returncode == 0
+    assert tiny("--list", "--seeds", "1", "2", "3").communicate()[0] == ""
+
+
+def test_two_processes_that_keep_different_units_at_once_lose_none(project, tiny, tmp_path):
+    seeds = [str(seed) for seed in range(40)]
+    asked = [[f"--unit=walk/seed-{seed}" for seed in seeds[part::2]] for part in (0, 1)]
+    both = [tiny("--seeds", *seeds, *units, TINY_WAITS=str(tmp_path)) for units in asked]
+    begin(tmp_path, 2)
+    for process in both:
+        assert process.wait(60) == 0
+    kept = history.read(project / PLACE)
+    assert kept["complete"]
+    assert set(kept["results"]) == {f"walk/seed-{seed}" for seed in seeds}
+
+
+def test_two_processes_with_the_same_units_share_the_work(project, tiny, tmp_path):
+    seeds = [str(seed) for seed in range(8)]
+    both = [tiny("--seeds", *seeds, TINY_SECONDS="0.02", TINY_WAITS=str(tmp_path)) for _ in range(2)]
+    begin(tmp_path, 2)
+    outputs = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all("history: " in output and " units)" not in output for output in outputs)  # both waited for the whole
+    assert sorted((project / "trained").read_text().split()) == [f"walk/seed-{seed}" for seed in seeds]
+    assert history.read(project / PLACE)["complete"]
+
+
+def test_what_a_killed_process_had_claimed_is_taken_over(project, tiny):
+    first = tiny(TINY_HANGS="walk/seed-0")
+    wait_for(project / "out" / "checkpoints", "**/*.npz")
+    second = tiny()
+    wait_for(project, str(PLACE))
+    first.kill()
+    assert second.wait(60) == 0
+    assert history.read(project / PLACE)["complete"]
+
+
+def begin(folder: Path, processes: int) -> None:
+    """Let processes that wait in `folder` begin, once all are there."""
+    wait_for(folder, "ready *", processes)
+    (folder / "go").touch()
+
+
+def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
+    ends = time.monotonic() + 60
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_ends_a_run_at_once_and_nothing_is_lost(project, tiny, number, code, word):
+    process = tiny(TINY_HANGS="walk/seed-1")
+    wait_for(project / "out" / "checkpoints", "**/*seed-1.npz")
+    started = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert time.monotonic() - started < 2
+    assert process.returncode == code
+    announced, message = errors.splitlines()
+    assert announced.startswith("hw1_1/tiny: quick scale")
+    assert message.startswith(word)
+    assert list(history.read(project / PLACE)["results"]) == ["walk/seed-0"]
+    last = tiny()
+    assert last.wait(60) == 0
+    assert history.read(project / PLACE)["complete"]
+    assert (project / "trained").read_text().split() == ["walk/seed-0", "walk/seed-1", "walk/seed-1", "walk/seed-2"]
+
+
+def test_nohup_keeps_a_run_alive(project, tiny):
+    process = tiny(TINY_HANGS="walk/seed-1", ignoring=(signal.SIGHUP,))
+    wait_for(project / "out" / "checkpoints", "**/*seed-1.npz")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+
+
+def test_a_disk_that_fills_up_costs_no_history(project, tiny, tmp_path):
+    assert tiny("--seeds", "0").wait(60) == 0
+    before = (project / PLACE).read_bytes()
+    limit = len(before) + 10  # bytes that a file may have: the second unit no longer fits
+    process = tiny(TINY_WAITS=str(tmp_path))
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    begin(tmp_path, 1)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith("error: File too large; check the disk")
+    assert "Traceback" not in errors
+    assert (project / PLACE).read_bytes() == before
+    assert not list(project.rglob(".*.tmp"))
+    with open("/dev/full", "w") as full:
+        process = tiny(stdout=full)
+        _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith("error: No space left on device; free some disk space")
+    assert history.read(project / PLACE)["complete"]

@@ -1,0 +1,498 @@
+"""The report: built whatever is missing, its sentences follow the numbers, the same histories give the same bytes."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from common import history, settings
+from report import build, claims, comments, measured
+
+NETS = {
+    "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
+    "cifar10_cnn": {
+        "shallow": (1_247_666, 2_000_000),
+        "middle": (1_243_898, 4_000_000),
+        "deep": (1_250_858, 9_000_000),
+    },
+}
+DATA = {"name": "MNIST", "fingerprint": "ab" * 32, "source": "60,000 training and 10,000 test images from a file"}
+EPOCHS = 5
+
+
+def fit_results(net: str, end_loss: np.ndarray, dead: np.ndarray) -> dict[str, Any]:
+    """A unit of function_fit with these end losses and dead nets."""
+    return {
+        "parameters": 90 if net == "deep" else 91,
+        "end_loss": end_loss,
+        "dead_at_birth": dead,
+        "dead_at_end": dead,
+        "summary": {"end loss": end_loss},
+    }
+
+
+def wrapped(experiment: str, scale: str, chosen: dict, results: dict, units: list[str], data: dict) -> dict[str, Any]:
+    """A whole history around `results`; units without results are those not measured yet."""
+    record = {
+        "measured": "2026-11-24T10:00:00+00:00",
+        "wall_seconds": 61.5,
+        "peak_memory_megabytes": 1234,
+        "device": "CPU: test",
+        "code": "cd" * 32,
+    }
+    return {
+        "schema": 1,
+        "experiment": experiment,
+        "scale": scale,
+        "settings": chosen,
+        "units": {unit: record if unit in results else None for unit in units},
+        "complete": len(results) == len(units),
+        "data": data,
+        "environment": {"python": "3.11.7", "cores": 2},
+        "code": {"revision": 1, "hash": "cd" * 32, "commit": "0123456789ab+"},
+        "wall_seconds": 61.5,
+        "results": results,
+    }
+
+
+def fit(order: tuple[str, ...] = ("deep", "medium", "shallow"), seeds: int = 20, scale: str = "paper") -> dict:
+    """A history of function_fit in which the nets' losses are as in `order`, lowest first; a few deep nets dead."""
+    random = np.random.default_rng(0)
+    results = {}
+    for function, activation, net in itertools.product(("f1", "f2"), ("relu", "tanh"), order):
+        losses = 0.02 * (1 + order.index(net)) + 0.001 * random.random(seeds)
+        dead = np.zeros(seeds, bool)
+        if (activation, net) == ("relu", "deep"):
+            dead[: seeds // 10] = True
+            losses[dead] = 0.289 + 1e-9 * random.random(dead.sum())
+        results[f"{function}/{activation}/{net}"] = fit_results(net, losses, dead)
+    chosen = {"epochs": 30_000, "learning_rate": 0.001, "seeds": seeds, "functions": ["f1", "f2"]}
+    data = {"name": "computed", "fingerprint": "computed"}
+    return wrapped("hw1_1/function_fit", scale, chosen, results, list(results), data)
+
+
+def cnn(
+    name: str,
+    order: tuple[str, ...] = ("shallow", "middle", "deep"),
+    seeds: int = 3,
+    scale: str = "paper",
+    lacking: tuple[str, ...] = (),
+    data: dict = DATA,
+    running: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """A history of a CNN question in which the nets of `order` are better from left to right in each seed."""
+    results, units = {}, []
+    for seed, net in itertools.product(range(seeds), order):
+        units.append(f"{net}/seed-{seed}")
+        if units[-1] in lacking:
+            continue
+        ahead, shown = 0.01 * order.index(net), 0.01 * (running or order).index(net)
+        falling = np.linspace(0.5, 0.1, EPOCHS) - ahead + 0.001 * seed
+        curves = {
+            "running_loss": falling + 0.1,
+            "running_accuracy": 0.9 - falling - ahead + shown,
+            "train_loss": falling,
+            "train_accuracy": 0.95 - falling / 10,
+            "test_loss": falling + 0.05,
+            "test_accuracy": 0.93 - falling / 10,
+        }
+        parameters, multiply_adds = NETS[name][net]
+        results[units[-1]] = {
+            "parameters": parameters,
+            "multiply_adds": multiply_adds,
+            "summary": {curve: float(values[-1]) for curve, values in curves.items()},
+            **curves,
+        }
+    chosen = {"epochs": EPOCHS, "batch_size": 128, "nets": list(order), "seeds": list(range(seeds))}
+    return wrapped(f"hw1_1/{name}", scale, chosen, results, units, data)
+
+
+def put(root: Path, *histories: dict[str, Any]) -> None:
+    """Write histories where the report looks for them."""
+    for each in histories:
+        path = settings.history_path(root, each["experiment"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(history.encode(each))
+
+
+def put_figures(root: Path) -> None:
+    """A drawing for every figure, without the stamp that a plot script leaves."""
+    (root / "figures").mkdir(parents=True, exist_ok=True)
+    for name in itertools.chain(*measured.FIGURES.values()):
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" width="453.6pt" height="200pt"><path d="M0 0 L400 100"/></svg>'
+        (root / "figures" / f"{name}.svg").write_text(svg)
+
+
+def shown(root: Path, scale: str = "paper") -> str:
+    """The report's text: headings, paragraphs, boxes, tables and captions, in that order."""
+    import typst
+
+    numbers, drawings = measured.gather(root, scale, objection=build.objection)
+    project = build.inputs(numbers, drawings, "made-from-nothing")
+    kinds = ("heading", "par", "list", "figure")
+    found = [typst.query(project, kind, ignore_system_fonts=True) for kind in kinds]
+    return "".join("".join(_leaves(json.loads(each))) for each in found).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _leaves(content: Any) -> Iterator[str]:
+    """The texts within a queried element."""
+    if isinstance(content, dict):
+        if isinstance(content.get("text"), str):
+            yield content["text"]
+        elif content.get("func") == "space":
+            yield " "
+        for value in content.values():
+            yield from _leaves(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _leaves(value)
+
+
+def pages(pdf: bytes) -> int:
+    """How many pages the PDF has, from its page tree, packed or not."""
+    streams = [pdf]
+    for found in re.finditer(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        try:
+            streams.append(zlib.decompressobj().decompress(found[1]))
+        except zlib.error:
+            continue
+    return sum(len(re.findall(rb"/Type\s*/Page\b(?!s)", stream)) for stream in streams)
+
+
+def everything(root: Path) -> None:
+    put(root, fit(), cnn("cifar10_cnn"), cnn("mnist_cnn"))
+    put_figures(root)
+
+
+# ------------------------------------------------------------------------------------------------ building
+
+
+def test_whole_report(tmp_path: Path) -> None:
+    everything(tmp_path)
+    pdf = build.build(tmp_path, "paper")
+    assert pdf.startswith(b"%PDF-")
+    assert 5 <= pages(pdf) <= 12
+    for entry in (b"/Title(MLDS homework 1, Keras edition)", b"/Lang(en", b"/StructTreeRoot", b"/Outlines", b"/Alt"):
+        assert any(entry in part for part in (pdf, *_unpacked(pdf))), entry
+    text = shown(tmp_path)
+    for words in ("Simulate a Function", "Train on Actual Tasks", "CIFAR-10", "30,000", "115,610", "6.00", "dead nets"):
+        assert words in text
+    assert "2026-11-24" in text
+    for script in ("plot_function_fit.py", "plot_cifar10_cnn.py", "plot_mnist_cnn.py"):
+        assert script in text
+
+
+def _unpacked(pdf: bytes) -> Iterator[bytes]:
+    for found in re.finditer(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        try:
+            yield zlib.decompressobj().decompress(found[1])
+        except zlib.error:
+            continue
+
+
+def test_fit_for_readers_that_speak(tmp_path: Path) -> None:
+    """PDF/UA-1: every figure and equation has alternative text, and headings, tables and lists are tagged."""
+    import typst
+
+    everything(tmp_path)
+    numbers, drawings = measured.gather(tmp_path, "paper")
+    project = build.inputs(numbers, drawings, "made-from-nothing")
+    assert typst.compile(project, ignore_system_fonts=True, pdf_standards=["ua-1"], timestamp=build.moment(numbers))
+
+
+def test_only_embedded_fonts(tmp_path: Path) -> None:
+    everything(tmp_path)
+    pdf = build.build(tmp_path, "paper")
+    parts = b"\n".join([pdf, *_unpacked(pdf)])
+    fonts = re.findall(rb"/FontName/([\w+-]+)", parts)
+    assert fonts
+    assert all(b"+" in font for font in fonts)  # the mark of an embedded subset
+    assert len(re.findall(rb"/FontFile[23]? ", parts)) == len(set(fonts))
+
+
+def test_same_histories_same_bytes(tmp_path: Path) -> None:
+    everything(tmp_path)
+    assert build.build(tmp_path, "paper") == build.build(tmp_path, "paper")
+
+
+def test_no_history_at_all(tmp_path: Path) -> None:
+    assert pages(build.build(tmp_path, "quick")) >= 1
+    text = shown(tmp_path, "quick")
+    assert "Quick scale" in text
+    assert text.count("No results to show: nothing measured yet") == 3
+    assert "not drawn yet" in text
+
+
+@pytest.mark.parametrize("name", ["function_fit", "cifar10_cnn", "mnist_cnn"])
+def test_one_history(tmp_path: Path, name: str) -> None:
+    put(tmp_path, fit() if name == "function_fit" else cnn(name))
+    assert build.build(tmp_path, "paper")
+    numbers, _ = measured.gather(tmp_path, "paper")
+    states = {section: about["state"] for section, about in numbers["sections"].items()}
+    assert states.pop(name) == "complete"
+    assert set(states.values()) == {"missing"}
+    assert [claim["section"] for claim in numbers["claims"]] == [name]
+
+
+def test_damaged_and_foreign_histories_are_named(tmp_path: Path) -> None:
+    everything(tmp_path)
+    path = settings.history_path(tmp_path, "hw1_1/mnist_cnn")
+    path.write_bytes(path.read_bytes()[:-40])
+    put(tmp_path, fit(scale="quick"))
+    strange = cnn("cifar10_cnn")
+    for results in strange["results"].values():
+        results["train_loss"] = "low"
+    put(tmp_path, strange)
+    assert build.build(tmp_path, "paper")
+    box = "\n".join(measured.gather(tmp_path, "paper")[0]["box"])
+    assert "hw1_1/mnist_cnn: unreadable: it has no checksum line at its end" in box
+    assert "hw1_1/function_fit: unreadable: the file holds hw1_1/function_fit at quick scale" in box
+    assert "hw1_1/cifar10_cnn: unreadable: its results are not those of this experiment" in box
+    assert str(tmp_path) not in box
+
+
+def test_partial_and_sample_stand_in_the_box(tmp_path: Path) -> None:
+    sample = DATA | {"name": "sample", "source": "4,000 training and 1,000 test digits"}
+    put(tmp_path, cnn("mnist_cnn", lacking=("deep/seed-2",), scale="quick", data=sample))
+    put_figures(tmp_path)
+    text = shown(tmp_path, "quick")
+    assert "Read this first" in text
+    assert "partial: 8 of 9 units" in text
+    assert "Sample data in hw1_1/mnist_cnn: 4,000 training and 1,000 test digits" in text
+
+
+def test_complete_paper_report_has_no_box(tmp_path: Path) -> None:
+    everything(tmp_path)
+    numbers, drawings = measured.gather(tmp_path, "paper")
+    assert len(drawings) == 5
+    assert all("not as its plot script left it" in line for line in numbers["box"])
+
+
+def test_figures_from_another_history_are_said(tmp_path: Path) -> None:
+    import hashlib
+
+    everything(tmp_path)
+    path = tmp_path / "figures" / "mnist_cnn.svg"
+    body = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        b"<metadata><dc:description>history HASH; code c</dc:description></metadata></svg>\n"
+    )
+    measured_from = hashlib.sha256(settings.history_path(tmp_path, "hw1_1/mnist_cnn").read_bytes()).hexdigest()
+    for carried, words in ((measured_from, ""), ("00" * 32, "drawn from another history than the tables")):
+        content = body.replace(b"HASH", carried.encode())
+        path.write_bytes(content + f"<!-- sha256:{hashlib.sha256(content).hexdigest()} -->\n".encode())
+        assert measured.gather(tmp_path, "paper")[0]["figures"]["mnist_cnn"] == {"there": True, "words": words}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<svg", b"\x00\xff" * 50, b"<html/>", b'<svg xmlns="http://www.w3.org/2000/svg" width="-1"/>']
+)
+def test_damaged_figure_does_not_stop_the_report(tmp_path: Path, content: bytes) -> None:
+    everything(tmp_path)
+    (tmp_path / "figures" / "mnist_cnn.svg").write_bytes(content)
+    assert build.build(tmp_path, "paper")
+    assert "This figure is missing: unreadable" in shown(tmp_path)
+
+
+def test_markup_in_names_is_shown_literally(tmp_path: Path) -> None:
+    name = 'MNIST *bold* _x_ #panic("no") $x$ @lu2019 <here> \\ ~ -- ... "q" // [a](b)'
+    put(tmp_path, cnn("mnist_cnn", data=DATA | {"name": name, "source": 'from #read("/etc/passwd")\x1b[31m\n= Title'}))
+    assert build.build(tmp_path, "paper")
+    text = shown(tmp_path)
+    assert name in text
+    assert 'from #read("/etc/passwd")' in text
+    assert "\x1b" not in text
+
+
+def test_other_scripts_and_odd_times(tmp_path: Path) -> None:
+    put(tmp_path, cnn("mnist_cnn", data=DATA | {"name": "\u6570\u636e \U0001f600 \u05d0 " + "x" * 10_000}))
+    odd = cnn("cifar10_cnn")
+    odd["units"]["deep/seed-0"] = odd["units"]["deep/seed-0"] | {"measured": "yesterday"}
+    put(tmp_path, odd)
+    assert build.build(tmp_path, "paper")
+    assert measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]["state"] == "unreadable"
+
+
+def test_values_that_are_not_finite(tmp_path: Path) -> None:
+    fitted, trained = fit(), cnn("mnist_cnn")
+    fitted["results"]["f1/relu/deep"]["end_loss"][5] = np.nan
+    fitted["results"]["f2/relu/deep"]["end_loss"][:] = np.inf
+    for values in trained["results"]["deep/seed-0"].values():
+        if isinstance(values, np.ndarray):
+            values[-1] = np.nan
+    put(tmp_path, fitted, trained)
+    assert build.build(tmp_path, "paper")
+    assert "diverged" in shown(tmp_path)
+
+
+# ------------------------------------------------------------------------------------- sentences and claims
+
+
+def test_opposite_numbers_change_the_sentences(tmp_path: Path) -> None:
+    texts = {}
+    for name, order in (("as claimed", ("deep", "medium", "shallow")), ("opposite", ("shallow", "medium", "deep"))):
+        put(tmp_path, fit(order))
+        texts[name] = shown(tmp_path)
+    assert "deep is below medium on f1" in texts["as claimed"]
+    assert "deep is above medium on f1" in texts["opposite"]
+    assert "The claim that depth lowers the loss holds here" in texts["as claimed"]
+    assert "The claim that depth lowers the loss does not hold here" in texts["opposite"]
+
+
+def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
+    put(tmp_path, cnn("cifar10_cnn"))
+    holds = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
+    put(tmp_path, cnn("cifar10_cnn", order=("deep", "middle", "shallow")))
+    fails = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
+    assert (holds["verdict"], fails["verdict"]) == (claims.HOLDS, claims.FAILS)
+    assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
+    assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
+    assert "deep does 4.5 times" in holds["comment"]["arithmetic"][0]
+
+
+def test_running_and_clean_values_may_disagree() -> None:
+    agreed = comments._running(cnn("mnist_cnn"))[0]
+    other = comments._running(cnn("mnist_cnn", running=("shallow", "deep", "middle")))[0]
+    assert "Here both accuracies name the same net" in agreed
+    assert "by the running accuracy it is middle (3 of 3 seeds), by the clean evaluation deep" in other
+
+
+def test_c1_verdicts() -> None:
+    assert claims.c1(fit())["verdict"] == claims.HOLDS
+    assert claims.c1(fit(("shallow", "medium", "deep")))["verdict"] == claims.FAILS
+    same = fit()
+    for unit in same["results"]:
+        same["results"][unit]["end_loss"] = np.random.default_rng(1).permutation(20) + 0.0
+    assert claims.c1(same)["verdict"] == claims.UNCLEAR
+    assert claims.c1(fit(seeds=1))["verdict"] == claims.UNCLEAR
+    lacking = fit()
+    del lacking["results"]["f1/relu/deep"], lacking["units"]["f1/relu/deep"]
+    assert claims.c1(lacking)["verdict"] == claims.UNCLEAR
+
+
+def test_c2_and_c3_verdicts() -> None:
+    assert claims.c2(cnn("cifar10_cnn"))["verdict"] == claims.HOLDS
+    assert claims.c2(cnn("cifar10_cnn", ("deep", "shallow", "middle")))["verdict"] == claims.FAILS
+    assert claims.c2(cnn("cifar10_cnn", seeds=1))["verdict"] == claims.UNCLEAR
+    assert claims.c2(cnn("cifar10_cnn", lacking=("deep/seed-0", "deep/seed-1")))["verdict"] == claims.UNCLEAR
+    mixed = cnn("cifar10_cnn")
+    mixed["results"]["deep/seed-1"], mixed["results"]["middle/seed-1"] = (
+        mixed["results"]["middle/seed-1"],
+        mixed["results"]["deep/seed-1"],
+    )
+    assert claims.c2(mixed)["verdict"] == claims.UNCLEAR
+    assert [part["verdict"] for part in claims.c3(cnn("mnist_cnn"))["parts"]] == ["does not hold", "holds", "holds"]
+    claimed = cnn("mnist_cnn")
+    for seed in range(3):
+        claimed["results"][f"middle/seed-{seed}"]["train_accuracy"][-1] = 0.99
+    assert claims.c3(claimed)["verdict"] == claims.HOLDS
+
+
+def test_eight_seeds_are_judged_by_an_interval() -> None:
+    assert claims.by_margins([0.1] * 7 + [-0.01])["verdict"] == claims.HOLDS
+    assert claims.by_margins([-0.1] * 7 + [0.01])["verdict"] == claims.FAILS
+    assert claims.by_margins([0.1, -0.1] * 4)["verdict"] == claims.UNCLEAR
+    assert claims.by_margins([0.1, 0.1, 0.0])["verdict"] == claims.UNCLEAR  # a tie is on neither side
+    assert claims.by_margins([])["verdict"] == claims.UNCLEAR
+
+
+def test_dead_nets_share_one_loss() -> None:
+    nets = claims.end_losses(fit(), "f1", "relu")
+    assert len(set(nets["deep"]["loss"][nets["deep"]["dead"]])) == 1
+    assert claims.superiority([1.0, 1.0], [1.0, 2.0]) == 0.75
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mann_whitney_against_all_ways(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    first, second = random.integers(0, 4, 5).astype(float), random.integers(1, 6, 6).astype(float)
+    pooled = np.concatenate([first, second])
+    shares = []
+    for chosen in itertools.combinations(range(11), 5):
+        rest = [index for index in range(11) if index not in chosen]
+        shares.append(claims.superiority(pooled[list(chosen)], pooled[rest]))
+    observed = claims.superiority(first, second)
+    tail = (
+        np.mean(np.array(shares) >= observed - 1e-9)
+        if observed >= 0.5
+        else np.mean(np.array(shares) <= observed + 1e-9)
+    )
+    assert claims.mann_whitney(first, second) == pytest.approx(min(1, 2 * tail), rel=1e-12)
+
+
+def test_mann_whitney_against_scipy_without_ties() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=40), random.normal(0.3, size=30)
+    expected = stats.mannwhitneyu(first, second, method="exact").pvalue
+    assert claims.mann_whitney(first, second) == pytest.approx(expected, rel=1e-9)
+    assert claims.mann_whitney(second, first) == pytest.approx(expected, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------------------- stamp and flags
+
+
+def test_stamp_follows_histories_and_figures(tmp_path: Path) -> None:
+    everything(tmp_path)
+    report = tmp_path / "hw1.pdf"
+    assert build.stamped(report) is None
+    report.write_bytes(build.build(tmp_path, "paper"))
+    assert build.stamped(report) == build.stamp(tmp_path, "paper")
+    put(tmp_path, cnn("mnist_cnn", seeds=2))
+    changed = build.stamp(tmp_path, "paper")
+    assert build.stamped(report) != changed
+    (tmp_path / "figures" / "mnist_cnn.svg").unlink()
+    assert build.stamp(tmp_path, "paper") not in (changed, build.stamped(report))
+    report.write_bytes(b"not a PDF")
+    assert build.stamped(report) is None
+
+
+def test_check_imports_neither_typst_nor_matplotlib() -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['build.py', '--check', '--scale', 'quick']\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / 'report' / 'build.py')!r}, run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(sorted({'typst', 'matplotlib', 'tensorflow', 'keras', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    state, imported = done.stdout.splitlines()
+    assert state.startswith(("up to date", "due: "))
+    assert imported == "[]"
+
+
+def test_unknown_flag_is_a_usage_error() -> None:
+    command = [sys.executable, str(ROOT / "report" / "build.py"), "--scale", "huge"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("experiment", measured.EXPERIMENTS)
+def test_nets_are_described_as_the_scripts_build_them(experiment: str) -> None:
+    """The layers in words name the widths that the script has, in its order."""
+    text = (ROOT / f"{experiment}.py").read_text()
+    described = measured.LAYERS[experiment]
+    if experiment.endswith("function_fit"):
+        for net, widths in re.findall(r'"(\w+)": \(([\d, ]+)\)', text):
+            assert described[net] == f"Dense {widths}"
+        return
+    body = text.split("hidden = {")[1].split("    }\n")[0]
+    built = re.findall(r'"(\w+)": \[(.*?)\],\n(?=        "|$)', body, re.DOTALL)
+    assert [net for net, _ in built] == ["shallow", "middle", "deep"]
+    for net, layers in built:
+        widths = re.findall(r"(?:convolution|Dense)\((\d+)", layers)
+        assert re.findall(r"(?:Conv|Dense) (\d+)", described[net]) == [*widths, "10"], net
