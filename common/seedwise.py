@@ -1,0 +1,125 @@
+"""Several small classifiers of one shape, one a seed, trained in one compiled step on the same batches.
+
+Each net is a branch of its own in the step: its matrix products are too small to share out, so the branches run side
+by side instead (`backend.start(intra_threads=1, inter_threads=2)`); one batched product over the seeds is slower. No
+net knows of the others, but all see the same batches.
+
+    models = seedwise.build(build_model, seeds)
+    apply, slots = seedwise.sgd(seedwise.trainable(models), learning_rate=0.01, momentum=0.9)
+    run = training.loop(seedwise.classifier_update(models, apply), (images, labels), batch_size, seed)
+
+Import it after `backend.start`: it imports TensorFlow.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import seeds, training
+
+
+def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> list[keras.Model]:
+    """One model a seed. A seed gives the same initial weights whichever others stand beside it."""
+    models = []
+    for number in numbers:
+        keras.utils.set_random_seed(seeds.stream(number, "weights"))
+        models.append(build_model())
+    return models
+
+
+def trainable(models: Sequence[keras.Model]) -> list[tf.Variable]:
+    """The trainable variables of all models in a row, net by net."""
+    return [variable.value for model in models for variable in model.trainable_variables]
+
+
+def losses_and_gradients(
+    models: Sequence[keras.Model], inputs: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, list[list[tf.Tensor]], list[tf.Tensor]]:
+    """Mean cross-entropy of each net, (nets,); its gradients, a list a net; and the logits, (examples, classes) each.
+
+    Dropout, where a net has any, is on.
+    """
+    losses, gradients, outputs = [], [], []
+    for model in models:
+        targets = trainable([model])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(targets)
+            logits = model(inputs, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        losses.append(loss)
+        gradients.append(tape.gradient(loss, targets))
+        outputs.append(logits)
+    return tf.stack(losses), gradients, outputs
+
+
+def classifier_update(
+    models: Sequence[keras.Model], apply: Callable[[Sequence[tf.Tensor]], None]
+) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A step of training of all nets on one batch, for `training.loop`.
+
+    apply: of `sgd` or `training.adam`, over `trainable(models)`. Records `loss` and `accuracy`, (nets,) each, of the
+    batch before its update.
+    """
+
+    def update(inputs: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        losses, gradients, outputs = losses_and_gradients(models, inputs, labels)
+        apply([gradient for net in gradients for gradient in net])
+        return {"loss": losses, "accuracy": tf.stack([tf.reduce_mean(_correct(each, labels)) for each in outputs])}
+
+    return update
+
+
+def sgd(
+    variables: Sequence[Any], learning_rate: float, momentum: float = 0.0
+) -> tuple[Callable[[Sequence[tf.Tensor]], None], list[tf.Variable]]:
+    """Stochastic gradient descent with momentum as Keras computes it, one fused operation a variable.
+
+    variables: Keras or TensorFlow variables. velocity = momentum velocity - learning_rate gradient, then
+    variable += velocity. Returns apply(gradients) and the slot variables, which a checkpoint needs: the velocity of
+    each variable, and none without momentum.
+    """
+    targets = [each if isinstance(each, tf.Variable) else each.value for each in variables]
+    velocities = [tf.Variable(tf.zeros_like(each), trainable=False) for each in targets] if momentum else []
+
+    def apply(gradients: Sequence[tf.Tensor]) -> None:
+        for index, (target, gradient) in enumerate(zip(targets, gradients, strict=True)):
+            rate = tf.constant(learning_rate, target.dtype)
+            if momentum:
+                tf.raw_ops.ResourceApplyKerasMomentum(
+                    var=target.handle,
+                    accum=velocities[index].handle,
+                    lr=rate,
+                    grad=gradient,
+                    momentum=tf.constant(momentum, target.dtype),
+                )
+            else:
+                tf.raw_ops.ResourceApplyGradientDescent(var=target.handle, alpha=rate, delta=gradient)
+
+    return apply, velocities
+
+
+def evaluator(models: Sequence[keras.Model]) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Compile the clean evaluation: evaluate(inputs, labels) -> (mean losses, accuracies), (nets,); dropout off."""
+
+    @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
+    def totals(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = [model(inputs, training=False) for model in models]
+        losses = [tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, each)) for each in outputs]
+        return tf.stack(losses), tf.stack([tf.reduce_sum(_correct(each, labels)) for each in outputs])
+
+    def evaluate(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sums = np.zeros((2, len(models)))
+        for first in range(0, len(inputs), training.EVALUATION_BATCH):
+            part = slice(first, first + training.EVALUATION_BATCH)
+            sums += np.stack([each.numpy() for each in totals(tf.constant(inputs[part]), tf.constant(labels[part]))])
+        losses, accuracies = sums / len(inputs)
+        return losses, accuracies
+
+    return evaluate
+
+
+def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)

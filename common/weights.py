@@ -1,0 +1,147 @@
+"""Weights as flat vectors, filter-normalised directions, and the matching of hidden units. NumPy, float64.
+
+Weights are lists of arrays as Keras's `get_weights` gives them, layer by layer; a kernel's last axis counts the
+layer's units, so that a filter of a Dense kernel (inputs, outputs) is a column.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Arrays = Sequence[np.ndarray]
+ROUND_OFF = 1e-12  # of a sum of products, relative: a better matching must gain more than this
+
+
+def flatten(arrays: Arrays) -> np.ndarray:
+    """All weights in one vector (n,), float64, each array row by row."""
+    return np.concatenate([np.asarray(array, np.float64).ravel() for array in arrays])
+
+
+def unflatten(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The inverse of `flatten`: arrays of these shapes, float64. ValueError where the sizes differ."""
+    sizes = [math.prod(shape) for shape in shapes]
+    vector = np.asarray(vector, np.float64)
+    if vector.shape != (sum(sizes),):
+        raise ValueError(f"a vector of shape {vector.shape} does not fill arrays of {sum(sizes)} numbers")
+    parts = np.split(vector, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def filter_normalised(generator: np.random.Generator, arrays: Arrays) -> list[np.ndarray]:
+    """A random direction, float64, whose every filter is as long as that of the weights; 0 for biases.
+
+    Normal numbers, rescaled unit by unit, so that a step means the same in nets of other scale (Li et al. 2018).
+    """
+    direction = []
+    for array in arrays:
+        if np.ndim(array) < 2:
+            direction.append(np.zeros(np.shape(array)))
+            continue
+        weights = np.asarray(array, np.float64)
+        filters = tuple(range(weights.ndim - 1))
+        drawn = generator.standard_normal(weights.shape)
+        lengths = [np.sqrt(np.sum(each**2, axis=filters)) for each in (weights, drawn)]
+        direction.append(drawn * (lengths[0] / lengths[1]))
+    return direction
+
+
+def match_units(reference: Arrays, other: Arrays) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Renumber the hidden units of one fully connected net so that its weights come close to another's.
+
+    reference, other: kernels (inputs, outputs), with or without a bias (outputs,) after each. Renumbering changes
+    no output; the distance of the two weight vectors never grows. Returns the other net's arrays, renumbered, and
+    for each hidden layer the old numbers of its units, in the new order. ValueError where the shapes differ.
+    Method (Ainsworth et al. 2023, "weight matching"), with the other layers' numbering held:
+    1. Pair a layer's units so that the products of paired weights, coming in and going out, have the largest sum.
+    2. Repeat layer by layer until nothing changes. This ends in a local optimum, so it is done from three starts,
+       and the best is kept: as numbered, paired by incoming weights from the first layer on (which finds any mere
+       renumbering), and by outgoing ones from the last layer back.
+    """
+    if [np.shape(array) for array in reference] != [np.shape(array) for array in other]:
+        raise ValueError("only nets of the same shape can be matched")
+    ours, theirs = _layers(reference), _layers(other)
+    unchanged = [np.arange(kernel.shape[1]) for kernel, _ in ours[:-1]]
+    starts = [unchanged, _one_sided(ours, theirs, incoming=True), _one_sided(ours, theirs, incoming=False)]
+    ends = [_improved(ours, theirs, start) for start in starts]
+    orders = max(ends, key=lambda end: _agreement(ours, theirs, end))
+    return _renumbered(other, orders), orders
+
+
+def _layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of each layer, float64; a bias of zeros where there is none."""
+    layers: list[tuple[np.ndarray, np.ndarray]] = []
+    for array in arrays:
+        array = np.asarray(array, np.float64)
+        if array.ndim == 2:
+            layers.append((array, np.zeros(array.shape[1])))
+        elif array.ndim == 1 and layers and array.shape == layers[-1][1].shape:
+            layers[-1] = layers[-1][0], array
+        else:
+            raise ValueError(f"an array of shape {array.shape} is neither a Dense kernel nor the bias after it")
+    return layers
+
+
+def _incoming(ours: list, theirs: list, orders: list[np.ndarray], layer: int) -> np.ndarray:
+    """(units, units): products of the incoming weights and biases of each pair of units of a layer."""
+    kernel, bias = theirs[layer]
+    sources = kernel if layer == 0 else kernel[orders[layer - 1]]
+    return ours[layer][0].T @ sources + np.outer(ours[layer][1], bias)
+
+
+def _outgoing(ours: list, theirs: list, orders: list[np.ndarray], layer: int) -> np.ndarray:
+    """(units, units): products of the outgoing weights of each pair of units of a layer."""
+    kernel = theirs[layer + 1][0]
+    targets = kernel if layer + 1 == len(orders) else kernel[:, orders[layer + 1]]
+    return ours[layer + 1][0] @ targets.T
+
+
+def _paired(products: np.ndarray) -> np.ndarray:
+    """For each of our units the number of theirs, so that the sum of products is largest."""
+    from scipy import optimize
+
+    return optimize.linear_sum_assignment(products, maximize=True)[1]
+
+
+def _one_sided(ours: list, theirs: list, incoming: bool) -> list[np.ndarray]:
+    """One pass through the layers that looks at weights on one side only, those whose other ends are paired."""
+    orders = [np.arange(kernel.shape[1]) for kernel, _ in ours[:-1]]
+    for layer in range(len(orders)) if incoming else reversed(range(len(orders))):
+        products = (_incoming if incoming else _outgoing)(ours, theirs, orders, layer)
+        orders[layer] = _paired(products)
+    return orders
+
+
+def _improved(ours: list, theirs: list, start: list[np.ndarray]) -> list[np.ndarray]:
+    """Pair layer by layer, from `start`, until no layer gains."""
+    orders, gained = list(start), True
+    while gained:
+        gained = False
+        for layer, order in enumerate(orders):
+            products = _incoming(ours, theirs, orders, layer) + _outgoing(ours, theirs, orders, layer)
+            better, units = _paired(products), np.arange(len(order))
+            gain = products[units, better].sum() - products[units, order].sum()
+            if gain > ROUND_OFF * np.abs(products[units, order]).sum():
+                orders[layer], gained = better, True
+    return orders
+
+
+def _agreement(ours: list, theirs: list, orders: list[np.ndarray]) -> float:
+    """The sum of products of all paired weights: the larger, the shorter the distance."""
+    kernels = sum(
+        np.sum(kernel * renumbered)
+        for (kernel, _), renumbered in zip(ours, _renumbered([kernel for kernel, _ in theirs], orders), strict=True)
+    )
+    return float(kernels + sum(ours[i][1] @ theirs[i][1][order] for i, order in enumerate(orders)))
+
+
+def _renumbered(arrays: Arrays, orders: list[np.ndarray]) -> list[np.ndarray]:
+    """The same net with unit orders[l][i] of hidden layer l in place i."""
+    renumbered, layer = [], -1
+    for array in map(np.asarray, arrays):
+        if array.ndim == 2:
+            layer += 1
+            if layer:
+                array = array[orders[layer - 1]]
+        renumbered.append(array[..., orders[layer]] if layer < len(orders) else array.copy())
+    return renumbered

@@ -1,0 +1,224 @@
+"""Do the norm of the gradient and the loss move together during training?
+
+Homework 1-2, "Observe gradient norm during training". With L the mean loss of some examples and theta all weights,
+
+    |grad L(theta)| = sqrt(sum over theta of (dL / dtheta)^2)
+
+is recorded beside L, at the weights before each update: of the mini-batch at every iteration, inside the compiled loop;
+of a fixed set of examples every 100 iterations, and at every iteration of one window. A bump of the mini-batch's norm
+may come from the batch (hard pictures raise norm and loss alike) or from the landscape; one of the fixed set's can only
+come from the landscape. Arms: two hidden layers of 64 without biases on MNIST, with Adam (Kingma and Ba 2015) and with
+momentum; and the function f1(x) = sin(exp(pi x)) with 2,136 weights. Eight seeds of an arm are trained side by side.
+
+    python hw1_2/grad_norm.py --scale paper      about 4 minutes on two CPU cores
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, settings, stacked
+
+REVISION = 1
+ARMS = ("mnist/adam", "mnist/sgd", "f1/adam")
+PARAMETERS = {"mnist": 54_912, "f1": 2136}
+WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)  # of the layers of the net for f1, as in param_pca.py
+FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
+
+
+@dataclass(frozen=True)
+class Settings:
+    iterations: settings.Count = 15_000  # updates of each net
+    batch_size: settings.Count = 100  # images
+    adam_learning_rate: settings.Positive = 0.01  # of Adam on MNIST
+    sgd_learning_rate: settings.Positive = 0.01  # of gradient descent with momentum on MNIST
+    momentum: settings.Share = 0.9  # of gradient descent
+    function_points: settings.Count = 20_000  # of f1, on an even grid of [-1, 1]
+    function_batch_size: settings.Count = 256  # points
+    function_learning_rate: settings.Positive = 1e-3  # of Adam on f1
+    fixed_examples: settings.Count = 10_000  # training images or points that are always the same
+    fixed_every: settings.Count = 100  # iterations between two measurements on them
+    window: Annotated[int, settings.Range(10, 10**6)] = 200  # iterations, in which trends are taken off
+    window_start: Annotated[int, settings.Range(0, 10**9)] = 7500  # first iteration of the window on the fixed set
+    seeds: settings.Count = 8  # nets of an arm, each from its own initial weights
+    arms: tuple[Literal["mnist/adam", "mnist/sgd", "f1/adam"], ...] = ARMS  # task and optimizer
+
+    def __post_init__(self) -> None:
+        settings.check_ranges(self)
+        if self.window_start + self.window > self.iterations:
+            end = f"--window-start {self.window_start} with --window {self.window}"
+            raise ValueError(f"{end} must end within --iterations {self.iterations}")
+
+
+PAPER = Settings()
+QUICK = replace(PAPER, iterations=2000, function_points=2000, fixed_examples=1000, window_start=1000)
+
+
+def build_model():
+    """The net for MNIST as a keras.Sequential, from (28, 28, 1) images to ten logits."""
+    import keras
+    from keras import layers
+
+    hidden = [layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)],
+    )
+    if model.count_params() != PARAMETERS["mnist"]:
+        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS['mnist']}")
+    return model
+
+
+def initial_weights(count: int) -> np.ndarray:
+    """(count, parameters), float32: Glorot-uniform kernels and zero biases of the nets for f1; row i is seed i."""
+    if stacked.parameter_count(WIDTHS) != PARAMETERS["f1"]:
+        raise ValueError(f"the net has {stacked.parameter_count(WIDTHS)} parameters, not {PARAMETERS['f1']}")
+    return stacked.glorot_uniform(WIDTHS, [seeds.stream(seed, "weights") for seed in range(count)]).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------- loss and gradient
+
+
+def gradient_norm(gradients: list) -> Any:
+    """The equation of the docstring: the Euclidean length of one net's gradients, a tensor a variable, all in one."""
+    import tensorflow as tf
+
+    return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))  # l2_loss: half the sum
+
+
+def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, list, Any]:
+    """The nets for MNIST. Returns values(images, labels) -> (losses, norms, gradients), the first two (seeds,);
+    apply(gradients); all variables that training changes; and the models."""
+    import tensorflow as tf
+
+    from common import seedwise, training
+
+    models = seedwise.build(build_model, range(chosen.seeds))
+    variables = seedwise.trainable(models)
+    if optimizer == "adam":
+        apply, slots = training.adam(variables, chosen.adam_learning_rate)
+    else:
+        apply, slots = seedwise.sgd(variables, chosen.sgd_learning_rate, chosen.momentum)
+
+    def values(images: tf.Tensor, labels: tf.Tensor) -> tuple:
+        losses, gradients, _ = seedwise.losses_and_gradients(models, images, labels)
+        norms = tf.stack([gradient_norm(each) for each in gradients])
+        return losses, norms, [gradient for net in gradients for gradient in net]
+
+    return values, apply, [*variables, *slots], models
+
+
+def function_nets(chosen: Settings) -> tuple[Callable, Callable, list, Any]:
+    """The nets for f1, all in one variable (seeds, parameters), which is returned last; otherwise as `image_nets`."""
+    import tensorflow as tf
+
+    from common import training
+
+    stack = tf.Variable(initial_weights(chosen.seeds))
+    apply, slots = training.adam([stack], chosen.function_learning_rate)
+
+    def values(points: tf.Tensor, targets: tf.Tensor) -> tuple:
+        with tf.GradientTape() as tape:
+            errors = stacked.forward(stack, points, WIDTHS, tf.nn.relu) - targets
+            losses = tf.reduce_mean(tf.square(errors), axis=1)
+            total = tf.reduce_sum(losses)  # a net's loss depends on its own row of the stack alone
+        gradient = tape.gradient(total, stack)
+        return losses, tf.norm(gradient, axis=1), [gradient]
+
+    return values, apply, [stack, *slots], stack
+
+
+def function_data(points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of an even grid of [-1, 1], and f1 there; float32."""
+    inputs = np.linspace(-1, 1, points)
+    return inputs.astype(np.float32), np.sin(np.exp(np.pi * inputs)).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def stops_of(chosen: Settings) -> list[int]:
+    """Iterations before which the fixed set is measured: every so many, all of the window, and the end."""
+    regular = range(0, chosen.iterations, chosen.fixed_every)
+    return sorted({*regular, *range(chosen.window_start, chosen.window_start + chosen.window), chosen.iterations})
+
+
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train all nets of one arm; what `norm_and_loss.condensed` keeps, and how well the nets ended."""
+    import norm_and_loss
+    import tensorflow as tf
+
+    from common import seedwise, training
+
+    task, optimizer = unit.split("/")
+    if task == "mnist":
+        arrays, batch_size = (digits.train_images, digits.train_labels), chosen.batch_size
+        values, apply, variables, nets = image_nets(chosen, optimizer)
+    else:
+        arrays, batch_size = function_data(chosen.function_points), chosen.function_batch_size
+        values, apply, variables, nets = function_nets(chosen)
+
+    def update(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+        losses, norms, gradients = values(inputs, targets)
+        apply(gradients)
+        return {"loss": losses, "gradient_norm": norms}
+
+    probe = np.random.default_rng(0).permutation(len(arrays[0]))[: chosen.fixed_examples]
+    examples = [tf.constant(array[probe]) for array in arrays]
+
+    @tf.function(autograph=False, jit_compile=False)
+    def measure() -> tf.Tensor:
+        return tf.stack(values(*examples)[:2])
+
+    loop = training.loop(update, arrays, batch_size, seeds.stream(0, "batches"))
+    stops = stops_of(chosen)
+    batch = tf.Variable(tf.zeros((2, chosen.iterations, chosen.seeds)))  # losses and norms, here and below
+    fixed = tf.Variable(tf.zeros((2, len(stops), chosen.seeds)))
+    state = [*variables, batch, fixed]
+    done = checkpoint.load(state).get("stops", 0)
+    with progress.shown(unit, chosen.iterations, stops[max(done - 1, 0)]) as tell:
+        for index in range(done, len(stops)):
+            first, last = stops[max(index - 1, 0)], stops[index]
+            if last > first:
+                recorded = loop(first, last - first, tell)
+                batch[:, first:last].assign(np.stack([recorded["loss"], recorded["gradient_norm"]]))
+            now = measure()
+            if not np.isfinite(now).all():
+                raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
+            fixed[:, index].assign(now)
+            checkpoint.save(state, {"stops": index + 1})
+
+    if task == "mnist":
+        _, accuracies = seedwise.evaluator(nets)(digits.test_images, digits.test_labels)
+        quality = {"test_accuracy": accuracies}
+    else:
+        outputs = stacked.forward(nets, tf.constant(arrays[0]), WIDTHS, tf.nn.relu).numpy()
+        quality = {"dead": np.ptp(outputs, axis=1) <= FLAT}
+    epoch = -(-len(arrays[0]) // batch_size)
+    window = range(chosen.window_start, chosen.window_start + chosen.window)
+    values_kept = [array.numpy().astype(np.float64) for array in (batch, fixed)]
+    recorded = norm_and_loss.condensed(*values_kept, np.array(stops), chosen.fixed_every, window, epoch)
+    about = {"parameters": PARAMETERS[task], "iterations_per_epoch": epoch, "fixed_examples": len(probe)}
+    shown = ("large_scale", "small_scale", "window_fixed")
+    summary = {"end loss": recorded["fixed"]["loss"][:, -1]}
+    summary |= {name.replace("_", " "): recorded["statistics"][name] for name in shown}
+    return {**about, **quality, **recorded, "summary": summary}
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    digits = data.mnist(run)
+    kept = history.start(run, REVISION, run.settings.arms, digits)
+    for unit in kept.missing():
+        backend.start(intra_threads=1, inter_threads=2)  # the layers are too small to share out, the nets are not
+        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

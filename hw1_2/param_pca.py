@@ -1,0 +1,269 @@
+"""Do trainings from different initial weights go different ways, and end in different places?
+
+Homework 1-2, "Visualize the optimization process": nets of 2,136 parameters learn f1(x) = sin(exp(pi x)) on [-1, 1]
+with Adam (Kingma and Ba 2015); their weights are recorded every 3 epochs and projected on the first two principal
+components of all records together, for one layer and for the whole model. In 2,136 dimensions random directions are
+orthogonal, and hidden units can be permuted without changing the function, so a picture of eight paths proves little.
+Hence a control of as many runs from one initial net, with other batch orders, and distances of the ends after the
+hidden units were matched (Ainsworth et al. 2023). All runs are trained as one stack. A dead run, whose output is
+constant, stands still and is left out of distances; a few spare runs make up for it.
+
+    python hw1_2/param_pca.py --scale paper      about 5 minutes on one CPU core
+    python hw1_2/param_pca.py --layer 1 5        the second layer is added to the history
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, history, progress, seeds, settings, stacked
+
+REVISION = 1
+WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
+PARAMETERS = 2136
+FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
+SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
+SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: settings.Count = 750  # passes over the points
+    record_every: settings.Count = 3  # epochs between two records of the weights
+    points: settings.Count = 20_000  # on an even grid of [-1, 1]
+    batch_size: settings.Count = 256  # points
+    learning_rate: settings.Positive = 1e-3  # of Adam
+    runs: settings.Count = 8  # live runs from different initial weights, and as many of the control
+    spare_runs: Annotated[int, settings.Range(0, 1000)] = 2  # trained as well, of either, for those that are dead
+    surface_steps: Annotated[int, settings.Range(2, 1000)] = 61  # values of a component on the loss surface
+    layer: Annotated[tuple[int, ...], settings.Range(1, len(WIDTHS))] = (1,)  # Dense layers with a PCA of their own
+
+    __post_init__ = settings.check_ranges
+
+
+PAPER = Settings()
+QUICK = replace(PAPER, epochs=240, points=2000, surface_steps=41)
+
+
+def build_model():
+    """One net as a keras.Sequential: the plain twin of what `train` computes for all runs at once."""
+    import keras
+    from keras import layers
+
+    hidden = [layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
+    return keras.Sequential([keras.Input((1,)), *hidden, layers.Dense(1)])
+
+
+def initial_weights(count: int) -> np.ndarray:
+    """(count, parameters), float32: Glorot-uniform kernels, zero biases; row i is that of seed i."""
+    if stacked.parameter_count(WIDTHS) != PARAMETERS:
+        raise ValueError(f"the net has {stacked.parameter_count(WIDTHS)} parameters, not {PARAMETERS}")
+    return stacked.glorot_uniform(WIDTHS, [seeds.stream(seed, "weights") for seed in range(count)]).astype(np.float32)
+
+
+def outputs(parameters: Any, inputs: Any) -> Any:
+    """Outputs (nets, points), each net on points of its own. parameters: (nets, parameters); inputs: (nets, points).
+
+    As `stacked.forward`, which gives all nets the same points; inputs of shape (1, points) do so here.
+    """
+    import tensorflow as tf
+
+    shapes = stacked.layer_shapes(WIDTHS)
+    parts = tf.split(parameters, [size for rows, columns in shapes for size in (rows * columns, columns)], axis=1)
+    hidden = inputs[:, None, :]
+    for index, (rows, columns) in enumerate(shapes):
+        kernel, bias = tf.reshape(parts[2 * index], (-1, rows, columns)), parts[2 * index + 1][:, :, None]
+        product = tf.transpose(kernel, (0, 2, 1)) * hidden if rows == 1 else tf.matmul(kernel, hidden, transpose_a=True)
+        hidden = product + bias if index == len(shapes) - 1 else tf.nn.relu(product + bias)
+    return hidden[:, 0, :]
+
+
+def target(points: np.ndarray) -> np.ndarray:
+    """f1 at these points of [-1, 1]."""
+    return np.sin(np.exp(np.pi * points))
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def record_epochs(epochs: int, every: int) -> list[int]:
+    """Epochs after which the weights are recorded: 0, every so many, and the last."""
+    return sorted({*range(0, epochs + 1, every), epochs})
+
+
+def batch_orders(points: int, group: int) -> np.ndarray:
+    """(points, nets): which point a net sees where the loop's shuffle draws a row.
+
+    The first `group` nets see the point of that row: one batch order for all. Each net of the control behind them
+    sees the points in a fixed permutation of its own, so that the same shuffles give it other batches.
+    """
+    columns = [np.arange(points)] * group
+    columns += [np.random.default_rng(seeds.stream(0, "order", net)).permutation(points) for net in range(group)]
+    return np.stack(columns, axis=1)
+
+
+def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
+    """Indices of the runs up to the last one needed for `wanted` live ones; of all runs where there are fewer."""
+    live = np.flatnonzero(~dead)
+    return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
+
+
+def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train all runs at once. Returns epochs, `runs` and `control`.
+
+    Each of the two has the records (records, nets, parameters) and lists over its nets.
+    """
+    import tensorflow as tf
+
+    from common import training
+
+    group = run_settings.runs + run_settings.spare_runs
+    points = np.linspace(-1, 1, run_settings.points)
+    shared = tf.constant(points[None, :], tf.float32)
+    compiled = tf.function(outputs, autograph=False)
+    starts = initial_weights(group)
+    born_dead = np.ptp(compiled(tf.constant(starts), shared).numpy(), axis=1) <= FLAT
+    common_start = int(np.argmin(born_dead))  # the first that is live at birth
+    stack = tf.Variable(np.concatenate([starts, np.repeat(starts[[common_start]], group, axis=0)]))
+    apply, slots = training.adam([stack], run_settings.learning_rate)
+
+    def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
+        with tf.GradientTape() as tape:
+            errors = outputs(stack, tf.transpose(batch_inputs)) - tf.transpose(batch_targets)
+            total = tf.reduce_sum(tf.reduce_mean(tf.square(errors), axis=1))  # a net moves its own loss alone
+        apply([tape.gradient(total, stack)])
+        return {"loss": total / (2 * group)}
+
+    rows = points[batch_orders(len(points), group)]
+    arrays = rows.astype(np.float32), target(rows).astype(np.float32)
+    loop = training.loop(update, arrays, run_settings.batch_size, seeds.stream(0, "batches"))
+    steps = -(-run_settings.points // run_settings.batch_size)
+    epochs = record_epochs(run_settings.epochs, run_settings.record_every)
+    records = tf.Variable(tf.zeros((len(epochs), *stack.shape)))
+    records[0].assign(stack)
+    start_loss = mean_loss(compiled(stack, shared), points)
+    done = (checkpoint.load([stack, *slots, records]) or {"records": 1})["records"]
+    with progress.shown("training", epochs[-1] * steps, epochs[done - 1] * steps) as tell:
+        for index in range(done, len(epochs)):
+            loop(epochs[index - 1] * steps, (epochs[index] - epochs[index - 1]) * steps, tell)
+            records[index].assign(stack)
+            checkpoint.save([stack, *slots, records], {"records": index + 1}, now=index == len(epochs) - 1)
+
+    ended = compiled(stack, shared)
+    dead, end_loss = np.ptp(ended.numpy(), axis=1) <= FLAT, mean_loss(ended, points)
+    if not np.isfinite(end_loss).all():
+        raise settings.Problem("the loss is no longer finite: take a smaller --learning-rate")
+
+    def about(first: int, chosen_seeds: list[int]) -> dict[str, Any]:
+        chosen = first + first_live(dead[first : first + group], run_settings.runs)
+        return {
+            "records": records.numpy()[:, chosen],
+            "trained": group,
+            "dead_of_trained": int(dead[first : first + group].sum()),
+            "seeds": chosen_seeds[: len(chosen)],
+            "dead_at_birth": np.tile(born_dead, 2)[chosen] if first == 0 else [born_dead[common_start]] * len(chosen),
+            "dead": dead[chosen],
+            "start_loss": start_loss[chosen],
+            "end_loss": end_loss[chosen],
+        }
+
+    return {
+        "epochs": epochs,
+        "runs": about(0, list(range(group))),
+        "control": about(group, [common_start] * group),
+    }
+
+
+def mean_loss(predicted: Any, points: np.ndarray) -> np.ndarray:
+    """(nets,), float64: mean squared error of the outputs (nets, points) against f1."""
+    return np.mean((predicted.numpy().astype(np.float64) - target(points)) ** 2, axis=1)
+
+
+# -------------------------------------------------------------------------------------------- measurements
+
+
+def plane_loss(
+    origin: np.ndarray, directions: np.ndarray, across: np.ndarray, along: np.ndarray, points: np.ndarray
+) -> np.ndarray:
+    """(along, across): loss on `points` at origin + x first direction + y second; a row of x values at a time."""
+    import tensorflow as tf
+
+    compiled = tf.function(outputs, autograph=False)
+    shared = tf.constant(points[None, :], tf.float32)
+    rows = []
+    for y in along:
+        nets = origin + across[:, None] * directions[0] + y * directions[1]
+        rows.append(mean_loss(compiled(tf.constant(nets, tf.float32), shared), points))
+    return np.stack(rows)
+
+
+def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> dict[str, np.ndarray]:
+    """The loss on a square of the plane around the paths (nets, 2, records): across, along, loss (along, across)."""
+    low, high = paths.min(axis=(0, 2)), paths.max(axis=(0, 2))
+    half = (0.5 + SURFACE_MARGIN) * max(float((high - low).max()), 1e-6)
+    across, along = (np.linspace(middle - half, middle + half, steps) for middle in (low + high) / 2)
+    shown = points[:: -(-len(points) // SURFACE_POINTS)]
+    loss = plane_loss(plane.mean_, plane.components_[:2], across, along, shown)
+    return {"across": across, "along": along, "loss": loss}
+
+
+def measure(run_settings: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
+    """The results of one unit: PCA of a layer, or PCA, loss surface and distances of the ends for the whole model.
+
+    The plane is fitted twice: to the runs from different starts, as the homework asks, and to those and the control.
+    """
+    import weight_paths
+
+    part = slice(None) if unit == "whole" else weight_paths.layer_slice(int(unit.removeprefix("layer-")), WIDTHS)
+    runs, control = (trained[name]["records"][..., part] for name in ("runs", "control"))
+    planes = {
+        "runs": weight_paths.principal_plane(runs),
+        "all": weight_paths.principal_plane(np.concatenate([runs, control], axis=1)),
+    }
+    results: dict[str, Any] = {
+        "parameters": runs.shape[-1],
+        "epochs": trained["epochs"],
+        "explained": {name: plane.explained_variance_ratio_ for name, plane in planes.items()},
+        "paths": {
+            "runs": {"runs": weight_paths.coordinates(planes["runs"], runs)},
+            "all": {
+                "runs": weight_paths.coordinates(planes["all"], runs),
+                "control": weight_paths.coordinates(planes["all"], control),
+            },
+        },
+    }
+    for name in ("runs", "control"):
+        results[name] = {key: value for key, value in trained[name].items() if key != "records"}
+    results["summary"] = {"variance of 2 components": float(planes["runs"].explained_variance_ratio_[:2].sum())}
+    if unit == "whole":
+        points = np.linspace(-1, 1, run_settings.points)
+        paths = results["paths"]["runs"]["runs"]
+        results["surface"] = surface(planes["runs"], paths, run_settings.surface_steps, points)
+        for name in ("runs", "control"):
+            live = ~trained[name]["dead"]
+            results[name] |= weight_paths.between_ends(trained[name]["records"][:, live], WIDTHS)
+            results["summary"] |= {
+                f"end loss, live {name}": trained[name]["end_loss"][live],
+                f"distance of ends, {name}": results[name]["matched_distances"],
+            }
+    return results
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    kept = history.start(run, REVISION, ["whole", *(f"layer-{number}" for number in run.settings.layer)])
+    trained = None
+    for unit in kept.missing():
+        backend.start(intra_threads=2, inter_threads=1)
+        trained = trained or train(run.settings, kept.checkpoint(unit))  # once, for all units of this call
+        kept.keep(unit, measure(run.settings, trained, unit))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

@@ -1,0 +1,63 @@
+"""Paths of nets through weight space: their principal plane, and how far apart they end. NumPy and scikit-learn.
+
+Records of weights are arrays (records, nets, numbers); a net's flat weights stand in the order of `common.stacked`.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from common import stacked, weights
+
+COMPONENTS = 10  # whose share of the variance is kept
+
+
+def principal_plane(fitted: np.ndarray) -> Any:
+    """The principal components of records (records, nets, numbers), all nets together; not whitened."""
+    from sklearn.decomposition import PCA
+
+    flat = fitted.reshape(-1, fitted.shape[-1]).astype(np.float64)
+    return PCA(n_components=min(COMPONENTS, *flat.shape), svd_solver="covariance_eigh").fit(flat)
+
+
+def coordinates(plane: Any, records: np.ndarray) -> np.ndarray:
+    """(nets, 2, records): the first two components of records (records, nets, numbers)."""
+    flat = records.reshape(-1, records.shape[-1]).astype(np.float64) - plane.mean_
+    return (flat @ plane.components_[:2].T).reshape(*records.shape[:2], 2).transpose(1, 2, 0)
+
+
+def matched_distance(first: np.ndarray, second: np.ndarray, widths: Sequence[int]) -> float:
+    """Smallest distance found between two nets (parameters,) over orders of their hidden units.
+
+    Matching is a local search whose result depends on which net is moved, so both are tried.
+    """
+    pair = [stacked.split(net.astype(np.float64), widths) for net in (first, second)]
+    found = [float(np.linalg.norm(second.astype(np.float64) - first))]
+    for reference, other in (pair, pair[::-1]):
+        matched, _ = weights.match_units(reference, other)
+        found.append(float(np.linalg.norm(weights.flatten(matched) - weights.flatten(reference))))
+    return min(found)
+
+
+def between_ends(records: np.ndarray, widths: Sequence[int]) -> dict[str, list[float]]:
+    """Over all pairs of nets of records (records, nets, parameters): distances of their starts and of their ends,
+    the latter before and after matching units, and cosines of their displacements. `lengths`: of these, one a net."""
+    starts, ends = records[0].astype(np.float64), records[-1].astype(np.float64)
+    moved = ends - starts
+    lengths = np.linalg.norm(moved, axis=1)
+    pairs = list(itertools.combinations(range(len(ends)), 2))
+    return {
+        "start_distances": [float(np.linalg.norm(starts[i] - starts[j])) for i, j in pairs],
+        "distances": [float(np.linalg.norm(ends[i] - ends[j])) for i, j in pairs],
+        "matched_distances": [matched_distance(ends[i], ends[j], widths) for i, j in pairs],
+        "cosines": [float(moved[i] @ moved[j] / max(lengths[i] * lengths[j], 1e-30)) for i, j in pairs],
+        "lengths": lengths.tolist(),
+    }
+
+
+def layer_slice(number: int, widths: Sequence[int]) -> slice:
+    """Where kernel and bias of the Dense layer `number`, from 1, stand in the flat weights."""
+    sizes = [rows * columns + columns for rows, columns in stacked.layer_shapes(widths)]
+    return slice(sum(sizes[: number - 1]), sum(sizes[:number]))

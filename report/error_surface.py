@@ -1,0 +1,240 @@
+"""Error surface: what the report says of the history of error_surface.py, and claim C7.
+
+A line is smooth where its loss has no interior maximum whose prominence exceeds 1 % of the loss's range on the line;
+`hw1_2/surfaces.py` finds the maxima.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims, comments
+
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
+JUDGED = "sgd"  # the reference's setting
+LOSSES = {"train_loss": "training", "test_loss": "test"}
+AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
+FIGURES = ("error_surface", "error_surface_planes")
+MEANINGS = {
+    "steps": "updates",
+    "batch_size": "images a step",
+    "sgd_learning_rate": "of gradient descent, without momentum",
+    "adam_learning_rate": "of Adam; loss: mean cross-entropy",
+    "record_every": "updates between two records of the weights, for the plane of the path",
+    "probe_images": "training images, always the same, of the lines",
+    "line_points": "on the line from initial to final weights",
+    "unrelated_points": "on the line from unrelated initial weights",
+    "plane_images": "training images, always the same, of the planes",
+    "plane_columns": "points of a plane along its first direction",
+    "plane_rows": "points of a plane along its second direction",
+    "plane_reach": "lengths of the random directions, to each side",
+    "optimizers": "compared",
+    "seeds": "one training each",
+}
+
+
+def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
+    """The results of an optimizer's seeds."""
+    return [found["results"][unit] for unit in found["units"] if _is_run(found, unit, optimizer)]
+
+
+def _is_run(found: dict[str, Any], unit: str, optimizer: str) -> bool:
+    return unit in found["results"] and unit.startswith(f"{optimizer}/")
+
+
+def shapes(runs: Sequence[dict[str, Any]], line: str, loss: str) -> list[dict[str, Any]]:
+    """The shapes of one loss on one line, a seed each."""
+    return [run[line]["shape"][loss] for run in runs]
+
+
+def smoothness(runs: Sequence[dict[str, Any]], line: str = "line", losses: Sequence[str] = tuple(LOSSES)) -> dict:
+    """Whether the seeds' lines are smooth: a seed agrees where none of the losses has an interior maximum.
+
+    Returns agree (how many seeds do), seeds, verdict; a seed whose loss is not finite is on neither side.
+    """
+    margins = []
+    for run in runs:
+        found = [run[line]["shape"][loss] for loss in losses]
+        finite = all(math.isfinite(shape["largest_prominence"]) for shape in found)
+        smooth = not any(len(shape["maxima"]) for shape in found)
+        margins.append((1.0 if smooth else -1.0) if finite else math.nan)
+    return claims.by_margins(margins)
+
+
+def c7(found: dict[str, Any], optimizer: str = JUDGED) -> dict[str, Any]:
+    """C7: the loss on the line from initial to final weights is smooth, without bumps. SGD decides."""
+    return {"claim": "C7", **smoothness(runs_of(found, optimizer))}
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that error_surface.typ shows, but the settings."""
+    verdict = c7(found)
+    rows = []
+    for optimizer, name in OPTIMIZERS.items():
+        runs = runs_of(found, optimizer)
+        if not runs:
+            continue
+        rows += [line_row(name, words, runs, "line", loss) for loss, words in LOSSES.items()]
+        rows.append(line_row(name, "training, unrelated start", runs, "unrelated_line", "train_loss"))
+    return {
+        "rows": rows,
+        "planes": [plane_row(name, runs_of(found, it)) for it, name in OPTIMIZERS.items() if runs_of(found, it)],
+        "verdict": verdict["verdict"],
+        "claim": claim_7(found, verdict),
+        "comment": comment(found, verdict),
+    }
+
+
+def line_row(name: str, words: str, runs: Sequence[dict[str, Any]], line: str, loss: str) -> dict[str, str]:
+    """One row of the table of lines."""
+    found = shapes(runs, line, loss)
+    smooth = smoothness(runs, line, [loss])
+    return {
+        "optimizer": name,
+        "loss": words,
+        "smooth": f"{smooth['agree']} of {smooth['seeds']}",
+        "prominence": spread([100 * shape["largest_prominence"] for shape in found], 2),
+        "minimum_at": spread([shape["minimum_at"] for shape in found], 3),
+        "minimum": spread([shape["minimum"] for shape in found]),
+        "end": spread([run[line][loss][-1] for run in runs]),
+        "ratio": spread([shape["end_to_minimum"] for shape in found], 2),
+    }
+
+
+def plane_row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """One row of the table of paths and planes."""
+    return {
+        "optimizer": name,
+        "n": str(len(runs)),
+        "moved": spread([run["moved"] / run["start_norm"] for run in runs], 2),
+        "first": spread([100 * run["explained"][0] for run in runs], 1),
+        "second": spread([100 * run["explained"][1] for run in runs], 1),
+        "path": spread([100 * run["path_plane"]["share_of_displacement"] for run in runs], 1),
+        "random": spread([100 * run["random_plane"]["share_of_displacement"] for run in runs]),
+    }
+
+
+def number(value: float, places: int | None = None) -> str:
+    """With so many places, or two significant digits; what is not finite diverged."""
+    if not math.isfinite(value):
+        return "diverged"
+    if places is not None:
+        return f"{value:.{places}f}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
+def spread(values: Sequence[float], places: int | None = None) -> str:
+    """Median, and below it the range over seeds."""
+    middle = number(float(np.median(values)), places)
+    if len(values) == 1:
+        return middle
+    return f"{middle}\n[{number(float(np.min(values)), places)}, {number(float(np.max(values)), places)}]"
+
+
+def inline(text: str) -> str:
+    """What `spread` gives, on one line."""
+    return text.replace("\n", " ")
+
+
+def claim_7(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C7 in the table that opens the report."""
+    evidence = "SGD is not measured yet"
+    if verdict["seeds"]:
+        evidence = f"SGD: no bump in {of_seeds(verdict)}"
+        adam = c7(found, "adam")
+        evidence += f"; Adam: in {of_seeds(adam)}" if adam["seeds"] else ""
+    return {
+        "name": "C7",
+        "statement": "On the line from initial to final weights the loss is smooth, without bumps",
+        "evidence": evidence,
+        "verdict": verdict["verdict"],
+        "section": "error_surface",
+    }
+
+
+def of_seeds(judged: dict[str, Any]) -> str:
+    """2 of 3 seeds."""
+    return f"{judged['agree']} of {judged['seeds']} seed{'s' if judged['seeds'] != 1 else ''}"
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures: result, minimum, start, planes; empty where nothing is measured."""
+    by_name = {name: runs for it, name in OPTIMIZERS.items() if (runs := runs_of(found, it))}
+    result = [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]
+    if verdict["seeds"] == 1:
+        result.append("There is one seed of SGD, which decides nothing about other seeds.")
+    result += [bumps(name, runs) for name, runs in by_name.items()]
+    return {
+        "result": result,
+        "minimum": [lowest(name, runs, loss) for name, runs in by_name.items() for loss in LOSSES],
+        "start": [unrelated(name, runs) for name, runs in by_name.items()],
+        "planes": [shares(name, runs) for name, runs in by_name.items()],
+    }
+
+
+def bumps(name: str, runs: Sequence[dict[str, Any]]) -> str:
+    """How many seeds have a smooth line, and how prominent the largest maximum is."""
+    judged = smoothness(runs)
+    prominences = [shape["largest_prominence"] for loss in LOSSES for shape in shapes(runs, "line", loss)]
+    finite = [value for value in prominences if math.isfinite(value)]
+    seeds = of_seeds(judged)
+    said = f"With {name}, neither loss has an interior maximum above 1{comments.PERCENT} of its range in {seeds}"
+    if len(finite) < len(prominences):
+        said += "; some losses are not finite"
+    if not finite:
+        return said + "."
+    if max(finite) == 0:
+        return said + ", nor any smaller one."
+    return said + f"; the most prominent maximum of any seed has {number(100 * max(finite))}{comments.PERCENT}."
+
+
+def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
+    """Whether the end of the line is its minimum."""
+    found = shapes(runs, "line", loss)
+    count = sum(shape["end_to_minimum"] <= AT_MINIMUM for shape in found)
+    places = inline(spread([shape["minimum_at"] for shape in found], 2))
+    ratios = inline(spread([shape["end_to_minimum"] for shape in found], 2))
+    if not all(math.isfinite(shape["end_to_minimum"]) for shape in found):
+        words = "some losses are not finite, so no minimum can be named"
+    elif count == len(found):
+        words = "the training ends at the line's minimum"
+    elif count == 0:
+        words = "the minimum lies inside the line, and the loss rises again towards the end"
+    else:
+        words = f"the end is the line's minimum in {count} of {len(found)} seeds only"
+    return (
+        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {places}, and at the end {ratios} "
+        f"times as high as there: {words}."
+    )
+
+
+def unrelated(name: str, runs: Sequence[dict[str, Any]]) -> str:
+    """Whether a line from initial weights that the training never saw is smooth as well."""
+    judged = smoothness(runs, "unrelated_line")
+    own = smoothness(runs)
+    words = {
+        claims.HOLDS: "a good start is not needed for a smooth line",
+        claims.FAILS: "the start does matter" if own["verdict"] == claims.HOLDS else "these lines have bumps as well",
+        claims.UNCLEAR: "which leaves open whether the start matters",
+    }[judged["verdict"]]
+    return f"With {name}, the line from there is smooth in {of_seeds(judged)}: {words}."
+
+
+def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:
+    """How much of the way from start to end each of the planes holds."""
+    path, random = (
+        inline(spread([100 * run[plane]["share_of_displacement"] for run in runs], places))
+        for plane, places in (("path_plane", 1), ("random_plane", None))
+    )
+    return (
+        f"With {name}, the plane of the path holds {path}{comments.PERCENT} of the squared distance from start to end, "
+        f"the random plane {random}{comments.PERCENT}."
+    )

@@ -1,0 +1,234 @@
+"""Observe gradient norm during training: what the report says of the history of grad_norm.py, and claim C5.
+
+Correlations are Spearman's, one a seed (`hw1_2/norm_and_loss.py` says of what). Dead nets are counted and left out.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims, comments
+
+ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
+JUDGED = "mnist/adam"  # the reference's setting
+SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
+FIGURES = ("grad_norm", "grad_norm_window", "grad_norm_correlation")
+PARTS = {  # statistic: words, from where on it agrees, up to where it denies
+    "large_scale": ("on the fixed images, after the first epoch, norm and loss rise and fall together", 0.5, 0.0),
+    "small_scale": ("around their trend, bumps of the mini-batch's norm and loss match", 0.5, 0.2),
+}
+MEANINGS = {
+    "iterations": "updates of each net",
+    "batch_size": "images a step",
+    "adam_learning_rate": "of Adam on MNIST",
+    "sgd_learning_rate": "of gradient descent with momentum on MNIST",
+    "momentum": "of gradient descent",
+    "function_points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1]",
+    "function_batch_size": "points a step",
+    "function_learning_rate": "of Adam on f1; loss: mean squared error",
+    "fixed_examples": "training images or points that are always the same",
+    "fixed_every": "iterations between two measurements on them",
+    "window": "iterations, in which trends are taken off",
+    "window_start": "first iteration of the window in which the fixed set is measured every time",
+    "seeds": "nets of each arm, each from its own initial weights, on the same batches",
+    "arms": "task and optimizer; loss on MNIST: mean cross-entropy",
+}
+COLUMNS = {  # statistic: heading of its column; the first two decide C5
+    "large_scale": "fixed set,\nafter epoch 1",
+    "small_scale": "mini-batches,\naround trend",
+    "small_scale_differences": "their first\ndifferences",
+    "window": "window,\nmini-batches",
+    "window_fixed": "window,\nfixed set",
+    "window_fixed_differences": "its first\ndifferences",
+}
+
+
+def live(results: dict[str, Any], name: str) -> np.ndarray:
+    """A statistic of the seeds that are not dead."""
+    values = np.array(results["statistics"][name], float)
+    return values[~np.array(results.get("dead", [False] * len(values)), bool)]
+
+
+def judged(values: Sequence[float], agrees: float, denies: float) -> dict[str, Any]:
+    """Whether a statistic, one value a seed, lies at `agrees` or above, or at `denies` or below.
+
+    From claims.ENOUGH seeds on their mean's 95 % interval by Student's t decides, with fewer all seeds must. Returns
+    mean, low, high (None with fewer), agree (how many seeds do), seeds, verdict; a seed without a value leaves the
+    verdict unclear.
+    """
+    values = np.asarray(values, float)
+    result = {"mean": float(np.mean(values)) if len(values) else math.nan, "low": None, "high": None}
+    result |= {"agree": int(np.sum(values >= agrees)), "seeds": len(values), "verdict": claims.UNCLEAR}
+    low, high = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
+    if len(values) >= claims.ENOUGH:
+        low, high = claims.student_interval(values)
+        result |= {"low": low, "high": high}
+    if len(values) > 1 and np.isfinite(values).all():
+        result["verdict"] = claims.HOLDS if low >= agrees else claims.FAILS if high <= denies else claims.UNCLEAR
+    return result
+
+
+def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
+    """C5: norm and loss fall together at large scale, and their bumps match at small scale. Adam on MNIST decides."""
+    parts = []
+    for name, (words, agrees, denies) in PARTS.items():
+        values = live(found["results"][arm], name) if arm in found["results"] else []
+        parts.append({"name": name, "words": words, **judged(values, agrees, denies)})
+    return {"claim": "C5", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def number(value: float) -> str:
+    """Two places, with a real minus sign; a dash where there is no value."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean of correlations and its 95 % interval over seeds, or their range where there are too few seeds for one."""
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return comments.NOTHING
+    mean = number(float(np.mean(values)))
+    if len(values) == 1:
+        return mean
+    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
+    return f"{mean} [{number(max(low, -1))}, {number(min(high, 1))}]"  # no correlation lies beyond
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that grad_norm.typ shows, but the settings."""
+    verdict = c5(found)
+    rows = []
+    for arm, words in ARMS.items():
+        if arm in found["results"]:
+            results = found["results"][arm]
+            dead = sum(results.get("dead", []))
+            cells = {name: interval(live(results, name)) for name in COLUMNS}
+            seeds = len(results["statistics"]["large_scale"])
+            rows.append({"arm": words, "n": f"{seeds - dead} of {seeds}" if dead else str(seeds), **cells})
+    return {
+        "columns": [{"name": name, "heading": heading} for name, heading in COLUMNS.items()],
+        "rows": rows,
+        "parts": [part_row(part, *PARTS[part["name"]][1:]) for part in verdict["parts"]],
+        "verdict": verdict["verdict"],
+        "claim": claim_5(verdict),
+        "comment": comment(found, verdict),
+    }
+
+
+def part_row(part: dict[str, Any], agrees: float, denies: float) -> dict[str, str]:
+    """One row of the table of the claim's parts."""
+    spread = comments.NOTHING if part["low"] is None else f"[{number(part['low'])}, {number(part['high'])}]"
+    return {
+        "words": part["words"],
+        "rule": f"\N{GREATER-THAN OR EQUAL TO} {number(agrees)} holds, \N{LESS-THAN OR EQUAL TO} {number(denies)} not",
+        "mean": number(part["mean"]),
+        "interval": spread,
+        "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
+        "verdict": part["verdict"] if part["seeds"] else "not measured",
+    }
+
+
+def claim_5(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C5 in the table that opens the report."""
+    names = {"large_scale": "large scale", "small_scale": "small scale"}
+    shown = [
+        f"{names[part['name']]}: rank correlation {number(part['mean'])} ({part['verdict']})"
+        for part in verdict["parts"]
+        if part["seeds"]
+    ]
+    evidence = "; ".join(shown) or "The reference's setting is not measured yet"
+    return {
+        "name": "C5",
+        "statement": "Gradient norm and loss fall together, and their bumps match",
+        "evidence": evidence[0].upper() + evidence[1:],
+        "verdict": verdict["verdict"],
+        "section": "grad_norm",
+    }
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def direction(values: Sequence[float]) -> int:
+    """1 or -1 where the values of all seeds have one sign (of their interval from ENOUGH seeds on), else 0."""
+    verdict = claims.by_margins(values)["verdict"] if len(values) > 1 else claims.UNCLEAR
+    return {claims.HOLDS: 1, claims.FAILS: -1}.get(verdict, 0)
+
+
+TRENDS = {1: "rises", -1: "falls", 0: "shows no common trend"}
+
+
+def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures: result, trend, optimizer, window, function; empty where nothing is measured."""
+    results = found["results"]
+    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said["result"] += [part_sentence(part) for part in verdict["parts"] if part["seeds"]]
+    said["trend"] = [trend_sentence(ARMS[arm], results[arm]) for arm in ARMS if arm in results]
+    said["optimizer"] = [against("With momentum", found, "mnist/sgd")] if "mnist/sgd" in results else []
+    said["window"] = [line for arm in ARMS if arm in results for line in window_sentences(ARMS[arm], results[arm])]
+    said["function"] = [against("On f1", found, "f1/adam")] if "f1/adam" in results else []
+    dead = sum(results["f1/adam"]["dead"]) if "f1/adam" in results else 0
+    if dead:
+        said["function"].append(f"Dead nets, whose output is constant, are left out: {dead}.")
+    return said
+
+
+def part_sentence(part: dict[str, Any]) -> str:
+    where = {
+        "large_scale": "At large scale, on the fixed images after the first epoch,",
+        "small_scale": "At small scale, on mini-batches around their trend,",
+    }[part["name"]]
+    outcome = {
+        claims.HOLDS: "this part holds",
+        claims.FAILS: "this part does not hold",
+        claims.UNCLEAR: "this part remains unclear",
+    }[part["verdict"]]
+    spread = "" if part["low"] is None else f", 95{comments.PERCENT} interval {number(part['low'])} to "
+    spread += "" if part["high"] is None else number(part["high"])
+    seeds = f"{part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+    mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
+    return f"{where} the rank correlation of norm and loss is {number(part['mean'])} ({mean}{spread}): {outcome}."
+
+
+def trend_sentence(arm: str, results: dict[str, Any]) -> str:
+    """Which way norm and loss on the fixed set go after the first epoch."""
+    norm, loss = live(results, "norm_trend"), live(results, "loss_trend")
+    return (
+        f"{arm}: after the first epoch the norm on the fixed set {TRENDS[direction(norm)]} (rank correlation with the "
+        f"iteration {interval(norm)}) and the loss {TRENDS[direction(loss)]} ({interval(loss)})."
+    )
+
+
+def against(where: str, found: dict[str, Any], arm: str) -> str:
+    """The two correlations of an arm that decides nothing, and what the same rule would say."""
+    verdict = c5(found, arm)
+    large, small = (interval(live(found["results"][arm], part["name"])) for part in verdict["parts"])
+    return (
+        f"{where} the correlation is {large} at large and {small} at small scale; by the same rule the claim "
+        f"{comments.VERDICT_WORDS[verdict['verdict']].removesuffix(' here')} there."
+    )
+
+
+def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
+    """Whether the norm's jumps are the batch's or the landscape's."""
+    batch, fixed, shared = (live(results, name) for name in ("scatter", "scatter_fixed", "batch_with_fixed"))
+    usable = np.isfinite(batch) & np.isfinite(fixed) & np.isfinite(shared)
+    if not usable.any():
+        return []
+    source = {
+        1: "mostly those of the landscape",
+        -1: "mostly the batch's and not the landscape's",
+        0: "the batch's as well as the landscape's",
+    }[direction(shared[usable] - SHARED)]
+    of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
+    return [
+        f"{arm}: around its trend the norm scatters by {of_batch} of its mean on mini-batches and by {of_fixed} on the "
+        f"fixed set, where its rank correlation with the loss is {interval(live(results, 'window_fixed'))}. The norms "
+        f"on the mini-batch and on the fixed set have a rank correlation of {interval(shared)}, so the mini-batch's "
+        f"jumps are {source}."
+    ]

@@ -1,0 +1,262 @@
+"""Visualize the optimization process: what the report says of the history of param_pca.py, and claim C4.
+
+The claim is about the ends of live runs from different starts. Their distances, after matching hidden units, are
+compared with those of the control, runs from one start whose batches come in other orders.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims, comments
+
+FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
+TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
+MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim holds, and below which it does not
+GROUPS = {"runs": "different starts", "control": "one start"}
+MEANINGS = {
+    "epochs": "passes over the points",
+    "record_every": "epochs between two records of the weights",
+    "points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1]",
+    "batch_size": "points a step",
+    "learning_rate": "of Adam; loss: mean squared error",
+    "runs": "live runs from different starts, and as many of the control",
+    "spare_runs": "trained beside either, for those that are dead",
+    "surface_steps": "values of a component on the loss surface",
+    "layer": "Dense layers with a projection of their own",
+}
+
+
+def c4(found: dict[str, Any]) -> dict[str, Any]:
+    """C4: runs from different starts end in different places.
+
+    Returns claim, verdict, live (runs, control), pairs, bound (TIMES the control's median distance), median (of the
+    runs' distances) and share (of pairs beyond the bound); the last three are NaN where nothing is measured.
+    Fewer than claims.ENOUGH live runs of either kind decide nothing.
+    """
+    whole = found["results"].get("whole")
+    result = {"claim": "C4", "verdict": claims.UNCLEAR, "live": (0, 0), "pairs": 0}
+    result |= {"bound": math.nan, "median": math.nan, "share": math.nan}
+    if whole is None:
+        return result
+    distances, control = (np.array(whole[name]["matched_distances"], float) for name in GROUPS)
+    result |= {"live": tuple(len(whole[name]["lengths"]) for name in GROUPS), "pairs": len(distances)}
+    if not len(distances) or not len(control):
+        return result
+    bound = TIMES * float(np.median(control))
+    share = float(np.mean(distances > bound))
+    result |= {"bound": bound, "median": float(np.median(distances)), "share": share}
+    if min(result["live"]) >= claims.ENOUGH and np.isfinite(distances).all() and math.isfinite(bound):
+        result["verdict"] = claims.HOLDS if share >= MOST else claims.FAILS if share < HALF else claims.UNCLEAR
+    return result
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def number(value: float, places: int = 1) -> str:
+    """With so many places and a real minus sign; a dash where there is no value."""
+    return f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
+
+
+def percent(share: float) -> str:
+    """A share in whole percent; a dash where there is none."""
+    return f"{100 * share:.0f}{comments.PERCENT}" if math.isfinite(share) else comments.NOTHING
+
+
+def short(value: float) -> str:
+    """Two digits that count."""
+    return f"{value:#.2g}".rstrip(".") if math.isfinite(value) else comments.NOTHING
+
+
+def spread(values: Sequence[float], write: Any = number) -> str:
+    """Median and range as text."""
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return comments.NOTHING
+    return f"{write(float(np.median(values)))} [{write(min(values))}, {write(max(values))}]"
+
+
+def two_places(value: float) -> str:
+    """A cosine."""
+    return number(value, 2)
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that param_pca.typ shows, but the settings."""
+    verdict = c4(found)
+    whole = found["results"].get("whole")
+    return {
+        "rows": [row(whole[name], words) for name, words in GROUPS.items()] if whole else [],
+        "planes": planes(found),
+        "parameters": f"{whole['parameters']:,}" if whole else comments.NOTHING,
+        "verdict": verdict["verdict"],
+        "claim": claim_4(verdict),
+        "comment": comment(found, verdict),
+    }
+
+
+def row(group: dict[str, Any], words: str) -> dict[str, str]:
+    """One row of the table of distances."""
+    live = [loss for loss, dead in zip(group["end_loss"], group["dead"], strict=True) if not dead]
+    return {
+        "words": words,
+        "live": f"{len(group['lengths'])} of {len(group['dead'])}",
+        "starts": spread(group["start_distances"]),
+        "lengths": spread(group["lengths"]),
+        "ends": spread(group["distances"]),
+        "matched": spread(group["matched_distances"]),
+        "cosines": spread(group["cosines"], two_places),
+        "loss": spread(live, short),
+    }
+
+
+def planes(found: dict[str, Any]) -> list[dict[str, str]]:
+    """One row for each projection: whose weights, how many, and what the first two components hold."""
+    units = sorted(found["results"], key=lambda unit: (unit == "whole", len(unit), unit))
+    return [
+        {
+            "words": "whole model" if unit == "whole" else f"Dense layer {unit.removeprefix('layer-')}",
+            "parameters": f"{found['results'][unit]['parameters']:,}",
+            **{
+                plane: " and ".join(percent(share) for share in found["results"][unit]["explained"][plane][:2])
+                for plane in ("runs", "all")
+            },
+        }
+        for unit in units
+    ]
+
+
+def claim_4(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C4 in the table that opens the report."""
+    evidence = "The whole model is not measured yet, or no two live runs of each kind"
+    if math.isfinite(verdict["share"]):
+        evidence = (
+            f"{percent(verdict['share'])} of {verdict['pairs']} pairs end farther apart than {TIMES} times the "
+            f"control's median, units matched; {verdict['live'][0]} live runs, {verdict['live'][1]} of the control"
+        )
+    return {
+        "name": "C4",
+        "statement": "Eight runs from different initial weights go off in different directions and end in different "
+        "places",
+        "evidence": evidence,
+        "verdict": verdict["verdict"],
+        "section": "param_pca",
+    }
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures: result, directions, plane, surface, dead; empty where nothing is measured."""
+    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said |= {"directions": [], "plane": [], "surface": [], "dead": []}
+    whole = found["results"].get("whole")
+    if whole is None:
+        return said
+    if math.isfinite(verdict["share"]):
+        said["result"] += ends(verdict, whole)
+    if min(verdict["live"]) < claims.ENOUGH:
+        said["result"].append(
+            f"With {verdict['live'][0]} live runs and {verdict['live'][1]} of the control nothing is decided: "
+            f"{claims.ENOUGH} of each are needed."
+        )
+    said["directions"] = directions(whole)
+    said["plane"] = plane(whole)
+    said["surface"] = surface(whole)
+    said["dead"] = dead(whole)
+    return said
+
+
+def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
+    """How far apart the ends are, beside the control's and beside the starts."""
+    runs = whole["runs"]
+    times = verdict["median"] / (verdict["bound"] / TIMES) if verdict["bound"] > 0 else math.inf
+    trained, matched = (float(np.median(runs[name])) for name in ("distances", "matched_distances"))
+    ratio = f"{number(times)} times the control's median" if math.isfinite(times) else "beyond the control's median, 0"
+    beyond = percent(verdict["share"])
+    above = claims.superiority(whole["control"]["matched_distances"], runs["matched_distances"])
+    return [
+        f"After matching units the ends of runs from different starts are {number(matched)} apart (median of "
+        f"{verdict['pairs']} pairs), {ratio}; {beyond} of the pairs are farther apart than {TIMES} times "
+        f"that median ({number(verdict['bound'])}).",
+        f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
+        f"comparisons.",
+        f"Matching takes off {percent(1 - matched / trained) if trained > 0 else comments.NOTHING} of the median "
+        f"distance; the starts were {number(float(np.median(runs['start_distances'])))} apart, and a run's way from "
+        f"start to end measures {number(float(np.median(runs['lengths'])))}.",
+    ]
+
+
+def directions(whole: dict[str, Any]) -> list[str]:
+    """Whether the runs go as random directions would, and the control's do not."""
+    chance = 2 / math.sqrt(whole["parameters"])
+    words = {}
+    for name in GROUPS:
+        cosines = np.array(whole[name]["cosines"], float)
+        if len(cosines):
+            inside = int(np.sum(np.abs(cosines) <= chance))
+            words[name] = f"{two_places(float(np.median(cosines)))} (median), {inside} of {len(cosines)} within that"
+    if not words:
+        return []
+    said = [
+        f"Two random directions in {whole['parameters']:,} dimensions have a cosine within "
+        f"\N{PLUS-MINUS SIGN}{chance:.3f} in 95{comments.PERCENT} of cases."
+    ]
+    if "runs" in words:
+        said.append(f"The displacements of runs from different starts have a cosine of {words['runs']}.")
+    if "control" in words:
+        said.append(f"Those of the control have one of {words['control']}.")
+    return said
+
+
+def plane(whole: dict[str, Any]) -> list[str]:
+    """What the first two components of the whole model hold, beside what equally distant starts alone would give."""
+    shares = np.array(whole["explained"]["runs"], float)
+    count = len(whole["runs"]["dead"])
+    said = [
+        f"Of the whole model's variance over the {count} runs from different starts, the first two components hold "
+        f"{percent(float(shares[:2].sum()))}."
+    ]
+    if 3 <= count <= len(shares):
+        said.append(
+            f"As many equally distant points, and nothing else, would give each of the first {count - 1} components "
+            f"{percent(1 / (count - 1))}; here these hold from {percent(float(shares[count - 2]))} to "
+            f"{percent(float(shares[0]))}, {percent(float(shares[: count - 1].sum()))} together."
+        )
+    return said
+
+
+def surface(whole: dict[str, Any]) -> list[str]:
+    """Whether the runs' losses are those of the plane beneath them."""
+    losses = np.array(whole["surface"]["loss"], float)
+    losses = losses[np.isfinite(losses)]
+    runs = whole["runs"]
+    reached = [loss for loss, is_dead in zip(runs["end_loss"], runs["dead"], strict=True) if not is_dead]
+    if not len(losses) or not reached:
+        return []
+    lowest, worst = float(losses.min()), max(reached)
+    if lowest > worst:
+        return [
+            f"The lowest loss in the plane is {short(lowest)}, and the worst live run ends at {short(worst)}: what the "
+            f"runs found lies outside the plane, and the contours beneath a path are not its loss."
+        ]
+    return [
+        f"The lowest loss in the plane is {short(lowest)}; the live runs end at {short(min(reached))} to "
+        f"{short(worst)}, at places outside the plane, so the contours beneath a path are not its loss."
+    ]
+
+
+def dead(whole: dict[str, Any]) -> list[str]:
+    """How many of all trained runs are dead at the end."""
+    counts = {name: (whole[name]["dead_of_trained"], whole[name]["trained"]) for name in GROUPS}
+    if not any(count for count, _ in counts.values()):
+        return [f"None of the {sum(trained for _, trained in counts.values())} runs is dead at the end."]
+    (first, of_first), (second, of_second) = counts["runs"], counts["control"]
+    return [
+        f"Dead at the end, with a constant output, are {first} of {of_first} runs from different starts and {second} "
+        f"of {of_second} of the control; distances and cosines leave them out."
+    ]

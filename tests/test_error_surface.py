@@ -1,0 +1,538 @@
+"""Lines and planes through weight space against closed forms and plain NumPy; a tiny run, its figures, its section."""
+
+import importlib.util
+import itertools
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "hw1_2"))  # as for the script itself, which imports the module beside it
+
+from common import backend, figures, history, weights
+from common.checkpoint import Checkpoint
+
+backend.start()
+import error_surface
+import surfaces
+
+from report import claims
+from report import error_surface as reported
+
+EXPERIMENT = "hw1_2/error_surface"
+FLAGS = ["--steps", "60", "--batch-size", "16", "--record-every", "25", "--probe-images", "50", "--line-points", "12"]
+FLAGS += ["--unrelated-points", "5", "--plane-images", "30", "--plane-columns", "7", "--plane-rows", "4"]
+FLAGS += ["--sgd-learning-rate", "0.05"]
+PARTS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+# --------------------------------------------------------------------------------------- the numerical module
+
+
+def small_net(seed, widths=(6, 5, 4, 3)):
+    generator = np.random.default_rng(seed)
+    return [generator.normal(size=shape) for shape in itertools.pairwise(widths)]
+
+
+def inputs(count=40):
+    generator = np.random.default_rng(9)
+    return generator.random((count, 6), np.float32), generator.integers(0, 3, count).astype(np.int32)
+
+
+def directly(kernels, images, labels):
+    """Mean cross-entropy and accuracy in float64, written out anew."""
+    for kernel in kernels[:-1]:
+        images = np.maximum(images @ kernel, 0)
+    logits = images @ kernels[-1]
+    largest = logits.max(axis=1, keepdims=True)
+    log_sums = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
+    losses = log_sums - logits[np.arange(len(labels)), labels]
+    return losses.mean(), np.mean(logits.argmax(axis=1) == labels)
+
+
+def test_the_loss_on_a_line_is_that_of_the_mixed_weights():
+    start, end = small_net(0), small_net(1)
+    alpha = np.linspace(0, 1, 11)
+    found = surfaces.evaluator([start, end], *inputs())(surfaces.line(alpha))
+    expected = [
+        directly([(1 - place) * one + place * two for one, two in zip(start, end, strict=True)], *inputs())
+        for place in alpha
+    ]
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+def test_rows_of_a_plane_are_y_and_columns_are_x():
+    end = small_net(2)
+    across, along = small_net(3), small_net(4)
+    x, y = np.linspace(-1, 1, 7), np.linspace(0, 3, 4)
+    coefficients = surfaces.plane(x, y)
+    assert coefficients.shape == (28, 3)
+    losses = surfaces.evaluator([end, across, along], *inputs())(coefficients)[:, 0].reshape(4, 7)
+    for row, column in ((0, 0), (0, 6), (3, 0), (1, 5), (3, 6)):
+        moved = [a + x[column] * b + y[row] * c for a, b, c in zip(end, across, along, strict=True)]
+        assert losses[row, column] == pytest.approx(directly(moved, *inputs())[0], rel=5e-6)
+
+
+def test_points_do_not_depend_on_how_they_are_shared_out():
+    evaluate = surfaces.evaluator([small_net(0), small_net(1)], *inputs())
+    coefficients = surfaces.line(np.linspace(0, 1, 9))
+    whole = evaluate(coefficients)
+    values, told = whole[:4].tolist(), []
+    surfaces.sweep(evaluate, coefficients, values, told.append)
+    assert values == whole.tolist()
+    assert sum(told) == 5 and told[0] == 1
+    surfaces.sweep(evaluate, coefficients, values, pytest.fail)
+
+
+def test_a_falling_line_has_no_maximum():
+    alpha = np.linspace(0, 1, 101)
+    shape = surfaces.line_shape(alpha, 3 - 2 * alpha)
+    assert (len(shape["maxima"]), shape["largest_prominence"]) == (0, 0.0)
+    assert (shape["minimum"], shape["minimum_at"], shape["end_to_minimum"]) == (1.0, 1.0, 1.0)
+    flat = surfaces.line_shape(alpha, np.ones(101))
+    assert (len(flat["maxima"]), flat["largest_prominence"], flat["end_to_minimum"]) == (0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("height", "counts"), [(0.05, True), (0.0202, True), (0.0198, False)])
+def test_a_bump_counts_from_one_percent_of_the_range(height, counts):
+    alpha = np.linspace(0, 1, 5)
+    shape = surfaces.line_shape(alpha, np.array([3.0, 1.5, 1.5 + height, 1.0, 1.25]))  # the range is 2
+    assert shape["maxima"].tolist() == ([0.5] if counts else [])
+    assert shape["largest_prominence"] == pytest.approx(height / 2, rel=1e-9)
+    assert (shape["minimum_at"], shape["end_to_minimum"]) == (0.75, 1.25)
+
+
+def test_waves_are_counted():
+    alpha = np.linspace(0, 1, 2001)
+    shape = surfaces.line_shape(alpha, 2 + np.cos(6 * np.pi * alpha))  # peaks inside at 1/3 and 2/3
+    assert shape["maxima"].tolist() == pytest.approx([1 / 3, 2 / 3], abs=1e-3)
+    assert shape["prominences"].tolist() == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_a_line_that_is_not_finite_has_no_shape():
+    shape = surfaces.line_shape(np.linspace(0, 1, 4), np.array([1, np.inf, np.nan, 1]))
+    assert math.isnan(shape["largest_prominence"]) and math.isnan(shape["end_to_minimum"]) and shape["maxima"] == []
+
+
+def test_a_straight_path_has_all_its_variance_on_the_first_component():
+    generator = np.random.default_rng(0)
+    start, step = generator.normal(size=300), generator.normal(size=300)
+    places = np.array([0.0, 0.5, 2.0, 2.5, 4.0])
+    directions, coordinates, shares = surfaces.path_plane(start + np.outer(places, step))
+    assert shares == pytest.approx([1, 0], abs=1e-12)
+    assert directions[0] == pytest.approx(-step / np.linalg.norm(step))  # the start is on the positive side
+    assert not directions[1].any()
+    assert coordinates[:, 0] == pytest.approx((4 - places) * np.linalg.norm(step))
+
+
+def test_a_path_in_a_plane_is_drawn_as_it_is():
+    angles = np.linspace(0, 1.5, 20)
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(200, 2)))[0].T
+    path = 5 + np.stack([np.cos(angles), np.sin(angles)], axis=1) @ basis
+    directions, coordinates, shares = surfaces.path_plane(path)
+    assert directions @ directions.T == pytest.approx(np.eye(2), abs=1e-12)
+    assert shares.sum() == pytest.approx(1) and shares[0] > shares[1]
+    assert coordinates[-1] == pytest.approx([0, 0]) and (coordinates[0] > 0).all()
+    between = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=2)
+    assert between == pytest.approx(np.linalg.norm(path[:, None] - path[None], axis=2), abs=1e-9)
+
+
+def test_components_are_those_of_scikit_learn():
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    path = np.cumsum(np.random.default_rng(2).normal(size=(12, 60)), axis=0)
+    directions, _, shares = surfaces.path_plane(path)
+    expected = decomposition.PCA(2, svd_solver="full").fit(path)
+    assert shares == pytest.approx(expected.explained_variance_ratio_)
+    assert np.abs(np.sum(directions * expected.components_, axis=1)) == pytest.approx([1, 1])
+
+
+def test_a_path_that_stands_still_has_no_plane_and_does_not_fail():
+    directions, coordinates, shares = surfaces.path_plane(np.ones((3, 10), np.float32))
+    assert not directions.any() and not coordinates.any() and not shares.any()
+    x, y = surfaces.axes_around(coordinates, 5, 3)
+    assert (x[0], x[-1], len(x), y[0], y[-1], len(y)) == (-1, 1, 5, -1, 1, 3)
+
+
+def test_the_grid_of_a_path_holds_it():
+    coordinates = np.array([[3.0, 0.2], [1.0, -0.6], [0.0, 0.0]])
+    x, y = surfaces.axes_around(coordinates, 9, 4)
+    assert (len(x), len(y)) == (9, 4)
+    assert (x[0], x[-1]) == pytest.approx((-0.75, 3.75)) and (y[0], y[-1]) == pytest.approx((-0.8, 0.4))
+
+
+def test_the_share_of_a_displacement_within_a_plane():
+    directions = np.array([[1.0, 0, 0, 0], [1.0, 1.0, 0, 0]])  # not orthogonal
+    assert surfaces.share_within(np.array([1.0, 2.0, 2.0, 4.0]), directions) == pytest.approx(5 / 25)
+    directions[1] = 0  # a straight path's second component
+    assert surfaces.share_within(np.array([3.0, 0, 0, 4.0]), directions) == pytest.approx(9 / 25)
+
+
+# ------------------------------------------------------------------------------------------------ the script
+
+
+def stripes(count):
+    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(count).integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 180
+    return images, labels.astype(np.uint8)
+
+
+def digits():
+    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    scaled = [(each[..., None] / np.float32(255)).astype(np.float32) for each in (x_train, x_test)]
+    labels = [each.astype(np.int32) for each in (y_train, y_test)]
+    return SimpleNamespace(train_images=scaled[0], train_labels=labels[0], test_images=scaled[1], test_labels=labels[1])
+
+
+TINY = error_surface.Settings(
+    steps=20,
+    batch_size=16,
+    record_every=8,
+    probe_images=50,
+    line_points=6,
+    unrelated_points=3,
+    plane_images=30,
+    plane_columns=5,
+    plane_rows=3,
+)
+
+
+def test_the_net_has_the_reference_parameters_and_no_bias():
+    model = error_surface.build_model(0)
+    assert [array.shape for array in model.get_weights()] == [(784, 512), (512, 512), (512, 10)]
+    assert model.count_params() == error_surface.PARAMETERS == 784 * 512 + 512 * 512 + 512 * 10
+    again = error_surface.build_model(0).get_weights()
+    assert all((one == two).all() for one, two in zip(model.get_weights(), again, strict=True))
+
+
+def test_a_line_needs_an_inside():
+    with pytest.raises(ValueError, match="--line-points must lie from 3"):
+        error_surface.Settings(line_points=2)
+
+
+def test_resumed_equals_uninterrupted_and_trains_once(tmp_path, monkeypatch):
+    def train(name):
+        return error_surface.train(TINY, digits(), "adam/seed-1", Checkpoint(tmp_path / name, {"of": "a test"}))
+
+    whole = history.plain(train("whole.npz"))
+    monkeypatch.setattr("common.checkpoint.SAVE_SECONDS", 0.0)
+    sweep, calls = surfaces.sweep, []
+
+    def killed(evaluate, coefficients, values, after):
+        def once(points):
+            after(points)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+
+        calls.append(len(values))
+        sweep(evaluate, coefficients, values, once)
+
+    with monkeypatch.context() as context:
+        context.setattr(surfaces, "sweep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("resumed.npz")
+    assert calls == [0, 0, 0]
+    with monkeypatch.context() as context:
+        context.setattr(error_surface, "learn", pytest.fail)
+        assert history.plain(train("resumed.npz")) == whole
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the code in a folder with a space in its name, so that nothing is written into this one."""
+    copy = tmp_path_factory.mktemp("a checkout")
+    for folder in ("common", "hw1_2"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "history"))
+    (copy / "data").mkdir()
+    arrays = {}
+    for name, count in (("train", 320), ("test", 100)):
+        arrays[f"x_{name}"], arrays[f"y_{name}"] = stripes(count)
+    np.savez(copy / "data" / "mnist.npz", **arrays)
+    return copy
+
+
+def start(checkout, *flags):
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / f"{EXPERIMENT}.py"), "--scale", "quick", *FLAGS, *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    done = start(checkout)
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    assert path.is_relative_to(checkout / "out" / "changed")
+    return done, path
+
+
+def test_the_history_holds_lines_whose_ends_are_the_stored_losses(finished):
+    kept = history.read(finished[1])
+    assert kept["complete"] and list(kept["results"]) == ["sgd/seed-0", "adam/seed-0"]
+    for results in kept["results"].values():
+        line, other = results["line"], results["unrelated_line"]
+        assert np.shape([line[part] for part in PARTS]) == (4, 12) and np.shape([other[p] for p in PARTS]) == (4, 5)
+        assert (line["alpha"][0], line["alpha"][-1], other["alpha"][-1]) == (0, 1, 1)
+        for part in PARTS:
+            assert line[part][0] == pytest.approx(results["start"][part], rel=1e-5)
+            assert line[part][-1] == pytest.approx(results["end"][part], rel=1e-5)
+            assert other[part][-1] == pytest.approx(results["end"][part], rel=1e-5)
+        assert other["train_loss"][0] != pytest.approx(line["train_loss"][0], rel=1e-3)
+        assert results["end"]["train_loss"] < results["start"]["train_loss"]
+        assert line["shape"]["train_loss"]["minimum"] == min(line["train_loss"])
+        assert results["steps"] == [0, 25, 50, 60] and len(results["running_loss"]) == 3
+
+
+def test_both_optimizers_start_at_the_same_weights(finished):
+    sgd, adam = history.read(finished[1])["results"].values()
+    assert sgd["start"] == adam["start"] and sgd["end"] != adam["end"]
+
+
+def test_the_planes_are_not_square_and_hold_the_end(finished):
+    for results in history.read(finished[1])["results"].values():
+        for name in ("random_plane", "path_plane"):
+            plane = results[name]
+            assert np.shape(plane["loss"]) == np.shape(plane["accuracy"]) == (4, 7)
+            assert (len(plane["x"]), len(plane["y"])) == (7, 4)
+            assert np.isfinite(plane["loss"]).all()
+        path, plane = np.array(results["path"]), results["path_plane"]
+        assert path.shape == (4, 2) and path[-1] == pytest.approx([0, 0])
+        assert plane["x"][0] < path[:, 0].min() and plane["x"][-1] > path[:, 0].max()
+        assert plane["share_of_displacement"] > 0.9  # the start itself is a record
+        assert results["random_plane"]["share_of_displacement"] < 1e-3
+        lengths = np.linalg.norm(path[0]) ** 2 / results["moved"] ** 2
+        assert lengths == pytest.approx(plane["share_of_displacement"], rel=1e-6)
+
+
+def test_a_second_run_trains_nothing_and_the_same_seed_gives_the_same(finished, checkout):
+    done, path = finished
+    before = path.read_bytes()
+    again = start(checkout)
+    assert again.returncode == 0 and "kept" in again.stderr and path.read_bytes() == before
+    check = start(checkout, "--check")
+    assert check.returncode == 0 and check.stdout.startswith("up to date (measured 20")
+    kept = history.read(path)["results"]["sgd/seed-0"]
+    assert start(checkout, "--force", "--unit", "sgd/seed-0").returncode == 0
+    assert history.read(path)["results"]["sgd/seed-0"] == kept
+    assert all(len(row) < 200 for row in done.stdout.splitlines()) and "Traceback" not in done.stderr
+
+
+def test_check_and_plots_do_not_load_tensorflow(finished, checkout):
+    for script, flags in ((EXPERIMENT, [*FLAGS, "--scale", "quick"]), ("hw1_2/plot_error_surface", [])):
+        program = (
+            f"import runpy, sys; sys.argv = ['x', '--check', *{flags!r}]\n"
+            f"sys.path.insert(0, {str(checkout / 'hw1_2')!r})\n"
+            f"try: runpy.run_path({str(checkout / (script + '.py'))!r}, run_name='__main__')\nexcept SystemExit: pass\n"
+            "print(sorted({'tensorflow', 'keras', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
+        )
+        environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+# ------------------------------------------------------------------------------------------------- figures
+
+
+def plot_module():
+    specification = importlib.util.spec_from_file_location("plot_it", ROOT / "hw1_2" / "plot_error_surface.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+RECORD = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1, "device": "CPU"}
+
+
+def made_up(seeds=3, lacking=(), bump=0.0, rise=0.0, unrelated_bump=0.0, points=101, scale="paper"):
+    """A history as error_surface.py keeps it. bump: its height, of the range; rise: of the loss towards the end."""
+    planned = [f"{optimizer}/seed-{seed}" for seed in range(seeds) for optimizer in ("sgd", "adam")]
+    alpha = np.linspace(0, 1, points)
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 6)
+    results = {}
+    for number, unit in enumerate(planned):
+        if unit in lacking:
+            continue
+        falling = 2.3 * (1 - alpha) ** 2 + 0.05 + rise * alpha**8 + 0.001 * number
+
+        def line(height, falling=falling):
+            loss = falling + 2.3 * height * np.exp(-(((alpha - 0.7) / 0.02) ** 2))
+            values = {part: loss if part.endswith("loss") else np.exp(-loss) for part in PARTS}
+            shape = {part: surfaces.line_shape(alpha, loss) for part in ("train_loss", "test_loss")}
+            return {"alpha": alpha, **values, "shape": shape}
+
+        plane = {"x": x, "y": y, "loss": 0.1 + y[:, None] ** 2 + x[None] ** 2, "accuracy": np.ones((6, 9))}
+        results[unit] = {
+            "line": line(bump),
+            "unrelated_line": line(unrelated_bump),
+            "random_plane": plane | {"share_of_displacement": 3e-6},
+            "path_plane": plane | {"share_of_displacement": 0.97},
+            "path": [[0.8, 0.3], [0.4, -0.4], [0, 0]],
+            "explained": [0.9, 0.06],
+            "moved": 12.0,
+            "start_norm": 30.0,
+            "summary": {"end train loss": falling[-1]},
+        }
+    return history.plain(
+        {
+            "schema": history.SCHEMA,
+            "experiment": EXPERIMENT,
+            "scale": scale,
+            "settings": {"steps": 10_000, "line_points": points, "optimizers": ["sgd", "adam"], "seeds": [0, 1, 2]},
+            "units": {unit: RECORD | {"code": ""} if unit in results else None for unit in planned},
+            "complete": len(results) == len(planned),
+            "data": {"name": "MNIST", "fingerprint": "made up", "source": "60,000 training and 10,000 test images"},
+            "environment": {},
+            "code": {"revision": 1, "hash": "", "commit": ""},
+            "wall_seconds": 1.0,
+            "results": results,
+        }
+    )
+
+
+def drawn(kept):
+    figures.use_style()
+    return {name: draw(kept) for name, draw in plot_module().FIGURES.items()}
+
+
+CASES = {
+    "whole": {},
+    "quick": {"scale": "quick", "seeds": 1},
+    "a bump": {"bump": 0.3},
+    "partial": {"lacking": ("adam/seed-1", "adam/seed-2")},
+    "one optimizer": {"lacking": tuple(f"adam/seed-{seed}" for seed in range(3))},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_figures_hold_data_and_no_words_overlap(case):
+    from test_figures import assert_apart, canvas
+
+    for title, figure in drawn(made_up(**CASES[case])).items():
+        assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
+        assert all(axes.lines or axes.collections for axes in figure.axes)
+        assert_apart(figure, title)
+
+
+def test_same_history_same_bytes_and_small_files():
+    first, second = drawn(made_up()), drawn(made_up())
+    for name in first:
+        for suffix in figures.SUFFIXES:
+            content = figures.encode(first[name], suffix, "history x")
+            assert content == figures.encode(second[name], suffix, "history x")
+            assert len(content) < 400_000 and b"2026" not in content
+
+
+def test_the_script_draws_the_run_and_then_nothing(finished, checkout):
+    def draw(*flags):
+        command = [sys.executable, str(checkout / "hw1_2" / "plot_error_surface.py"), "--history", str(finished[1])]
+        return subprocess.run([*command, *flags], capture_output=True, text=True, cwd="/", timeout=100)
+
+    done = draw()
+    assert done.returncode == 0, done.stderr
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert sorted(path.name for path in paths) == sorted(
+        f"{name}{suffix}" for name in reported.FIGURES for suffix in figures.SUFFIXES
+    )
+    again = draw()
+    assert (again.returncode, again.stdout) == (0, "") and "up to date" in again.stderr
+    assert draw("--check").returncode == 0
+
+
+def test_bumps_are_marked_where_there_are_any():
+    smooth, bumpy = (drawn(made_up(bump=height))["error_surface"] for height in (0, 0.3))
+    named = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (smooth, bumpy)]
+    assert "interior maximum" in named[1] and "interior maximum" not in named[0]
+
+
+def test_a_diverged_net_can_be_drawn():
+    kept = made_up(seeds=1)
+    for results in kept["results"].values():
+        results["path_plane"]["loss"] = np.full((6, 9), np.nan).tolist()
+        results["random_plane"]["loss"][0][0] = math.inf
+        results["line"]["train_loss"][50:] = [math.nan] * 51
+    for figure in drawn(kept).values():
+        figure.draw_without_rendering()
+    for results in kept["results"].values():
+        results["random_plane"]["loss"] = np.full((6, 9), np.inf).tolist()
+    drawn(kept)["error_surface_planes"].draw_without_rendering()
+
+
+# ---------------------------------------------------------------------------------------- claim and section
+
+
+def test_c7_is_judged_seed_by_seed_on_sgd():
+    assert reported.c7(made_up())["verdict"] == claims.HOLDS
+    assert reported.c7(made_up(bump=0.05))["verdict"] == claims.FAILS
+    assert reported.c7(made_up(bump=0.005))["verdict"] == claims.HOLDS
+    assert reported.c7(made_up(rise=0.5))["verdict"] == claims.HOLDS  # not monotone is not a bump
+    assert reported.c7(made_up(seeds=1))["verdict"] == claims.UNCLEAR
+    mixed, one = made_up(), made_up(bump=0.05)
+    mixed["results"]["sgd/seed-1"] = one["results"]["sgd/seed-1"]
+    assert reported.c7(mixed)["verdict"] == claims.UNCLEAR and reported.c7(mixed)["agree"] == 2
+    adam = made_up()
+    adam["results"] |= {unit: value for unit, value in one["results"].items() if unit.startswith("adam")}
+    assert reported.c7(adam)["verdict"] == claims.HOLDS and reported.c7(adam, "adam")["verdict"] == claims.FAILS
+
+
+def test_a_bump_in_one_of_the_two_losses_denies():
+    kept, bumpy = made_up(), made_up(bump=0.05)
+    for unit, results in kept["results"].items():
+        results["line"]["shape"]["test_loss"] = bumpy["results"][unit]["line"]["shape"]["test_loss"]
+    assert reported.c7(kept)["verdict"] == claims.FAILS
+
+
+def test_a_loss_that_is_not_finite_is_on_neither_side():
+    kept = made_up()
+    for unit in kept["results"]:
+        kept["results"][unit]["line"]["shape"]["test_loss"] = history.plain(
+            surfaces.line_shape(np.linspace(0, 1, 3), np.array([1, np.nan, 1]))
+        )
+    assert reported.c7(kept)["verdict"] == claims.UNCLEAR
+    section = reported.section(kept)
+    assert "not finite" in " ".join(section["comment"]["result"] + section["comment"]["minimum"])
+
+
+def test_sentences_follow_the_numbers():
+    smooth, bumpy = (reported.section(made_up(bump=height, rise=rise)) for height, rise in ((0, 0), (0.05, 0.5)))
+    assert "The claim holds here." in smooth["comment"]["result"]
+    assert "The claim does not hold here." in bumpy["comment"]["result"]
+    assert "in 3 of 3 seeds, nor any smaller one." in " ".join(smooth["comment"]["result"])
+    assert "in 0 of 3 seeds; the most prominent" in " ".join(bumpy["comment"]["result"])
+    assert all("the training ends at the line's minimum" in words for words in smooth["comment"]["minimum"])
+    assert all("the minimum lies inside the line" in words for words in bumpy["comment"]["minimum"])
+    assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: in 3 of 3 seeds"
+    assert "is not needed" in smooth["comment"]["start"][0]
+    start = reported.section(made_up(unrelated_bump=0.05))["comment"]["start"]
+    assert all("the start does matter" in words for words in start)
+
+
+def test_the_section_is_text_and_has_a_row_for_what_is_measured():
+    def texts(value):
+        if isinstance(value, dict):
+            value = list(value.values())
+        return [text for item in value for text in texts(item)] if isinstance(value, list) else [value]
+
+    section = reported.section(made_up(lacking=[f"adam/seed-{seed}" for seed in range(3)]))
+    assert {row["optimizer"] for row in section["rows"]} == {"SGD"} and len(section["planes"]) == 1
+    assert all(isinstance(text, str) for text in texts(section))
+    assert section["planes"][0]["random"].startswith("0.00030")
+    nothing = reported.section(made_up(lacking=[f"sgd/seed-{seed}" for seed in range(3)]))
+    assert nothing["claim"]["evidence"] == "SGD is not measured yet"
+    assert nothing["verdict"] == claims.UNCLEAR
+    fields = error_surface.Settings.__dataclass_fields__
+    assert set(reported.MEANINGS) == set(fields)
+
+
+def test_flat_weights_are_the_models_own():
+    kernels = error_surface.build_model(3).get_weights()
+    back = weights.unflatten(weights.flatten(kernels), [kernel.shape for kernel in kernels])
+    assert all((one == two).all() for one, two in zip(kernels, back, strict=True))

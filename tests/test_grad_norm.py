@@ -1,0 +1,583 @@
+"""Gradient norm and loss: the norm against closed forms, the statistics, a tiny run from end to end, claim C5."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import backend, history, stacked
+from common.checkpoint import Checkpoint
+from common.history_file import LARGEST_WRITTEN, encode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "hw1_2"))
+
+import norm_and_loss
+
+from hw1_2 import grad_norm, param_pca
+from report import claims
+from report import grad_norm as reported
+
+backend.start()
+import keras
+import tensorflow as tf
+
+from common import seedwise, training
+
+# ------------------------------------------------------------------------- the norm against closed forms
+
+
+def linear_net() -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential([keras.Input((4, 3, 1)), layers.Flatten(), layers.Dense(5, use_bias=False)])
+
+
+def softmax_regression(images: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """Loss of the linear net and its gradient X'(p - y) / n, in float64."""
+    inputs = images.reshape(len(images), -1).astype(np.float64)
+    logits = inputs @ weights
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    wanted = np.eye(weights.shape[1])[labels]
+    return float(-np.mean(np.log((shares * wanted).sum(axis=1)))), inputs.T @ (shares - wanted) / len(images)
+
+
+@pytest.fixture
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    return generator.normal(size=(30, 4, 3, 1)).astype(np.float32), generator.integers(0, 5, 30).astype(np.int32)
+
+
+def test_the_norm_of_a_linear_classifier_is_that_of_its_closed_form(blobs, monkeypatch):
+    monkeypatch.setattr(grad_norm, "build_model", linear_net)
+    chosen = grad_norm.Settings(seeds=3)
+    values, apply, _, models = grad_norm.image_nets(chosen, "sgd")
+    weights = [model.get_weights()[0].astype(np.float64) for model in models]
+    speeds = [np.zeros_like(each) for each in weights]
+
+    def update(images, labels):
+        losses, norms, gradients = values(images, labels)
+        apply(gradients)
+        return {"loss": losses, "gradient_norm": norms}
+
+    recorded = training.loop(update, blobs, 30, seed=0)(0, 6)  # one batch is everything, in any order
+    assert recorded["gradient_norm"].shape == (6, 3)
+    for step in range(6):
+        for net in range(3):
+            loss, gradient = softmax_regression(*blobs, weights[net])
+            assert recorded["loss"][step, net] == pytest.approx(loss, rel=1e-5)
+            assert recorded["gradient_norm"][step, net] == pytest.approx(np.sqrt(np.sum(gradient**2)), rel=1e-5)
+            speeds[net] = chosen.momentum * speeds[net] - chosen.sgd_learning_rate * gradient
+            weights[net] = weights[net] + speeds[net]
+
+
+def test_the_norm_is_over_all_variables_at_once():
+    gradients = [tf.constant([[3.0, 0.0], [0.0, 4.0]]), tf.constant([12.0])]
+    assert float(grad_norm.gradient_norm(gradients)) == pytest.approx(13)
+
+
+def test_the_norm_of_a_straight_line_is_that_of_its_closed_form(monkeypatch):
+    monkeypatch.setattr(grad_norm, "WIDTHS", (1,))
+    monkeypatch.setitem(grad_norm.PARAMETERS, "f1", 2)
+    values, _, (stack, *_), _ = grad_norm.function_nets(grad_norm.Settings(seeds=4))
+    stack.assign([[1.0, 0.5], [-2.0, 0.0], [0.3, -0.1], [0.0, 0.0]])
+    points, targets = grad_norm.function_data(50)
+    losses, norms, _ = values(tf.constant(points), tf.constant(targets))
+    for net, (slope, offset) in enumerate(stack.numpy().astype(np.float64)):
+        errors = slope * points.astype(np.float64) + offset - targets
+        assert losses[net].numpy() == pytest.approx(np.mean(errors**2), rel=1e-5)
+        by_hand = np.hypot(2 * np.mean(errors * points), 2 * np.mean(errors))
+        assert norms[net].numpy() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_norm_of_the_function_net_is_that_of_finite_differences():
+    values, _, _, stack = grad_norm.function_nets(grad_norm.Settings(seeds=2))
+    points, targets = grad_norm.function_data(12)
+    norms = values(tf.constant(points), tf.constant(targets))[1].numpy()
+
+    def loss(flat: np.ndarray) -> float:
+        hidden, position = points[:, None].astype(np.float64), 0
+        for index, width in enumerate(grad_norm.WIDTHS):
+            rows = hidden.shape[1]
+            kernel = flat[position : position + rows * width].reshape(rows, width)
+            hidden = hidden @ kernel + flat[position + rows * width :][:width]
+            position += rows * width + width
+            if index < len(grad_norm.WIDTHS) - 1:
+                hidden = np.maximum(hidden, 0)
+        return float(np.mean((hidden[:, 0] - targets) ** 2))
+
+    flat = stack.numpy()[1].astype(np.float64)
+    flat += 1e-3 * np.random.default_rng(0).normal(size=len(flat))  # zero biases lie on the kinks of units at x = 0
+    stack.assign(np.stack([flat, flat]))
+    norms = values(tf.constant(points), tf.constant(targets))[1].numpy()
+    slopes = []
+    for index in range(len(flat)):
+        step = np.zeros(len(flat))
+        step[index] = 1e-6
+        slopes.append((loss(flat + step) - loss(flat - step)) / 2e-6)
+    assert norms[1] == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
+    assert norms[0] == norms[1]
+
+
+def test_the_norm_costs_less_than_a_tenth():
+    generator = np.random.default_rng(0)
+    arrays = generator.random((1000, 28, 28, 1), np.float32), generator.integers(0, 10, 1000).astype(np.int32)
+
+    def loop(with_norm: bool):
+        values, apply, _, _ = grad_norm.image_nets(grad_norm.PAPER, "adam")
+
+        def update(images, labels):
+            losses, norms, gradients = values(images, labels)
+            apply(gradients)
+            return {"loss": losses, "gradient_norm": norms} if with_norm else {"loss": losses}
+
+        return training.loop(update, arrays, grad_norm.PAPER.batch_size, seed=0)
+
+    loops = [loop(False), loop(True)]
+    for run in loops:
+        run(0, 30)
+    seconds = np.zeros((15, 2))
+    for turn in range(len(seconds)):
+        for place in ((0, 1), (1, 0))[turn % 2]:  # by turns, so that other work on the machine meets both
+            started = time.process_time()
+            loops[place](100, 40)
+            seconds[turn, place] = time.process_time() - started
+    ratio = float(np.median(seconds[:, 1] / seconds[:, 0]))
+    print(f"processor time of a step with the norm, as a share of that without: {ratio:.3f}")
+    assert ratio < 1.10
+
+
+def test_the_nets_are_those_of_the_homework():
+    assert grad_norm.build_model().count_params() == 784 * 64 + 64 * 64 + 64 * 10
+    assert not any("bias" in weight.name for weight in grad_norm.build_model().weights)
+    assert grad_norm.WIDTHS == param_pca.WIDTHS
+    assert grad_norm.initial_weights(2).shape == (2, 2136)
+    np.testing.assert_array_equal(grad_norm.initial_weights(2), param_pca.initial_weights(2))
+
+
+def test_a_wrong_parameter_count_raises(monkeypatch):
+    monkeypatch.setattr(grad_norm, "PARAMETERS", {"mnist": 1, "f1": 2})
+    with pytest.raises(ValueError, match="54912 parameters, not 1"):
+        grad_norm.build_model()
+    with pytest.raises(ValueError, match="2136 parameters, not 2"):
+        grad_norm.initial_weights(1)
+
+
+# -------------------------------------------------------------------------------------------- statistics
+
+
+def test_rank_correlation_knows_order_only():
+    values = np.random.default_rng(0).normal(size=40)
+    assert norm_and_loss.rank_correlation(values, np.exp(3 * values)) == pytest.approx(1)
+    assert norm_and_loss.rank_correlation(values, -(values**3)) == pytest.approx(-1)
+    # by hand: 1 - 6 sum d^2 / (n (n^2 - 1)), the ranks differing by 1, 1, 0, 0
+    assert norm_and_loss.rank_correlation(np.array([1, 2, 3, 4]), np.array([2, 1, 3, 9])) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("first", [np.ones(5), np.arange(2.0)])
+def test_what_does_not_vary_has_no_rank_correlation(first):
+    assert np.isnan(norm_and_loss.rank_correlation(first, np.arange(float(len(first)))))
+
+
+def test_a_straight_line_has_nothing_left_without_its_trend():
+    steps = np.arange(200)
+    wave = np.sin(2 * np.pi * (steps + 0.5) / 200 * 10)
+    np.testing.assert_allclose(norm_and_loss.detrended(7 - 0.3 * steps), 0, atol=1e-12)
+    np.testing.assert_allclose(
+        norm_and_loss.detrended(5 + 0.3 * steps + wave), norm_and_loss.detrended(wave), atol=1e-9
+    )
+    assert not norm_and_loss.detrended(np.full(9, 0.1)).any()
+    assert norm_and_loss.scatter(np.array([1.0, 3.0] * 100)) == pytest.approx(0.5, rel=1e-3)
+    assert np.isnan(norm_and_loss.scatter(np.zeros(5)))
+
+
+def made_up(iterations: int = 1000, window: int = 100) -> dict:
+    """One net: the norm rises while the loss falls, after a first epoch in which both fall; their bumps are equal."""
+    generator = np.random.default_rng(1)
+    steps = np.arange(iterations)
+    bumps = generator.normal(size=iterations)
+    loss, norm = 50 - 0.05 * steps + bumps, 10 + 0.05 * steps + 3 * bumps
+    at = np.arange(0, iterations + 1, 50)
+    fixed = {"iterations": at, "loss": 100.0 - at, "gradient_norm": np.where(at < 300, 1000.0 - at, at)}
+    inside = slice(400, 400 + window)
+    still = {"fixed_loss": 2 - 0.001 * steps[inside], "fixed_gradient_norm": np.ones(window)}
+    return {
+        "loss": loss,
+        "norm": norm,
+        "fixed": fixed,
+        "window": {"loss": loss[inside], "gradient_norm": norm[inside], **still},
+    }
+
+
+def test_each_statistic_finds_what_was_planted():
+    found = norm_and_loss.statistics(**made_up(), epoch=300)
+    assert found["large_scale"] == pytest.approx(-1)  # the first epoch, in which both fall, is left out
+    assert found["small_scale"] == pytest.approx(1, abs=0.01)
+    assert found["small_scale_differences"] == pytest.approx(1, abs=0.01)
+    assert found["window"] == pytest.approx(1, abs=0.02)
+    assert np.isnan(found["window_fixed"])  # the norm stands still there
+    assert np.isnan(found["batch_with_fixed"])
+    assert found["scatter_fixed"] == 0
+    assert found["norm_trend"] == pytest.approx(1)
+    assert found["loss_trend"] == pytest.approx(-1)
+
+
+def test_a_window_whose_loss_is_zero_is_left_out():
+    net = made_up()
+    net["loss"][:300] = 0.0
+    found = norm_and_loss.statistics(**net, epoch=300)
+    assert found["small_scale"] == pytest.approx(1, abs=0.01)
+
+
+def test_running_medians_are_those_of_the_slices():
+    values = np.random.default_rng(0).normal(size=(430, 2))
+    middles, medians = norm_and_loss.running_median(values)
+    assert middles.tolist() == [100, 150, 200, 250, 300]
+    for place, middle in enumerate(middles):
+        np.testing.assert_array_equal(medians[:, place], np.median(values[middle - 100 : middle + 101], axis=0))
+    assert norm_and_loss.running_median(values[:20])[1].shape == (2, 1)
+
+
+def test_everything_kept_is_in_its_place():
+    chosen = grad_norm.Settings(iterations=50, fixed_every=20, window=10, window_start=35, seeds=2)
+    stops = np.array(grad_norm.stops_of(chosen))
+    assert stops.tolist() == [0, 20, *range(35, 45), 50]
+    batch = np.arange(200.0).reshape(2, 50, 2) % 37
+    fixed = -np.arange(2.0 * len(stops) * 2).reshape(2, len(stops), 2) - 1
+    kept = norm_and_loss.condensed(batch, fixed, stops, 20, range(35, 45), epoch=10)
+    assert kept["fixed"]["iterations"].tolist() == [0, 20, 40, 50]
+    assert kept["window"]["iterations"].tolist() == list(range(35, 45))
+    for quantity, name in enumerate(("loss", "gradient_norm")):
+        np.testing.assert_array_equal(kept["first_seed"][name], batch[quantity, :, 0])
+        np.testing.assert_array_equal(kept["window"][name][1], batch[quantity, 35:45, 1])
+        np.testing.assert_array_equal(kept["window"][f"fixed_{name}"][1], fixed[quantity, 2:12, 1])
+        np.testing.assert_array_equal(kept["fixed"][name][1], fixed[quantity, [0, 1, 7, 12], 1])
+
+
+def test_a_paper_history_is_small_enough():
+    chosen = grad_norm.PAPER
+    stops = np.array(grad_norm.stops_of(chosen))
+    generator = np.random.default_rng(0)
+    batch = generator.random((2, chosen.iterations, chosen.seeds))
+    fixed = generator.random((2, len(stops), chosen.seeds))
+    window = range(chosen.window_start, chosen.window_start + chosen.window)
+    kept = norm_and_loss.condensed(batch, fixed, stops, chosen.fixed_every, window, 600)
+    assert len(grad_norm.ARMS) * len(encode(history_of({"mnist/adam": kept}))) < LARGEST_WRITTEN
+
+
+def history_of(results: dict) -> dict:
+    """A history with these results; what else it needs is made up."""
+    record = {"measured": "2026-11-24T00:00:00+00:00", "code": "0", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
+    return {
+        "schema": 1,
+        "experiment": "hw1_2/grad_norm",
+        "scale": "paper",
+        "settings": {},
+        "units": {unit: record | {"device": "none"} for unit in results},
+        "complete": True,
+        "data": {"name": "MNIST", "fingerprint": "0"},
+        "environment": {},
+        "code": {"hash": "0", "revision": 1},
+        "wall_seconds": 1.0,
+        "results": {unit: {"summary": {}, **kept} for unit, kept in results.items()},
+    }
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+TINY = grad_norm.Settings(
+    iterations=60,
+    batch_size=16,
+    function_points=200,
+    function_batch_size=32,
+    fixed_examples=80,
+    fixed_every=20,
+    window=20,
+    window_start=30,
+    seeds=3,
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> SimpleNamespace:
+    images, labels = stripes(320)
+    images = (images[..., None] / 255).astype(np.float32)
+    return SimpleNamespace(
+        train_images=images[:240],
+        train_labels=labels[:240].astype(np.int32),
+        test_images=images[240:],
+        test_labels=labels[240:].astype(np.int32),
+    )
+
+
+def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 180
+    return images, labels.astype(np.uint8)
+
+
+class Stopped(Exception):
+    """What ends a training midway in a test."""
+
+
+class Saving(Checkpoint):
+    """A checkpoint saved at every chance, that ends the training after `last` times."""
+
+    last = 0
+
+    def save(self, variables, results, now=False):
+        super().save(variables, results, now=True)
+        self.last -= 1
+        if not self.last:
+            raise Stopped
+
+
+class Nowhere(Checkpoint):
+    def load(self, variables):
+        return {}
+
+    def save(self, variables, results, now=False):
+        pass
+
+
+@pytest.mark.parametrize("unit", grad_norm.ARMS)
+def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path):
+    whole = grad_norm.train(TINY, digits, unit, Nowhere(tmp_path / "none.npz", {}))
+    stopping = Saving(tmp_path / "kept.npz", {"unit": unit})
+    stopping.last = 9  # within the window
+    with pytest.raises(Stopped):
+        grad_norm.train(TINY, digits, unit, stopping)
+    resumed = grad_norm.train(TINY, digits, unit, Checkpoint(tmp_path / "kept.npz", {"unit": unit}))
+    as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
+    assert as_text[0] == as_text[1]
+
+
+def test_a_fixed_set_of_everything_is_the_batch_of_everything(digits, tmp_path):
+    every = grad_norm.Settings(
+        iterations=12, batch_size=240, fixed_examples=240, fixed_every=5, window=10, window_start=2, seeds=2
+    )
+    window = grad_norm.train(every, digits, "mnist/sgd", Nowhere(tmp_path / "none.npz", {}))["window"]
+    np.testing.assert_allclose(window["fixed_loss"], window["loss"], rtol=1e-5)  # before the same update
+    np.testing.assert_allclose(window["fixed_gradient_norm"], window["gradient_norm"], rtol=1e-4)
+
+
+def test_dead_nets_are_named(monkeypatch, digits, tmp_path):
+    born = grad_norm.initial_weights(3)
+    born[1] = 0
+    born[1, -1] = 0.3
+    monkeypatch.setattr(grad_norm, "initial_weights", lambda count: born[:count])
+    results = grad_norm.train(TINY, digits, "f1/adam", Nowhere(tmp_path / "none.npz", {}))
+    assert results["dead"].tolist() == [False, True, False]
+    assert stacked.parameter_count(grad_norm.WIDTHS) == results["parameters"]
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = ["--scale", "quick", "--iterations", "60", "--batch-size", "16", "--fixed-examples", "80", "--fixed-every", "5"]
+FLAGS += ["--window", "20", "--window-start", "30", "--seeds", "3", "--function-points", "200"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    copy = tmp_path_factory.mktemp("a checkout")
+    for folder in ("common", "hw1_2"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "history"))
+    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    (copy / "data").mkdir()
+    np.savez(copy / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return copy
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_2" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "grad_norm.py", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    assert list(kept["results"]) == list(grad_norm.ARMS)
+    assert kept["environment"]["intra_threads"] == 1
+    assert kept["environment"]["inter_threads"] == 2
+    for arm, results in kept["results"].items():
+        series = {name: np.array(results["fixed"][name]) for name in ("loss", "gradient_norm", "iterations")}
+        assert series["loss"].shape == series["gradient_norm"].shape == (3, 13)
+        assert (series["loss"][:, -1] < series["loss"][:, 0]).all(), arm
+        assert (series["gradient_norm"] > 0).all()
+        window = results["window"]
+        assert np.shape([window[name] for name in window if name != "iterations"]) == (4, 3, 20)
+        for name in ("loss", "gradient_norm"):
+            assert len(results["first_seed"][name]) == 60
+            assert window[name][0] == results["first_seed"][name][30:50]
+            np.testing.assert_array_equal(  # iterations 30, 35, 40 and 45 are measured once for both
+                np.array(window[f"fixed_{name}"])[:, ::5], series[name][:, 6:10]
+            )
+        later = series["iterations"] >= results["iterations_per_epoch"]
+        assert results["iterations_per_epoch"] == {"mnist": 20, "f1": 1}[arm.split("/")[0]]
+        for seed in range(3):
+            expected = norm_and_loss.rank_correlation(series["gradient_norm"][seed, later], series["loss"][seed, later])
+            assert results["statistics"]["large_scale"][seed] == expected
+    assert min(kept["results"]["mnist/adam"]["test_accuracy"]) > 0.5  # chance is 0.1
+
+
+def test_a_second_run_trains_nothing_and_one_arm_can_be_retrained(checkout, path):
+    before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
+    assert "kept" in start(checkout, "grad_norm.py", *FLAGS).stderr
+    assert path.read_bytes() == before
+    check = start(checkout, "grad_norm.py", *FLAGS, "--check")
+    assert (check.returncode, check.stdout[:10]) == (0, "up to date")
+    again = start(checkout, "grad_norm.py", *FLAGS, "--force", "--unit", "f1/adam")
+    assert again.returncode == 0, again.stderr
+    assert json.dumps(history.read(path)["results"]) == results
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--window-start", "1900"], "--window-start 1900"), (["--window", "2"], "--window"), (["--arms", "cifar"], "f1")],
+)
+def test_bad_settings_are_one_message(checkout, flags, words):
+    done = start(checkout, "grad_norm.py", "--scale", "quick", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_grad_norm.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    from matplotlib import image
+
+    for name in reported.FIGURES:
+        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
+        inked = (drawing.min(axis=2) < 0.8).mean()
+        assert 0.01 < inked < 0.6, name
+        third = drawing.shape[1] // 3
+        assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
+    assert "up to date" in start(checkout, "plot_grad_norm.py", "--history", str(path)).stderr
+
+
+# --------------------------------------------------------------------------------------- claim and report
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        (np.linspace(0.55, 0.65, 8), claims.HOLDS),
+        (np.linspace(0.45, 0.6, 8), claims.UNCLEAR),  # the mean is above 0.5, its interval is not
+        (np.linspace(-0.3, -0.1, 8), claims.FAILS),
+        (np.linspace(-0.3, 0.35, 8), claims.UNCLEAR),
+        (np.linspace(0.1, 0.4, 8), claims.UNCLEAR),
+        ([0.6, 0.7, 0.5], claims.HOLDS),
+        ([0.6, 0.7, 0.49], claims.UNCLEAR),
+        ([-0.2, 0.0], claims.FAILS),
+        ([0.9], claims.UNCLEAR),
+        ([], claims.UNCLEAR),
+        ([0.9] * 7 + [np.nan], claims.UNCLEAR),
+    ],
+)
+def test_the_rule_of_the_claim(values, verdict):
+    assert reported.judged(values, 0.5, 0.0)["verdict"] == verdict
+
+
+def test_the_interval_is_that_of_student():
+    found = reported.judged([0.5, 0.7] * 4, 0.5, 0.0)
+    half = 2.3646 * np.sqrt(8 / 7) * 0.1 / np.sqrt(8)  # t of 7 degrees of freedom, from a table
+    assert (found["low"], found["high"]) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-4)
+
+
+def planted(large: float, small: float, seeds: int = 8) -> dict:
+    """A history whose statistics are these for every seed of Adam on MNIST."""
+    names = norm_and_loss.statistics(**made_up(), epoch=300)
+    values = {name: [0.5] * seeds for name in names} | {"large_scale": [large] * seeds, "small_scale": [small] * seeds}
+    return {"results": {"mnist/adam": {"statistics": values}}}
+
+
+def test_the_claim_needs_both_parts_and_adam_alone_decides():
+    assert reported.c5(planted(0.8, 0.8))["verdict"] == claims.HOLDS
+    assert reported.c5(planted(-0.8, 0.8))["verdict"] == claims.FAILS
+    assert reported.c5(planted(0.8, 0.15))["verdict"] == claims.FAILS
+    assert reported.c5(planted(0.8, 0.3))["verdict"] == claims.UNCLEAR
+    other = {"results": {"mnist/sgd": planted(0.8, 0.8)["results"]["mnist/adam"]}}
+    assert reported.c5(other)["verdict"] == claims.UNCLEAR
+    assert [part["seeds"] for part in reported.c5(other)["parts"]] == [0, 0]
+
+
+def test_dead_nets_are_no_evidence():
+    found = planted(0.8, 0.8)["results"]["mnist/adam"]
+    found["statistics"]["large_scale"][2] = -1.0
+    assert reported.live(found, "large_scale").min() == -1
+    assert reported.live(found | {"dead": [seed == 2 for seed in range(8)]}, "large_scale").min() == 0.8
+
+
+def test_sentences_follow_the_numbers():
+    said = reported.section(planted(-0.8, 0.8))
+    assert said["claim"]["verdict"] == claims.FAILS
+    assert "\N{MINUS SIGN}0.80 (does not hold)" in said["claim"]["evidence"]
+    assert "does not hold here" in said["comment"]["result"][0]
+    assert said["comment"]["function"] == said["comment"]["optimizer"] == []
+    source = said["comment"]["window"][0]
+    assert "the batch's as well as the landscape's" in source  # at 0.5 for every seed
+    low = planted(0.8, 0.8)
+    low["results"]["mnist/adam"]["statistics"]["batch_with_fixed"] = [0.1, 0.2] * 4
+    assert "mostly the batch's" in reported.section(low)["comment"]["window"][0]
+
+
+STUB = """
+#import "grad_norm.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#grad_norm.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["all arms", "one arm", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    if there == "one arm":
+        kept["results"] = {"f1/adam": kept["results"]["f1/adam"]}
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("grad_norm.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning():
+    assert set(reported.MEANINGS) == set(grad_norm.Settings.__dataclass_fields__)
+
+
+def test_seeds_of_the_images_are_those_of_every_stack():
+    ours = seedwise.build(grad_norm.build_model, (0, 1))
+    _, _, _, models = grad_norm.image_nets(grad_norm.Settings(seeds=2), "adam")
+    for one, other in zip(ours, models, strict=True):
+        np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
