@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import fcntl
+import gc
 import resource
 import shlex
 import sys
@@ -150,6 +151,7 @@ class Kept:
                         if unit in self.wanted():
                             self.checkpoint(unit)  # its clock starts here
                             yield unit
+                            gc.collect()  # a unit's copy of the data leaves before the next one's comes
 
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
