@@ -88,7 +88,7 @@ bash run_all.sh [options]     trains, draws and reports what is not up to date
   --no-venv             uses python3 of the PATH (or \$PYTHON) instead of making .venv
   --check               only says what is up to date; exit 1 if anything is due
   --list                prints one command a line: first the data, then each unit that is to be trained:
-                        bash run_all.sh --list | xargs -P2 -d '\\n' -I{} bash -c '{}'
+                        bash run_all.sh --list | tr '\\n' '\\0' | xargs -0 -n1 -P2 bash -c
   --help
 Exit codes: 0 done, 1 a step failed, 2 usage, 130 and 143 stopped. Output of each step: $logs/
 HELP

@@ -96,8 +96,10 @@ wanted = "%s %s" % (hashlib.sha256(requirements).hexdigest(), sys.version.split(
 extra = "and-cuda" if gpu == "yes" else "plain"
 if action == "write":
     open(path, "w").write("%s %s\n" % (wanted, extra))
-elif not os.path.exists(path) or not os.path.samefile(sys.prefix, os.path.join(root, ".venv")):
+elif not os.path.samefile(sys.prefix, os.path.join(root, ".venv")) or not (3, 11) <= sys.version_info[:2] <= (3, 13):
     print("broken")
+elif not os.path.exists(path):    # half made by us, or the user made it and it only lacks the packages
+    print("broken" if os.path.exists(os.path.join(root, "out", "environment.begun")) else "outdated")
 else:    # an environment with CUDA also serves a machine without a GPU, which may share the folder
     found = open(path).read().strip()
     print("ready" if found in (wanted + " " + extra, wanted + " and-cuda") else "outdated")
@@ -152,6 +154,7 @@ make_venv() {
     [[ $tool == uv ]] || "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || state=broken
     if [[ $state == broken ]]; then
         find_python python3.13 python3.12 python3.11 python3 python
+        : >"$root/out/environment.begun"
         rm -rf "$root/.venv"
         if [[ $tool == uv ]]; then
             install_step "see the lines above" uv venv --python "$python" "$root/.venv"
@@ -160,6 +163,7 @@ make_venv() {
                 "$python" -m venv "$root/.venv"
         fi
     fi
+    : >"$root/out/environment.begun"
     rm -f "$root/$stamp"
     python="$root/.venv/bin/python"
     if has_gpu; then extra=("$(sed -n 's/^tensorflow\([<>=]\)/tensorflow[and-cuda]\1/p' "$root/requirements.txt")"); fi
@@ -171,7 +175,7 @@ make_venv() {
         install_step "is the network there? then run again" env PIP_USER=0 \
             "$python" -m pip install --disable-pip-version-check -r "$root/requirements.txt" ${extra[0]+"${extra[0]}"}
     fi
-    "$python" -I -c "$stamp_code" "$root" write "$gpu" "$stamp"
+    "$python" -I -c "$stamp_code" "$root" write "$gpu" "$stamp" && rm -f "$root/out/environment.begun"
 }
 
 # Which required distributions the present environment lacks (an error), or has in another version (a note).

@@ -153,8 +153,8 @@ def _why_due(folder: Path, name: str, made_from: str) -> str:
         for part in made_from.split("; "):
             subject, wanted = part.split(" ", 1)
             if carried.get(subject) != wanted:
-                cause = {"history": "another history", "code": "other code"}.get(subject, f"another {subject}")
-                return f"{path.name} was drawn from {cause}" if subject == "history" else f"{path.name} is by {cause}"
+                causes = {"history": "was drawn from another history", "code": "is by other code"}
+                return f"{path.name} {causes.get(subject, f'is by another {subject}')}"
     return ""
 
 

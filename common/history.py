@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import fcntl
+import gc
 import resource
 import shlex
 import sys
@@ -150,6 +151,7 @@ class Kept:
                         if unit in self.wanted():
                             self.checkpoint(unit)  # its clock starts here
                             yield unit
+                            gc.collect()  # a unit's copy of the data leaves before the next one's comes
 
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
@@ -176,15 +178,14 @@ class Kept:
             "data": self.data["fingerprint"],
             "code": self.code["hash"],
         }
-        self._checkpoints[unit] = Checkpoint(self._checkpoint_path(unit), bound)
-        return self._checkpoints[unit]
+        return self._checkpoints.setdefault(unit, Checkpoint(self._checkpoint_path(unit), bound))
 
     def keep(self, unit: str, results: dict[str, Any]) -> None:
         """Publish one unit's results beside those already there, whoever measured them.
 
         results: plain data or arrays, with `summary`, a dict of numbers or of lists of numbers over seeds.
         """
-        checkpoint = self._checkpoints.get(unit) or self.checkpoint(unit)
+        checkpoint = self._checkpoints.pop(unit, None) or self.checkpoint(unit)
         environment = backend.environment()
         record = {
             "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -9,7 +9,8 @@ from typing import Any
 
 from common.settings import ROOT
 
-# Modules of `common` that move files and flags but no number; data are known by their fingerprint instead.
+# Modules of `common` whose changes do not mark a history as "made by other code": they move files and flags, or are
+# known otherwise (data by their fingerprint, devices and threads by the recorded environment).
 PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
 PLUMBING |= {"provenance", "settings", "data", "data_files", "pictures"}
 
@@ -76,9 +77,14 @@ def _sets_scale(statement: ast.stmt) -> bool:
 
 
 def commit() -> str:
-    """The git commit of the code, with a + where files differ from it; empty without git."""
-    try:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    """The git commit of the code, with a + where Python files differ from it; empty without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "*.py")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -64,7 +64,7 @@ def _words(values: tuple) -> str:
 class _Options:
     scale: Literal["quick", "paper"]  # size of the run: paper is the default where there is a GPU
     data_dir: str = ""  # folder with mnist.npz and cifar10.npz (also: HW1_DATA_DIR)
-    force: bool = False  # train again what the history holds already
+    force: bool = False  # train again what the history holds already, all of it even after an interruption
     unit: UseAppendAction[tuple[str, ...]] = ()  # train this unit only (repeatable; --list names them)
     check: bool = False  # say whether the history is up to date, and stop
     list: bool = False  # print one command for each missing unit, and stop

@@ -4,7 +4,8 @@ Homework 1-1, "Simulate a Function": f1(x) = sin(exp(pi x)) and f2(x) = cos(10 x
 connected nets of 90 or 91 parameters, ReLU and tanh, are trained with Adam (Kingma and Ba 2015) on the mean
 squared error over 1,000 points. A hundred seeds are trained at once, as a stack: the outcome depends so much
 on the initial weights that one training says nothing. Many deep ReLU nets are born dead (Lu et al. 2019):
-a layer is off on the whole interval, the output is constant, and so is the loss; they are counted.
+a layer is off on the whole interval and the output is a constant, which training can move but not bend, so that
+the loss ends at the target's variance; they are counted.
 
     python hw1_1/function_fit.py --scale paper      about 50 minutes on one CPU core
 """

@@ -56,13 +56,16 @@ def _comparable(values: Sequence[float]) -> np.ndarray:
 
 
 def lower(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
-    """Whether the first net's values, one a seed, are lower than the second's: share of pairs, p, verdict."""
+    """Whether the first net's values, one a seed, are lower than the second's: share of pairs, p, verdict.
+
+    With fewer than 8 seeds on a side there is no test: all pairs must agree, from 2 seeds on each side.
+    """
     if not len(first) or not len(second):
         return {"superiority": None, "p": None, "verdict": UNCLEAR}
     share = superiority(first, second)
     if min(len(first), len(second)) < ENOUGH:
-        pairs = zip(_comparable(first), _comparable(second), strict=False)
-        return {"superiority": share, "p": None, "verdict": by_margins([float(b - a) for a, b in pairs])["verdict"]}
+        agreed = {1.0: HOLDS, 0.0: FAILS}.get(share, UNCLEAR) if min(len(first), len(second)) > 1 else UNCLEAR
+        return {"superiority": share, "p": None, "verdict": agreed}
     p = mann_whitney(first, second)
     verdict = UNCLEAR if p >= LEVEL else HOLDS if share > 0.5 else FAILS
     return {"superiority": share, "p": p, "verdict": verdict}
@@ -125,7 +128,7 @@ def end_losses(history: dict[str, Any], function: str, activation: str) -> dict[
 def best_of(losses: np.ndarray, group: int = 10) -> np.ndarray:
     """The lowest loss of each ten seeds: what somebody keeps who trains ten times."""
     whole = len(losses) // group * group
-    return _comparable(losses[:whole]).reshape(-1, group).min(axis=1)
+    return np.where(np.isnan(losses), np.inf, losses)[:whole].reshape(-1, group).min(axis=1)
 
 
 def c1(history: dict[str, Any]) -> dict[str, Any]:

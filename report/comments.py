@@ -119,9 +119,12 @@ def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, li
         if smooth:
             tanh.append(_medians(function, "tanh", smooth))
     order += _outcome(verdict, "all", "over all seeds")
+    order += _outcome(verdict, "best", "of the best of each ten seeds")
+    order += _changed(verdict, "best", "Keeping the best of ten")
     live += _outcome(verdict, "live", "among the nets that were live at birth")
-    live += _reversed(verdict)
+    live += _changed(verdict, "live", "Leaving out the nets that were born dead")
     tanh += _outcome(verdict, "tanh", "with tanh")
+    tanh += _changed(verdict, "tanh", "Tanh in place of ReLU")
     return {"order": order, "dead": dead, "live": live, "tanh": tanh}
 
 
@@ -154,18 +157,18 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
     return [f"{where[0].upper()}{where[1:]}, {'; '.join(pieces)}."]
 
 
-def _reversed(verdict: dict[str, Any]) -> list[str]:
-    """Whether leaving out the nets that were born dead changes what is concluded."""
+def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
+    """Whether looking at the nets in another way (`what`, as in `view`) changes what is concluded."""
     changed = [
         f"{part['lower']} against {part['higher']} on {part['function']}"
         for part in verdict["parts"]
-        if part["live"]["superiority"] is not None and part["live"]["verdict"] != part["all"]["verdict"]
+        if part[view]["superiority"] is not None and part[view]["verdict"] != part["all"]["verdict"]
     ]
-    if not any(part["live"]["superiority"] is not None for part in verdict["parts"]):
+    if not any(part[view]["superiority"] is not None for part in verdict["parts"]):
         return []
     if changed:
-        return [f"Leaving out the nets that were born dead changes the verdict on {listed(changed)}."]
-    return ["Leaving out the nets that were born dead changes none of the verdicts."]
+        return [f"{what} changes the verdict on {listed(changed)}."]
+    return [f"{what} changes none of the verdicts."]
 
 
 def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
@@ -185,7 +188,9 @@ def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
         said.append(f"The loss they share is {_short(constant[0])}.")
     flat = [net for net, share in ended.items() if share > 0.5]
     if flat:
-        said.append(f"As more than half of them are dead, the {listed(flat)} net's median curve is a flat line.")
+        said.append(
+            f"As more than half of them are dead, the median loss of all {listed(flat)} nets is that of the dead."
+        )
     return said
 
 

@@ -496,3 +496,14 @@ def test_nets_are_described_as_the_scripts_build_them(experiment: str) -> None:
     for net, layers in built:
         widths = re.findall(r"(?:convolution|Dense)\((\d+)", layers)
         assert re.findall(r"(?:Conv|Dense) (\d+)", described[net]) == [*widths, "10"], net
+
+
+def test_few_seeds_of_unequal_number_are_not_paired_by_position():
+    assert claims.lower([0.1, 0.1, 0.1], [0.2] * 3 + [0.05] * 80)["verdict"] == "unclear"
+    assert claims.lower([0.1, 0.1, 0.1], [0.2] * 83)["verdict"] == "holds"
+    assert claims.lower([0.3, 0.3], [0.2] * 83)["verdict"] == "does not hold"
+    assert claims.lower([0.1], [0.2] * 83)["verdict"] == "unclear"
+
+
+def test_the_best_of_ten_diverged_nets_is_infinite():
+    assert claims.best_of(np.full(10, np.nan)).tolist() == [np.inf]

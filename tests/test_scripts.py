@@ -13,7 +13,18 @@ from common import history
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
-    "hw1_1/function_fit": ["--epochs", "4", "--seeds", "6", "--functions", "f2", "--nets", "shallow", "deep"],
+    "hw1_1/function_fit": [
+        "--epochs",
+        "4",
+        "--seeds",
+        "6",
+        "--functions",
+        "f2",
+        "--activations",
+        "tanh",
+        "--nets",
+        "deep",
+    ],
     "hw1_1/mnist_cnn": ["--epochs", "2", "--batch-size", "16", "--probe-images", "50", "--nets", "shallow"],
     "hw1_1/cifar10_cnn": ["--epochs", "2", "--batch-size", "16", "--probe-images", "50", "--nets", "middle"],
 }
@@ -124,6 +135,8 @@ def test_a_second_run_trains_nothing_and_check_agrees(finished, checkout, pictur
     assert not list(tmp_path.iterdir())
 
 
+# mnist_cnn has the loop of cifar10_cnn, with fewer kinds of dropout
+@pytest.mark.parametrize("finished", ["hw1_1/cifar10_cnn", "hw1_1/function_fit"], indirect=True)
 def test_the_same_seed_gives_the_same_history(finished, checkout, pictures):
     name, _, path = finished
     before = history.read(path)["results"]

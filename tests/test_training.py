@@ -204,7 +204,7 @@ def test_stacked_training_equals_single_training(nowhere):
     np.testing.assert_allclose(one["loss"][0], many["loss"][0], rtol=1e-4)
 
 
-def test_dead_nets_are_those_whose_output_and_loss_never_move(nowhere):
+def test_dead_nets_stay_constant_and_end_at_the_variance_at_best(nowhere):
     settings = function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=40)
     results = function_fit.train(settings, "f1/relu/deep", nowhere)
     dead = results["dead_at_birth"]
