@@ -9,6 +9,9 @@ experiments=(
     hw1_1/function_fit
     hw1_1/mnist_cnn
     hw1_1/cifar10_cnn
+    hw1_2/param_pca
+    hw1_2/grad_norm
+    hw1_2/error_surface
 )
 
 # The steps of a run, in order. At quick scale the committed paper histories are drawn too, so that every figure is.

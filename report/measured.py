@@ -18,7 +18,7 @@ import numpy as np
 from common import figures as drawn
 from common import history
 from common.settings import ROOT, history_path
-from report import claims, comments
+from report import claims, comments, error_surface, grad_norm, param_pca
 
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
@@ -26,6 +26,9 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves", "function_fit_end_loss"),
     "hw1_1/cifar10_cnn": ("cifar10_cnn",),
     "hw1_1/mnist_cnn": ("mnist_cnn",),
+    "hw1_2/param_pca": param_pca.FIGURES,
+    "hw1_2/grad_norm": grad_norm.FIGURES,
+    "hw1_2/error_surface": error_surface.FIGURES,
 }
 EXPERIMENTS = tuple(FIGURES)
 
@@ -432,8 +435,16 @@ def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_settings(found: dict[str, Any], part: Any) -> dict[str, Any]:
+    """A section that a module of its own makes, with the table of its settings."""
+    return {"settings": _settings(found, part.MEANINGS), **part.section(found)}
+
+
 SECTIONS = {
     "hw1_1/function_fit": function_fit,
     "hw1_1/cifar10_cnn": cifar10_cnn,
     "hw1_1/mnist_cnn": mnist_cnn,
+    "hw1_2/param_pca": lambda found: _with_settings(found, param_pca),
+    "hw1_2/grad_norm": lambda found: _with_settings(found, grad_norm),
+    "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
 }
