@@ -27,27 +27,30 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> float:
 def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
     """Two-sided p of the exact Mann-Whitney test that Sup(first < second) is 0.5: twice the observed side's tail.
 
-    All ways to share the pooled values out between the two are counted, tie group by tie group, ties as they are.
+    The pooled values are dealt out to the two from the lowest on, tie group by tie group, ties as they are; all ways
+    are equally likely. Probabilities are carried, not counts, which exceed a float from some 520 seeds of each on.
     """
     first, second = _comparable(first), _comparable(second)
     if superiority(first, second) < 0.5:
         first, second = second, first
     sizes = len(first), len(second)
-    # twice the pairs with the second lower; only ways with at most that many are counted
+    # twice the pairs with the second lower; only ways with at most that many are followed
     most = round(2 * sizes[0] * sizes[1] * (1 - superiority(first, second)))
-    ways = np.zeros((sizes[0] + 1, most + 1))  # by values given to the first so far, and by that number
-    ways[0, 0] = 1.0
+    chances = np.zeros((sizes[0] + 1, most + 1))  # by values given to the first so far, and by that number
+    chances[0, 0] = 1.0
     before = 0
     for count in np.unique(np.concatenate([first, second]), return_counts=True)[1].tolist():
-        following = np.zeros_like(ways)
+        following = np.zeros_like(chances)
+        ways = math.comb(sum(sizes) - before, count)  # places that this tie group may take among those left
         for to_first in range(max(0, before - sizes[1]), min(before, sizes[0]) + 1):
             to_second = before - to_first
             for more in range(max(0, to_second + count - sizes[1]), min(count, sizes[0] - to_first) + 1):
                 shift = more * (2 * to_second + count - more)
                 if shift <= most:
-                    following[to_first + more, shift:] += math.comb(count, more) * ways[to_first, : most + 1 - shift]
-        ways, before = following, before + count
-    return min(1.0, 2 * float(ways[sizes[0]].sum()) / math.comb(sum(sizes), sizes[0]))
+                    such = math.comb(sizes[0] - to_first, more) * math.comb(sizes[1] - to_second, count - more)
+                    following[to_first + more, shift:] += such / ways * chances[to_first, : most + 1 - shift]
+        chances, before = following, before + count
+    return min(1.0, 2 * float(chances[sizes[0]].sum()))
 
 
 def _comparable(values: Sequence[float]) -> np.ndarray:

@@ -119,7 +119,7 @@ def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, li
         if smooth:
             tanh.append(_medians(function, "tanh", smooth))
     order += _outcome(verdict, "all", "over all seeds")
-    order += _outcome(verdict, "best", "of the best of each ten seeds")
+    order += _outcome(verdict, "best", "where only the best of each ten seeds is kept")
     order += _changed(verdict, "best", "Keeping the best of ten")
     live += _outcome(verdict, "live", "among the nets that were live at birth")
     live += _changed(verdict, "live", "Leaving out the nets that were born dead")
@@ -159,12 +159,17 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
 
 def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
     """Whether looking at the nets in another way (`what`, as in `view`) changes what is concluded."""
+    both = [
+        part
+        for part in verdict["parts"]
+        if part["all"]["superiority"] is not None and part[view]["superiority"] is not None
+    ]
     changed = [
         f"{part['lower']} against {part['higher']} on {part['function']}"
-        for part in verdict["parts"]
-        if part[view]["superiority"] is not None and part[view]["verdict"] != part["all"]["verdict"]
+        for part in both
+        if part[view]["verdict"] != part["all"]["verdict"]
     ]
-    if not any(part[view]["superiority"] is not None for part in verdict["parts"]):
+    if not both:
         return []
     if changed:
         return [f"{what} changes the verdict on {listed(changed)}."]
@@ -189,7 +194,8 @@ def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
     flat = [net for net, share in ended.items() if share > 0.5]
     if flat:
         said.append(
-            f"As more than half of them are dead, the median loss of all {listed(flat)} nets is that of the dead."
+            f"As more than half of the {listed(flat)} nets are dead, their median loss over all seeds is that of "
+            "the dead ones."
         )
     return said
 
@@ -282,7 +288,9 @@ def mnist_cnn(found: dict[str, Any], verdict: dict[str, Any], images: int | None
     for unit, results in found["results"].items():
         ends.setdefault(unit.split("/seed-")[0], []).append(results["test_accuracy"][-1])
     noise = []
-    if images and ends:
+    if ends and not images:
+        noise.append("The data's description does not count the test images: no standard error of a test accuracy.")
+    elif ends:
         medians = {net: float(np.median(values)) for net, values in ends.items()}
         middle = float(np.median(list(medians.values())))
         error = 100 * math.sqrt(middle * (1 - middle) / images)

@@ -4,6 +4,7 @@ Everything in it is text, a list or a dict, formatted here, so that the report's
 figure that is missing, unreadable or partial leaves words in its place.
 """
 
+import functools
 import hashlib
 import math
 import re
@@ -17,6 +18,7 @@ import numpy as np
 
 from common import figures as drawn
 from common import history
+from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 from report import claims, comments, error_surface, grad_norm, param_pca
 
@@ -75,6 +77,14 @@ LAYERS = {
     },
 }
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
+CURVES = (  # of a CNN: heading, curve, in percent
+    ("training loss", "train_loss", False),
+    ("training accuracy", "train_accuracy", True),
+    ("test loss", "test_loss", False),
+    ("test accuracy", "test_accuracy", True),
+    ("running loss", "running_loss", False),
+    ("running accuracy", "running_accuracy", True),
+)
 
 
 def gather(
@@ -92,8 +102,9 @@ def gather(
         for name in names:
             path = root / "figures" / f"{name}.svg"
             content, words = figure(path)
-            if content is not None and objection(content):
-                content, words = None, f"unreadable: {printable(objection(content))}"
+            why = objection(content) if content is not None else ""
+            if why:
+                content, words = None, f"unreadable: {short_line(why)}"
             figures[name] = {"there": content is not None, "words": words}
             if content is not None:
                 drawings[name] = content
@@ -101,11 +112,7 @@ def gather(
     sections = {}
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
-        try:
-            sections[name] = SECTIONS[experiment](about["history"]) if about["history"] else {}
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
-            about |= {"state": "unreadable", "words": "unreadable: its results are not those of this experiment"}
-            about["history"], sections[name] = None, {}
+        sections[name] = SECTIONS[experiment](about["history"]) if about["history"] else {}
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
     comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
@@ -141,43 +148,91 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         return about
     except history.UnreadableError as error:
         why = str(error).split("not a usable history: ")[-1].split("; restore it")[0]
-        return about | {"state": "unreadable", "words": f"unreadable: {printable(why)}"}
+        return about | {"state": "unreadable", "words": f"unreadable: {short_line(why)}"}
     if (found["experiment"], found["scale"]) != (experiment, scale):
-        of = printable(f"{found['experiment']} at {found['scale']} scale")
+        of = short_line(f"{found['experiment']} at {found['scale']} scale")
         return about | {"state": "unreadable", "words": f"unreadable: the file holds {of}"}
-    try:
-        done = [unit for unit in found["units"].values() if unit is not None]
-        if not done:
-            return about | {"words": "nothing measured yet"}
-        script = code / f"{experiment}.py"
-        hashes = {found["code"]["hash"], *(unit["code"] for unit in done)}
-        other = not script.is_file() or hashes != {history.code_hash(script)}
-        total, partial = len(found["units"]), len(done) < len(found["units"])
-        return about | {
-            "history": found,
-            "state": "partial" if partial else "complete",
-            "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
-            "measured": _newest(found)[:10],
-            "data": printable(found["data"]["name"]),
-            "source": printable(str(found["data"].get("source", "computed from the formula"))),
-            "fingerprint": printable(found["data"]["fingerprint"]),
-            "revision": str(found["code"]["revision"]),
-            "code": printable(found["code"]["hash"])[:16],
-            "commit": printable(str(found["code"].get("commit", ""))),
-            "other_code": other,
-            "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
-            "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
-            "devices": sorted({printable(str(unit["device"])) for unit in done}),
-        }
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    done = [unit for unit in found["units"].values() if unit is not None]
+    if not done:
+        return about
+    if not all(map(_recorded, done)):
         return about | {"state": "unreadable", "words": "unreadable: its units have no records"}
+    if not all(RESULTS[experiment](unit, results) for unit, results in found["results"].items()):
+        return about | {"state": "unreadable", "words": "unreadable: its results are not those of this experiment"}
+    script = code / f"{experiment}.py"
+    hashes = {found["code"]["hash"], *(unit["code"] for unit in done)}
+    other = not script.is_file() or hashes != {history.code_hash(script)}
+    total, partial = len(found["units"]), len(done) < len(found["units"])
+    return about | {
+        "history": found,
+        "state": "partial" if partial else "complete",
+        "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
+        "measured": _newest(found)[:10],
+        "data": short_line(found["data"]["name"]),
+        "source": short_line(str(found["data"].get("source", "computed from the formula"))),
+        "fingerprint": short_line(found["data"]["fingerprint"]),
+        "revision": str(found["code"]["revision"]),
+        "code": short_line(found["code"]["hash"])[:16],
+        "commit": short_line(str(found["code"].get("commit", ""))),
+        "other_code": other,
+        "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
+        "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
+        "devices": sorted({short_line(str(unit["device"])) for unit in done}),
+    }
 
 
 def _newest(found: dict[str, Any]) -> str:
-    """When the newest unit was measured, in ISO 8601, UTC; ValueError where a unit's time is none."""
-    moments = [datetime.fromisoformat(unit["measured"]) for unit in found["units"].values() if unit]
-    return max(
-        (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat() for moment in moments
+    """When the newest unit was measured, in ISO 8601, UTC."""
+    return max(_moment(unit["measured"]).isoformat() for unit in found["units"].values() if unit)
+
+
+def _moment(text: str) -> datetime:
+    """The time that a record names, in UTC; ValueError or OverflowError where it names none."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+# What a section reads of a history beyond what `history.read` has checked. A file from elsewhere fails here, so that
+# an error further on is one of this code.
+
+
+def _recorded(record: dict[str, Any]) -> bool:
+    """Whether a unit's record says when, where and with how much memory it was measured."""
+    try:
+        _moment(record["measured"])
+    except (ValueError, OverflowError):
+        return False
+    return is_number(record.get("peak_memory_megabytes")) and isinstance(record.get("device"), str)
+
+
+def _numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether this is a list, not empty, of numbers of that kind, finite or not."""
+    return isinstance(values, list) and len(values) > 0 and all(isinstance(value, kind) for value in values)
+
+
+def _counts(results: dict[str, Any], *names: str) -> bool:
+    return all(is_number(results.get(name)) and results[name] > 0 for name in names)
+
+
+def _is_fit(unit: str, results: dict[str, Any]) -> bool:
+    """Whether this is a unit of function_fit, with its losses and dead nets, one of each a seed."""
+    function, _, kind = unit.partition("/")
+    activation, _, net = kind.partition("/")
+    if function not in ("f1", "f2") or activation not in ACTIVATIONS or net not in LAYERS["hw1_1/function_fit"]:
+        return False
+    losses, born, ended = (results.get(name) for name in ("end_loss", "dead_at_birth", "dead_at_end"))
+    lists = _numbers(losses, (int, float)) and _numbers(born, bool) and _numbers(ended, bool)
+    return lists and len(losses) == len(born) == len(ended) and _counts(results, "parameters")
+
+
+def _is_training(nets: dict[str, str], unit: str, results: dict[str, Any]) -> bool:
+    """Whether this is a unit of a CNN question, with its six curves; accuracies are shares or NaN."""
+    net, _, seed = unit.partition("/seed-")
+    if net not in nets or not seed or not all(_numbers(results.get(name), (int, float)) for _, name, _ in CURVES):
+        return False
+    shares = [value for _, name, percent in CURVES if percent for value in results[name]]
+    return _counts(results, "parameters", "multiply_adds") and all(
+        math.isnan(share) or 0 <= share <= 1 for share in shares
     )
 
 
@@ -191,7 +246,7 @@ def figure(path: Path) -> tuple[bytes | None, str]:
         content = path.read_bytes()
         top = ElementTree.fromstring(content)
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-        return None, f"unreadable: {printable(str(error))}"
+        return None, f"unreadable: {short_line(str(error))}"
     if top.tag != "{http://www.w3.org/2000/svg}svg":
         return None, "unreadable: not a drawing"
     return content, ""
@@ -237,7 +292,7 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     for experiment, about in histories.items():
         for name, value in (about["history"] or {}).get("environment", {}).items():
-            rows.setdefault(printable(name), {})[experiment] = printable(str(value))
+            rows.setdefault(short_line(name), {})[experiment] = short_line(str(value))
     return [
         {"name": name.replace("_", " "), **{key: row.get(key, comments.NOTHING) for key in EXPERIMENTS}}
         for name, row in rows.items()
@@ -247,7 +302,7 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
 # --------------------------------------------------------------------------------------------- formatting
 
 
-def printable(text: str) -> str:
+def short_line(text: str) -> str:
     """`text` on one line, without control characters, and no longer than anybody reads."""
     text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
@@ -267,8 +322,10 @@ def decimals(values: Sequence[float]) -> int:
 
 
 def fixed(value: float, places: int) -> str:
-    """With so many places after the point; a value that is no number is said to be none."""
-    return f"{value:.{places}f}" if math.isfinite(value) else "diverged"
+    """With so many places after the point, or a power of ten where that would be long; "diverged" if not finite."""
+    if not math.isfinite(value):
+        return "diverged"
+    return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.2e}"
 
 
 def spread(values: Sequence[float], places: int) -> dict[str, str]:
@@ -285,13 +342,13 @@ def words_of(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(words_of(item) for item in value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return printable(ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
+        return short_line(ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _settings(found: dict[str, Any], meanings: dict[str, str]) -> list[list[str]]:
     return [
-        [printable(name.replace("_", " ")), words_of(value), meanings.get(name, "")]
+        [short_line(name.replace("_", " ")), words_of(value), meanings.get(name, "")]
         for name, value in found["settings"].items()
     ]
 
@@ -368,16 +425,6 @@ def _pairs(part: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-CURVES = (  # heading, curve, in percent
-    ("training loss", "train_loss", False),
-    ("training accuracy", "train_accuracy", True),
-    ("test loss", "test_loss", False),
-    ("test accuracy", "test_accuracy", True),
-    ("running loss", "running_loss", False),
-    ("running accuracy", "running_accuracy", True),
-)
-
-
 def image_nets(found: dict[str, Any]) -> dict[str, Any]:
     """What both CNN questions show: settings, nets, and the values after the last epoch."""
     by_net: dict[str, list[dict[str, Any]]] = {net: [] for net in LAYERS[found["experiment"]]}
@@ -400,13 +447,16 @@ def image_nets(found: dict[str, Any]) -> dict[str, Any]:
         "models": _models(found),
         "columns": [{"heading": heading, "name": name, "percent": percent} for heading, name, percent in CURVES],
         "rows": rows,
-        "data": printable(found["data"]["name"]),
-        "source": printable(str(found["data"].get("source", ""))),
+        "data": short_line(found["data"]["name"]),
+        "source": short_line(str(found["data"].get("source", ""))),
     }
 
 
 def test_images(found: dict[str, Any]) -> int | None:
-    """How many test images the data's description counts; None where it does not."""
+    """How many test images the data's description counts, in the words of `common.data`; None where it does not.
+
+    A history keeps no other count of them. The report says so where the count is missing.
+    """
     counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found["data"].get("source", "")))
     return int(counted[2].replace(",", "")) if counted else None
 
@@ -447,4 +497,9 @@ SECTIONS = {
     "hw1_2/param_pca": lambda found: _with_settings(found, param_pca),
     "hw1_2/grad_norm": lambda found: _with_settings(found, grad_norm),
     "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
+}
+RESULTS = {
+    "hw1_1/function_fit": _is_fit,
+    "hw1_1/cifar10_cnn": functools.partial(_is_training, LAYERS["hw1_1/cifar10_cnn"]),
+    "hw1_1/mnist_cnn": functools.partial(_is_training, LAYERS["hw1_1/mnist_cnn"]),
 }

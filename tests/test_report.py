@@ -441,6 +441,64 @@ def test_mann_whitney_against_scipy_without_ties() -> None:
     assert claims.mann_whitney(second, first) == pytest.approx(expected, rel=1e-9)
 
 
+def test_mann_whitney_of_many_seeds() -> None:
+    values = np.arange(600.0)
+    assert 0 <= claims.mann_whitney(values, values + 600) < 1e-300
+    assert 0 < claims.mann_whitney(values[:100], values[:100] + 99.5) < 1e-50
+
+
+def test_best_of_ten_says_what_diverged() -> None:
+    best = claims.best_of(np.array([np.nan] * 10 + [0.5, *[np.inf] * 9, 7.0]))
+    assert best.tolist() == [np.inf, 0.5]
+    assert measured.fixed(float(best[0]), 3) == "diverged"
+    assert len(measured.fixed(1e300, 3)) < 12
+
+
+def test_views_that_change_a_verdict_are_named() -> None:
+    other = fit()
+    for function in ("f1", "f2"):
+        other["results"][f"{function}/relu/medium"]["end_loss"][:] = 9.0
+        other["results"][f"{function}/relu/medium"]["end_loss"][[3, 13]] = 0.001
+    said = {name: " ".join(words) for name, words in comments.function_fit(other, claims.c1(other)).items()}
+    assert "medium is above shallow on f1 (90" in said["order"]
+    assert "Tanh in place of ReLU changes the verdict on medium against shallow on f1" in said["tanh"]
+    assert "Leaving out the nets that were born dead changes none of the verdicts" in said["live"]
+    many = fit(seeds=100)
+    for unit in ("f1/relu/medium", "f2/relu/medium"):
+        losses = many["results"][unit]["end_loss"]
+        losses[:], losses[::10] = 9.0, 0.001
+    said = " ".join(comments.function_fit(many, claims.c1(many))["order"])
+    assert "Keeping the best of ten changes the verdict on" in said
+
+
+def test_more_than_half_dead() -> None:
+    dead = fit()
+    for function in ("f1", "f2"):
+        results = dead["results"][f"{function}/relu/deep"]
+        results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
+    said = " ".join(comments.function_fit(dead, claims.c1(dead))["dead"])
+    assert "more than half of the deep nets are dead, their median loss over all seeds is that of the dead ones" in said
+
+
+def test_missing_count_of_test_images_is_said(tmp_path: Path) -> None:
+    put(tmp_path, cnn("mnist_cnn", data=DATA | {"source": "images from a file"}))
+    noise = measured.gather(tmp_path, "paper")[0]["sections"]["mnist_cnn"]["comment"]["noise"]
+    assert "does not count the test images" in noise[0]
+
+
+@pytest.mark.parametrize("bug", [KeyError("x"), ValueError("x")])
+def test_errors_of_this_code_are_not_blamed_on_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    def fails(found: dict) -> dict:
+        raise bug
+
+    put(tmp_path, fit())
+    monkeypatch.setitem(measured.SECTIONS, "hw1_1/function_fit", fails)
+    with pytest.raises(type(bug)):
+        measured.gather(tmp_path, "paper")
+
+
 # ------------------------------------------------------------------------------------------- stamp and flags
 
 
@@ -499,12 +557,8 @@ def test_nets_are_described_as_the_scripts_build_them(experiment: str) -> None:
         assert re.findall(r"(?:Conv|Dense) (\d+)", described[net]) == [*widths, "10"], net
 
 
-def test_few_seeds_of_unequal_number_are_not_paired_by_position():
+def test_few_seeds_of_unequal_number_are_not_paired_by_position() -> None:
     assert claims.lower([0.1, 0.1, 0.1], [0.2] * 3 + [0.05] * 80)["verdict"] == "unclear"
     assert claims.lower([0.1, 0.1, 0.1], [0.2] * 83)["verdict"] == "holds"
     assert claims.lower([0.3, 0.3], [0.2] * 83)["verdict"] == "does not hold"
     assert claims.lower([0.1], [0.2] * 83)["verdict"] == "unclear"
-
-
-def test_the_best_of_ten_diverged_nets_is_infinite():
-    assert claims.best_of(np.full(10, np.nan)).tolist() == [np.inf]
