@@ -485,6 +485,11 @@ def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:
+    """Whether a unit's results have all of these entries."""
+    return all(name in results for name in names)
+
+
 def _with_settings(found: dict[str, Any], part: Any) -> dict[str, Any]:
     """A section that a module of its own makes, with the table of its settings."""
     return {"settings": _settings(found, part.MEANINGS), **part.section(found)}
@@ -502,4 +507,7 @@ RESULTS = {
     "hw1_1/function_fit": _is_fit,
     "hw1_1/cifar10_cnn": functools.partial(_is_training, LAYERS["hw1_1/cifar10_cnn"]),
     "hw1_1/mnist_cnn": functools.partial(_is_training, LAYERS["hw1_1/mnist_cnn"]),
+    "hw1_2/param_pca": functools.partial(_holds, ("epochs", "explained", "paths", "runs", "control")),
+    "hw1_2/grad_norm": functools.partial(_holds, ("statistics",)),
+    "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
 }

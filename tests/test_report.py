@@ -562,3 +562,7 @@ def test_few_seeds_of_unequal_number_are_not_paired_by_position() -> None:
     assert claims.lower([0.1, 0.1, 0.1], [0.2] * 83)["verdict"] == "holds"
     assert claims.lower([0.3, 0.3], [0.2] * 83)["verdict"] == "does not hold"
     assert claims.lower([0.1], [0.2] * 83)["verdict"] == "unclear"
+
+
+def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results():
+    assert set(measured.SECTIONS) == set(measured.RESULTS) == set(measured.EXPERIMENTS)

@@ -145,18 +145,6 @@ def test_the_same_seed_gives_the_same_history(finished, checkout, pictures):
     assert history.read(path)["results"] == before
 
 
-def test_more_seeds_extend_the_history(checkout, pictures):
-    name = "hw1_1/mnist_cnn"
-    done = start(checkout, pictures, name, "--epochs", "1", "--seeds", "0")
-    path = Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
-    first = history.read(path)
-    start(checkout, pictures, name, "--epochs", "1", "--seeds", "1")
-    both = history.read(path)
-    assert list(both["results"]) == ["shallow/seed-0", "shallow/seed-1"]
-    assert both["results"]["shallow/seed-0"] == first["results"]["shallow/seed-0"]
-    assert both["settings"]["seeds"] == [0, 1]
-
-
 @pytest.mark.parametrize("name", sorted(TINY))
 def test_flags_and_check_do_not_load_tensorflow(name, checkout, pictures):
     program = (
