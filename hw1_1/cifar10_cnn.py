@@ -6,7 +6,7 @@ loss and accuracy that `fit` would show (dropout on, weights changing), and clea
 10,000 training images and of all test images. Equal parameters are not equal arithmetic: the multiply-adds
 of one image are kept beside them.
 
-    python hw1_1/cifar10_cnn.py --scale paper --seeds 0      about three hours on two CPU cores
+    python hw1_1/cifar10_cnn.py --scale paper --seeds 0      hours on two CPU cores
 """
 
 import sys

@@ -7,7 +7,7 @@ on the initial weights that one training says nothing. Many deep ReLU nets are b
 a layer is off on the whole interval and the output is a constant, which training can move but not bend, so that
 the loss ends at the target's variance; they are counted.
 
-    python hw1_1/function_fit.py --scale paper      about 50 minutes on one CPU core
+    python hw1_1/function_fit.py --scale paper      about an hour on one CPU core
 """
 
 import sys

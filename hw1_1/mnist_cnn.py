@@ -5,7 +5,7 @@ trained with Adam (Kingma and Ba 2015) on the mean cross-entropy. Kept a seed an
 loss and accuracy that `fit` would show (dropout on, weights changing), and clean evaluations of a fixed
 10,000 training images and of all test images.
 
-    python hw1_1/mnist_cnn.py --scale paper --seeds 0 1 2      about 90 minutes on two CPU cores
+    python hw1_1/mnist_cnn.py --scale paper --seeds 0 1 2      under two hours on two CPU cores
 """
 
 import sys

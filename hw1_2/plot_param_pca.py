@@ -129,7 +129,8 @@ def draw_model(history: dict) -> Any:
     """The whole model: the plane of the runs from different starts over its loss, and the plane of all runs."""
     if "whole" not in history["results"]:
         return unmeasured(history, "the whole model")
-    figure, panels = figures.grid(1, 2, 4.3)
+    figure, panels = figures.grid(1, 2, 4.4)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # beside a colour bar the layout forgets the titles' height
     draw_surface(figure, panels[0], history)
     for axes, plane in zip(panels[0], ("runs", "all"), strict=True):
         draw_paths(axes, history, "whole", plane)
