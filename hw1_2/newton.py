@@ -1,0 +1,205 @@
+"""Gradients, Hessians and second-order steps for many small tanh nets at once, in NumPy and float64.
+
+All nets have one input, one output, tanh hidden layers, a linear last layer and the mean squared error over the same
+points. The weights of all nets stand in one array (nets, parameters), in the order of Keras's `get_weights`.
+Widths are those of the layers, output last: (4, 1) is the net 1-4-1.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from common import stacked
+
+Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (nets,), gradients (nets, n), Hessians (nets, n, n)
+FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-6, 1e-12, 1e12
+
+
+def layers(parameters: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray, slice]]:
+    """Kernel (nets, inputs, units), bias (nets, units) and the kernel's place among the parameters, layer by layer.
+
+    TypeError unless the parameters are float64: in float32 round-off hides a gradient below 1e-6.
+    """
+    if parameters.dtype != np.float64:
+        raise TypeError(f"the parameters are {parameters.dtype}, not float64")
+    found, position = [], 0
+    for rows, columns in stacked.layer_shapes(widths):
+        place = slice(position, position + rows * columns)
+        kernel = parameters[:, place].reshape(-1, rows, columns)
+        found.append((kernel, parameters[:, place.stop : place.stop + columns], place))
+        position = place.stop + columns
+    return found
+
+
+def activations(parameters: np.ndarray, inputs: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+    """What each layer passes on, (nets, units, points), the inputs (1, 1, points) first and the outputs last."""
+    passed = [inputs[None, None, :]]
+    weights = layers(parameters, widths)
+    for depth, (kernel, bias, _) in enumerate(weights, start=1):
+        summed = kernel.swapaxes(1, 2) @ passed[-1] + bias[:, :, None]
+        passed.append(np.tanh(summed) if depth < len(weights) else summed)
+    return passed
+
+
+def losses(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    """Mean squared errors (nets,). inputs, targets: (points,)."""
+    return np.mean((activations(parameters, inputs, widths)[-1][:, 0] - targets) ** 2, axis=1)
+
+
+def backward(
+    parameters: np.ndarray, passed: Sequence[np.ndarray], output_slopes: np.ndarray, widths: Sequence[int]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Derivatives with respect to each layer's sums and to each layer's activations, both (nets, units, points).
+
+    passed: from `activations`. output_slopes: (nets, points), of the loss with respect to the outputs.
+    """
+    slopes = output_slopes[:, None, :]
+    to_sums, to_activations = [slopes], [slopes]
+    for (kernel, _, _), hidden in zip(layers(parameters, widths)[:0:-1], passed[-2:0:-1], strict=True):
+        slopes = kernel @ to_sums[0]
+        to_activations.insert(0, slopes)
+        to_sums.insert(0, slopes * (1 - hidden**2))
+    return to_sums, to_activations
+
+
+def gradients(
+    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (nets,) and their gradients (nets, parameters), by backpropagation."""
+    passed = activations(parameters, inputs, widths)
+    errors = passed[-1][:, 0] - targets
+    return np.mean(errors**2, axis=1), _gradients(parameters, passed, errors, widths)[0]
+
+
+def _gradients(parameters, passed, errors, widths):
+    to_sums, to_activations = backward(parameters, passed, errors * (2 / errors.shape[1]), widths)
+    parts = []
+    for below, slopes in zip(passed, to_sums, strict=False):
+        parts += [(below @ slopes.swapaxes(1, 2)).reshape(len(parameters), -1), slopes.sum(axis=2)]
+    return np.concatenate(parts, axis=1), to_sums, to_activations
+
+
+def sensitivities(parameters: np.ndarray, passed: Sequence[np.ndarray], widths: Sequence[int]) -> list[np.ndarray]:
+    """Derivatives of each layer's sums with respect to the parameters up to that layer.
+
+    One array (nets, units, parameters so far, points) a layer; the last is the Jacobian of the outputs.
+    """
+    found: list[np.ndarray] = []
+    points = passed[0].shape[2]
+    for depth, (kernel, _, place) in enumerate(layers(parameters, widths)):
+        nets, rows, columns = kernel.shape
+        slopes = np.zeros((nets, columns, place.stop + columns, points))
+        if depth:  # through the layer below
+            below = found[-1] * (1 - passed[depth] ** 2)[:, :, None, :]
+            through = kernel.swapaxes(1, 2) @ below.reshape(nets, rows, -1)
+            slopes[:, :, : place.start] = through.reshape(nets, columns, place.start, points)
+        for unit in range(columns):
+            slopes[:, unit, place.start + unit : place.stop : columns] = passed[depth]
+            slopes[:, unit, place.stop + unit] = 1
+        found.append(slopes)
+    return found
+
+
+def hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
+    """Losses, gradients and exact Hessians of all nets.
+
+    A net is made of sums and tanh units, so its second derivatives are, unit by unit:
+    1. those of the squared error: the Jacobian's square;
+    2. those of each tanh, times the products of its sum's derivatives;
+    3. those of each product weight x activation, times the activation's derivatives.
+    """
+    passed = activations(parameters, inputs, widths)
+    errors = passed[-1][:, 0] - targets
+    gradient, to_sums, to_activations = _gradients(parameters, passed, errors, widths)
+    slopes = sensitivities(parameters, passed, widths)
+    nets = len(parameters)
+    jacobian = slopes[-1][:, 0]
+    hessian = (2 / len(inputs)) * (jacobian @ jacobian.swapaxes(1, 2))  # 1
+    for depth, (_, _, place) in enumerate(layers(parameters, widths)[1:]):
+        hidden = passed[depth + 1]
+        bend = to_activations[depth] * -2 * hidden * (1 - hidden**2)
+        so_far = slopes[depth].shape[2]
+        sides = slopes[depth].swapaxes(1, 2).reshape(nets, so_far, -1)
+        hessian[:, :so_far, :so_far] += (sides * bend.reshape(nets, 1, -1)) @ sides.swapaxes(1, 2)  # 2
+        above = to_sums[depth + 1]
+        weighted = (above[:, None] * (1 - hidden**2)[:, :, None]).swapaxes(2, 3)  # (nets, rows, points, columns)
+        mixed = (slopes[depth] @ weighted).swapaxes(2, 3).reshape(nets, -1, so_far)
+        hessian[:, place, :so_far] += mixed  # 3
+        hessian[:, :so_far, place] += mixed.swapaxes(1, 2)
+    return np.mean(errors**2, axis=1), gradient, hessian
+
+
+def gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
+    """Losses, gradients, and the Hessians' first part 2 J J' / points, which is never negative."""
+    passed = activations(parameters, inputs, widths)
+    errors = passed[-1][:, 0] - targets
+    jacobian = sensitivities(parameters, passed, widths)[-1][:, 0]
+    scale = 2 / len(inputs)
+    slopes = scale * (jacobian @ errors[:, :, None])[:, :, 0]
+    return np.mean(errors**2, axis=1), slopes, scale * (jacobian @ jacobian.swapaxes(1, 2))
+
+
+def norms(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean lengths (nets,) of (nets, n)."""
+    return np.sqrt(np.sum(vectors**2, axis=1))
+
+
+def minimise_gradient_norm(
+    evaluate: Callable[[np.ndarray], Evaluation], parameters: np.ndarray, steps: int, tolerance: float
+) -> np.ndarray:
+    """Go to where the gradient is zero, whatever the curvature: damped Newton steps that reduce |g|^2 / 2.
+
+    Each step is -(H^2 + mu I)^-1 H g with mu = damping |g| (Levenberg-Marquardt on g, whose Jacobian is H), solved
+    in the eigenvectors of H. A trust region sets the damping, net by net. evaluate: of any number of nets.
+    Stops a net early where |g| <= tolerance or the damping has no effect left. Returns the last parameters.
+    """
+    return _descend(evaluate, parameters, steps, tolerance, of_loss=False)
+
+
+def minimise_loss(
+    evaluate: Callable[[np.ndarray], Evaluation], parameters: np.ndarray, steps: int, tolerance: float
+) -> np.ndarray:
+    """Levenberg-Marquardt steps -(A + mu I)^-1 g on the loss, with the curvature A >= 0 of `gauss_newton`.
+
+    Here mu = damping, in the units of the curvature. Stops as `minimise_gradient_norm`.
+    """
+    return _descend(evaluate, parameters, steps, tolerance, of_loss=True)
+
+
+def _descend(evaluate, parameters, steps, tolerance, of_loss):
+    """Both of the above: they differ in what falls, and in what the curvature does to the step."""
+    parameters = parameters.copy()
+    value, gradient, curvature = evaluate(parameters)
+    values, vectors = np.linalg.eigh(curvature)
+    damping = np.full(len(parameters), FIRST_DAMPING)
+    for _ in range(steps):
+        moving = (norms(gradient) > tolerance) & (damping < LARGEST_DAMPING)
+        if not moving.any():
+            break
+        along = (vectors[moving].swapaxes(1, 2) @ gradient[moving][:, :, None])[:, :, 0]
+        scale = values[moving]
+        if of_loss:
+            divisor = scale + damping[moving, None]
+            moves = -along / divisor
+            promised = -np.sum(along * moves + 0.5 * scale * moves**2, axis=1)
+        else:
+            strength = (damping[moving] * norms(along))[:, None]
+            divisor = scale**2 + strength
+            moves = -scale * along / divisor
+            promised = 0.5 * np.sum(along**2 - (along * strength / divisor) ** 2, axis=1)
+        trial = parameters[moving] + (vectors[moving] @ moves[:, :, None])[:, :, 0]
+        new_value, new_gradient, new_curvature = evaluate(trial)
+        if of_loss:
+            gained = value[moving] - new_value
+        else:
+            gained = 0.5 * (np.sum(gradient[moving] ** 2, axis=1) - np.sum(new_gradient**2, axis=1))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            trust = np.where(np.isfinite(gained) & (promised > 0), gained / promised, -1.0)
+        factor = np.where(trust > 0.75, 1 / 3, np.where(trust < 0.25, 4.0, 1.0))
+        damping[moving] = np.maximum(damping[moving] * factor, SMALLEST_DAMPING)
+        better = trust > 1e-4
+        accepted = np.flatnonzero(moving)[better]
+        parameters[accepted], value[accepted] = trial[better], new_value[better]
+        gradient[accepted] = new_gradient[better]
+        values[accepted], vectors[accepted] = np.linalg.eigh(new_curvature[better])
+    return parameters
