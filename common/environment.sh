@@ -151,10 +151,10 @@ make_venv() {
     local state=$1 tool=pip extra=()
     uv --version >/dev/null 2>&1 && tool=uv
     mkdir -p "$root/$logs" && : >"$root/$logs/environment.log"
+    : >"$root/out/environment.begun"        # until the stamp is written, .venv is half made
     [[ $tool == uv ]] || "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || state=broken
     if [[ $state == broken ]]; then
         find_python python3.13 python3.12 python3.11 python3 python
-        : >"$root/out/environment.begun"
         rm -rf "$root/.venv"
         if [[ $tool == uv ]]; then
             install_step "see the lines above" uv venv --python "$python" "$root/.venv"
@@ -163,7 +163,6 @@ make_venv() {
                 "$python" -m venv "$root/.venv"
         fi
     fi
-    : >"$root/out/environment.begun"
     rm -f "$root/$stamp"
     python="$root/.venv/bin/python"
     if has_gpu; then extra=("$(sed -n 's/^tensorflow\([<>=]\)/tensorflow[and-cuda]\1/p' "$root/requirements.txt")"); fi

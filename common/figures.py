@@ -301,6 +301,12 @@ def band(
         axes.fill_between(x, low, high, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
 
 
+def scattered(place: float, values: np.ndarray, width: float) -> np.ndarray:
+    """Positions (values,) across a strip of `width` around `place`, such that neighbours in value lie far apart."""
+    ranks = np.argsort(np.argsort(values, kind="stable"))
+    return place + width * ((ranks * 0.618034) % 1 - 0.5)  # multiples of the golden ratio fill the strip evenly
+
+
 def band_key(seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
     """The entry of a key that says what `band` draws and of how many seeds. seeds: how many of each net."""
     low, high = min(seeds), max(seeds)

@@ -190,8 +190,7 @@ def draw_strip(axes: Any, history: dict, unit: str, place: int) -> None:
     """The end losses of one unit around x = place."""
     end_loss = figures.field(history, unit, "end_loss")
     dead = figures.field(history, unit, "dead_at_birth").astype(bool)
-    ranks = np.argsort(np.argsort(end_loss, kind="stable"))
-    x = place + 0.6 * ((ranks * 0.618034) % 1 - 0.5)  # neighbours in loss lie far apart
+    x = figures.scattered(place, end_loss, width=0.6)
     colour = figures.net_style(unit.rpartition("/")[2])["color"]
     axes.plot(x[~dead], end_loss[~dead], **LIVE | {"color": colour})
     axes.plot(x[dead], end_loss[dead], **DEAD)

@@ -196,8 +196,7 @@ def draw_strips(axes: Any, history: dict, columns: Sequence[tuple[str, str, str]
     """A strip of points for each of the columns (group, quantity, words below it), with its median."""
     for place, (name, quantity, _) in enumerate(columns):
         values = figures.field(history, "whole", name, quantity)
-        ranks = np.argsort(np.argsort(values, kind="stable"))
-        x = place + 0.5 * ((ranks * 0.618034) % 1 - 0.5)  # neighbours in value lie far apart
+        x = figures.scattered(place, values, width=0.5)
         axes.plot(x, values, color=COLOURS[0] if name == "runs" else CONTROL, **POINTS)
         if values.size:
             axes.plot([place - 0.35, place + 0.35], [np.median(values)] * 2, **MEDIAN)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import settings
+from common.checkpoint import Checkpoint
 
 settings.prepare_environment()
 
@@ -34,6 +35,31 @@ def usual_signals(ignoring: tuple[int, ...] = ()) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code in a folder with a space in its name, so that nothing is written into this one."""
+    copy = tmp_path_factory.mktemp("a checkout")
+    for folder in [ROOT / "common", *ROOT.glob("hw1_*")]:
+        shutil.copytree(folder, copy / folder.name, ignore=shutil.ignore_patterns("__pycache__", "history"))
+    return copy
+
+
+class Nowhere(Checkpoint):
+    """A checkpoint that keeps nothing."""
+
+    def load(self, variables: Any) -> dict[str, Any]:
+        return {}
+
+    def save(self, variables: Any, results: dict[str, Any], now: bool = False) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """For trainings that no test interrupts."""
+    return Nowhere(tmp_path_factory.mktemp("none") / "none.npz", {})
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -343,17 +342,9 @@ class Saving(Checkpoint):
             raise Stopped
 
 
-class Nowhere(Checkpoint):
-    def load(self, variables):
-        return {}
-
-    def save(self, variables, results, now=False):
-        pass
-
-
 @pytest.mark.parametrize("unit", grad_norm.ARMS)
-def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path):
-    whole = grad_norm.train(TINY, digits, unit, Nowhere(tmp_path / "none.npz", {}))
+def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path, nowhere):
+    whole = grad_norm.train(TINY, digits, unit, nowhere)
     stopping = Saving(tmp_path / "kept.npz", {"unit": unit})
     stopping.last = 9  # within the window
     with pytest.raises(Stopped):
@@ -363,21 +354,21 @@ def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path):
     assert as_text[0] == as_text[1]
 
 
-def test_a_fixed_set_of_everything_is_the_batch_of_everything(digits, tmp_path):
+def test_a_fixed_set_of_everything_is_the_batch_of_everything(digits, nowhere):
     every = grad_norm.Settings(
         iterations=12, batch_size=240, fixed_examples=240, fixed_every=5, window=10, window_start=2, seeds=2
     )
-    window = grad_norm.train(every, digits, "mnist/sgd", Nowhere(tmp_path / "none.npz", {}))["window"]
+    window = grad_norm.train(every, digits, "mnist/sgd", nowhere)["window"]
     np.testing.assert_allclose(window["fixed_loss"], window["loss"], rtol=1e-5)  # before the same update
     np.testing.assert_allclose(window["fixed_gradient_norm"], window["gradient_norm"], rtol=1e-4)
 
 
-def test_dead_nets_are_named(monkeypatch, digits, tmp_path):
+def test_dead_nets_are_named(monkeypatch, digits, nowhere):
     born = grad_norm.initial_weights(3)
     born[1] = 0
     born[1, -1] = 0.3
     monkeypatch.setattr(grad_norm, "initial_weights", lambda count: born[:count])
-    results = grad_norm.train(TINY, digits, "f1/adam", Nowhere(tmp_path / "none.npz", {}))
+    results = grad_norm.train(TINY, digits, "f1/adam", nowhere)
     assert results["dead"].tolist() == [False, True, False]
     assert stacked.parameter_count(grad_norm.WIDTHS) == results["parameters"]
 
@@ -389,14 +380,12 @@ FLAGS += ["--window", "20", "--window-start", "30", "--seeds", "3", "--function-
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    copy = tmp_path_factory.mktemp("a checkout")
-    for folder in ("common", "hw1_2"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "history"))
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
     (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
-    (copy / "data").mkdir()
-    np.savez(copy / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return copy
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
 
 
 def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:

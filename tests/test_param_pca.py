@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -30,24 +29,9 @@ import tensorflow as tf
 TINY = replace(param_pca.PAPER, epochs=6, record_every=2, points=120, batch_size=32, runs=3, spare_runs=1)
 
 
-class Memory(Checkpoint):
-    """A checkpoint that keeps nothing."""
-
-    def load(self, variables):
-        return {}
-
-    def save(self, variables, results, now=False):
-        pass
-
-
-@pytest.fixture
-def nowhere(tmp_path):
-    return Memory(tmp_path / "none.npz", {})
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return param_pca.train(TINY, Memory(tmp_path_factory.mktemp("none") / "none.npz", {}))
+def trained(nowhere):
+    return param_pca.train(TINY, nowhere)
 
 
 def keras_net(weights: np.ndarray) -> keras.Model:
@@ -287,14 +271,11 @@ FLAGS += ["--runs", "3", "--spare-runs", "1", "--surface-steps", "5"]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(checkout):
     """(folder of a copy of the code, what a tiny run printed, the history's path)."""
-    copy = tmp_path_factory.mktemp("a checkout")
-    for folder in ("common", "hw1_2"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "history"))
-    done = call(copy, "param_pca")
+    done = call(checkout, "param_pca")
     assert done.returncode == 0, done.stderr
-    return copy, done, Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    return checkout, done, Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
 
 
 def call(copy, name, *flags):

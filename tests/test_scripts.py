@@ -1,7 +1,6 @@
 """Each training script from end to end at a tiny size, as its user would start it, its history judged."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,16 +27,6 @@ TINY = {
     "hw1_1/mnist_cnn": ["--epochs", "2", "--batch-size", "16", "--probe-images", "50", "--nets", "shallow"],
     "hw1_1/cifar10_cnn": ["--epochs", "2", "--batch-size", "16", "--probe-images", "50", "--nets", "middle"],
 }
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """A copy of the code in a folder with a space in its name, so that nothing is written into this one."""
-    copy = tmp_path_factory.mktemp("a checkout")
-    for folder in ("common", *{name.split("/")[0] for name in TINY}):
-        ignored = shutil.ignore_patterns("__pycache__", "history")
-        shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
-    return copy
 
 
 @pytest.fixture(scope="module")

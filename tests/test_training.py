@@ -164,21 +164,6 @@ def test_initial_weights_are_glorot_uniform_with_zero_biases():
     assert second.var() == pytest.approx(bound**2 / 3, rel=0.05)
 
 
-class Memory(Checkpoint):
-    """A checkpoint that keeps nothing."""
-
-    def load(self, variables):
-        return {}
-
-    def save(self, variables, results, now=False):
-        pass
-
-
-@pytest.fixture
-def nowhere(tmp_path):
-    return Memory(tmp_path / "none.npz", {})
-
-
 TINY = function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=4)
 
 
