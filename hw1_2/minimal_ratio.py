@@ -27,7 +27,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: matrices thi
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import critical_points
 import newton
+import reference_recipe
 
 from common import backend, history, progress, seeds, settings, stacked
 
@@ -35,11 +37,8 @@ REVISION = 1
 WIDTHS = {"1-4-1": (4, 1), "1-8-1": (8, 1), "1-4-4-1": (4, 4, 1)}
 START_EPOCHS = (0, 10, 30, 100, 300, 500, 700, 1000, 1500)  # of Adam, and its last
 INPUT_SCALE = 3.0  # the nets see the interval as [-3, 3], on which tanh bends
-CRITICAL = 1e-8  # a gradient norm that counts as zero
 CONVERGED = 1e-12  # where the Newton steps stop
-FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H
 RADII = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the spheres, relative to the norm of the weights
-SAME = 1e-5  # outputs that differ by less are one
 
 
 @dataclass(frozen=True)
@@ -73,35 +72,6 @@ def build_model(net: str):
 # ------------------------------------------------------------------------------------------- measurements
 
 
-def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
-    """What sort of point each net stands at. gradient: (nets, n); hessian: (nets, n, n); float64, else TypeError.
-
-    A point is critical if |g| <= 1e-8 max(1, |H|): a minimum if no eigenvalue lies below -tolerance, else a saddle.
-    Else it is gradient-flat if |Hg| / (|H||g|) < 1e-3, or unfinished. Tolerance: 100 n eps |H|, |H| the spectral norm.
-    """
-    if gradient.dtype != np.float64 or hessian.dtype != np.float64:
-        raise TypeError(f"gradient and Hessian are {gradient.dtype} and {hessian.dtype}, not float64")
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    norm, spectral = newton.norms(gradient), np.abs(eigenvalues).max(axis=1)
-    tolerance = 100 * gradient.shape[1] * np.finfo(np.float64).eps * spectral
-    pushed = newton.norms((hessian @ gradient[:, :, None])[:, :, 0])
-    turned = pushed / np.maximum(spectral * norm, np.finfo(np.float64).tiny)
-    eigenvalues = np.where(np.abs(eigenvalues) > tolerance[:, None], eigenvalues, 0.0)
-    index = np.sum(eigenvalues < 0, axis=1)
-    critical = norm <= CRITICAL * np.maximum(1, spectral)
-    kind = np.where(critical, np.where(index > 0, "saddle", "minimum"), np.where(turned < FLAT, "flat", "unfinished"))
-    return {
-        "kind": kind,
-        "index": index,
-        "gradient_norm": norm,
-        "spectral_norm": spectral,
-        "turned": turned,
-        "eigenvalues": eigenvalues,  # ascending; those within the tolerance are 0
-        "positive_share": np.mean(eigenvalues > 0, axis=1),
-        "negative_share": np.mean(eigenvalues < 0, axis=1),
-    }
-
-
 def sampled_ratio(
     loss: Callable[[np.ndarray], np.ndarray], weights: np.ndarray, directions: np.ndarray, radius: float
 ) -> float:
@@ -121,45 +91,6 @@ def predicted_share(eigenvalues: np.ndarray, draws: int, seed: int) -> np.ndarra
         squares = generator.standard_normal((min(chunk, draws - first), eigenvalues.shape[1])) ** 2
         risen += np.sum(squares @ eigenvalues.T > 0, axis=0)
     return risen / draws
-
-
-def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> dict[str, int]:
-    """How many hidden units of one net (n,) are distinct and have an effect, and how many are steps.
-
-    Units that are equal or opposite on all points count once, with their outgoing weights taken together; one whose
-    effect is constant does not count. A step is a live unit that passes from -0.99 to 0.99 between two neighbouring
-    points: its steepness is hardly determined.
-    """
-    passed = newton.activations(weights[None], inputs, widths)
-    arrays = stacked.split(weights, widths)
-    width, steps = 0, 0
-    for depth in range(1, len(widths)):
-        units, outgoing = passed[depth][0], arrays[2 * depth]
-        waiting = list(range(len(units)))
-        while waiting:
-            first = units[waiting[0]]
-            signs = {
-                unit: sign for unit in waiting for sign in (1, -1) if np.abs(units[unit] - sign * first).max() < SAME
-            }
-            waiting = [unit for unit in waiting if unit not in signs]
-            effect = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max() * np.ptp(first)
-            width += bool(effect > SAME)
-            steps += bool(effect > SAME and np.sum(np.abs(first) < 0.99) < 2 and np.ptp(first) > 1.9)
-    return {"effective_width": width, "steps": steps}
-
-
-def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, share: float) -> np.ndarray:
-    """One net (n,) with one more unit in its first hidden layer: the same function, so the same loss.
-
-    The copy takes `share` of the unit's outgoing weight. The gradient's norm grows by at most sqrt 2 (Fukumizu and
-    Amari 2000): the parts of the incoming weights are shared out, and those of the outgoing weights repeated.
-    """
-    kernel, bias, following, *rest = stacked.split(weights, widths)
-    copies = following[unit : unit + 1]
-    following = np.concatenate([following, share * copies])
-    following[unit] *= 1 - share
-    widened = [np.append(kernel, kernel[:, unit : unit + 1], axis=1), np.append(bias, bias[unit]), following, *rest]
-    return np.concatenate([array.ravel() for array in widened])
 
 
 # ------------------------------------------------------------------------------------------------ training
@@ -192,8 +123,7 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
     """Train all seeds of one net, take each to zero gradient, and measure what is there."""
     widths = WIDTHS[net]
     points, targets = grid(run_settings)
-    inputs = INPUT_SCALE * points
-    about = (inputs, targets, widths)
+    about = (INPUT_SCALE * points, targets, widths)
     epochs = [*(epoch for epoch in START_EPOCHS if epoch < run_settings.epochs), run_settings.epochs]
     labels = [*map(str, epochs), f"{epochs[-1]} + least squares"]
 
@@ -213,24 +143,27 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
         tell(1)
         # 2. Levenberg-Marquardt on the loss from the last of them
         if len(kept["starts"]) < len(labels):
-            at = np.array(kept["starts"][-1])
-            at = newton.minimise_loss(
-                lambda at: newton.gauss_newton(at, *about), at, run_settings.levenberg_steps, CONVERGED
+            best = newton.minimise_loss(
+                lambda at: newton.gauss_newton(at, *about),
+                np.array(kept["starts"][-1]),
+                run_settings.levenberg_steps,
+                CONVERGED,
             )
-            kept["starts"].append(at.tolist())
+            kept["starts"].append(best.tolist())
             checkpoint.save([], kept)
+        tell(2)
         # 3. Newton steps on the gradient norm, each net from the next start until one succeeds
-        starts, nets = np.array(kept["starts"]), run_settings.seeds
-        attempts, ends = np.full((nets, len(labels)), np.nan), starts[-2].copy()
-        chosen = np.full(nets, len(labels) - 2)
+        starts, nets = np.array(kept["starts"]), np.arange(run_settings.seeds)
+        lowest = np.full(len(nets), np.inf)  # gradient norms
+        ends, start = starts[-2].copy(), np.zeros(len(nets), int)
+        attempts = np.full((len(nets), len(labels)), np.nan)
         for turn in range(len(labels)):
-            tried = (np.arange(nets) + turn) % len(labels)
-            lowest = np.nanmin(np.where(np.isnan(attempts), np.inf, attempts), axis=1)
-            waiting = np.flatnonzero(lowest >= CRITICAL)
+            waiting = nets[lowest >= critical_points.CRITICAL]
+            tried = (waiting + turn) % len(labels)
             if turn == len(kept["attempts"]):
                 found = newton.minimise_gradient_norm(
                     lambda at: newton.hessians(at, *about),
-                    starts[tried[waiting], waiting],
+                    starts[tried, waiting],
                     run_settings.newton_steps,
                     CONVERGED,
                 )
@@ -238,16 +171,16 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
                 checkpoint.save([], kept)
             found = np.reshape(kept["attempts"][turn], (len(waiting), starts.shape[2]))
             norm = newton.norms(newton.gradients(found, *about)[1])
-            attempts[waiting, tried[waiting]] = norm
+            attempts[waiting, tried] = norm
             better = norm < lowest[waiting]
-            ends[waiting[better]] = found[better]
-            chosen[waiting[better]] = tried[waiting[better]]
-            tell(turn + 3, found=int(np.sum(np.nanmin(attempts[waiting], axis=1) < CRITICAL)) + nets - len(waiting))
+            chosen = waiting[better]
+            ends[chosen], start[chosen], lowest[chosen] = found[better], tried[better], norm[better]
+            tell(turn + 3, found=int(np.sum(lowest < critical_points.CRITICAL)))
     adam_loss, adam_gradient = newton.gradients(starts[-2], *about)
     return {
         "parameters": starts.shape[2],
         "starts": labels,
-        "start": chosen,  # of `starts`, by net
+        "start": start,  # of `starts`, by net
         "attempts": attempts,  # gradient norms (nets, starts); NaN where not tried
         "adam_loss": adam_loss,
         "adam_norm": newton.norms(adam_gradient),
@@ -260,7 +193,7 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
     """What stands at the ends (nets, n): kinds, both ratios, and the check with a doubled unit."""
     inputs, _, widths = about
     loss, gradient, hessian = newton.hessians(ends, *about)
-    found = kinds(gradient, hessian)
+    found = critical_points.kinds(gradient, hessian)
     sampled = []
     for seed, weights in enumerate(ends):
         generator = np.random.default_rng(seeds.stream(seed, "sphere", net))
@@ -269,128 +202,22 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         sampled.append(
             [sampled_ratio(lambda at: newton.losses(at, *about), weights, directions, radius) for radius in radii]
         )
-    draws = seeds.stream(0, "draws")
-    widths_found = [effective_width(weights, inputs, widths) for weights in ends]
-    summary = {"gradient norm": found["gradient_norm"], "loss": loss}
+    live = [critical_points.effective_width(weights, inputs, widths) for weights in ends]
+    minima, generator = ends[found["kind"] == "minimum"], np.random.default_rng(seeds.stream(0, "doubled"))
+    summary = {"below 1e-8": int(np.sum(found["gradient_norm"] < critical_points.CRITICAL)), "loss": loss}
     summary |= {kind: int(np.sum(found["kind"] == kind)) for kind in ("minimum", "saddle", "flat", "unfinished")}
     return {
         "loss": loss,
         **found,
         "weight_norm": newton.norms(ends),
-        "constant": np.ptp(newton.activations(ends, inputs, widths)[-1][:, 0], axis=1) < SAME,
-        "effective_width": [each["effective_width"] for each in widths_found],
-        "steps": [each["steps"] for each in widths_found],
+        "constant": np.ptp(newton.activations(ends, inputs, widths)[-1][:, 0], axis=1) < critical_points.SAME,
+        "effective_width": [each["effective_width"] for each in live],
+        "steps": [each["steps"] for each in live],
         "radii": RADII,
         "sampled": sampled,  # (nets, radii)
-        "predicted": predicted_share(found["eigenvalues"], run_settings.draws, draws),
-        "doubled": doubled_units(ends[found["kind"] == "minimum"], about),
+        "predicted": predicted_share(found["eigenvalues"], run_settings.draws, seeds.stream(0, "draws")),
+        "doubled": critical_points.doubled_units(minima, about, generator),
         "summary": summary,
-    }
-
-
-def doubled_units(minima: np.ndarray, about: tuple) -> dict:
-    """Double a unit of each minimum (minima, n): gradient norms before and after, and what kind of point it then is."""
-    inputs, targets, widths = about
-    if not len(minima):
-        return {"norm": [], "doubled_norm": [], "kind": []}
-    generator = np.random.default_rng(seeds.stream(0, "doubled"))
-    wider = np.stack(
-        [
-            duplicate_unit(weights, widths, int(generator.integers(widths[0])), float(generator.uniform()))
-            for weights in minima
-        ]
-    )
-    _, gradient, hessian = newton.hessians(wider, inputs, targets, (widths[0] + 1, *widths[1:]))
-    return {
-        "norm": newton.norms(newton.gradients(minima, *about)[1]),
-        "doubled_norm": newton.norms(gradient),
-        "kind": kinds(gradient, hessian)["kind"],
-    }
-
-
-# ------------------------------------------------------------------------------------ the reference's recipe
-
-RECIPE_WIDTHS = (40, 40, 1)
-RECIPE_RATE, RECIPE_NORM_RATE, RECIPE_NORM_STEPS = 5e-4, 1e-10, 100  # of SGD on the loss, and on the gradient norm
-RECIPE_MOVE = 3e-6  # standard deviation of the moves of the kernels; the biases stay
-
-
-def recipe(run_settings: Settings, checkpoint: history.Checkpoint) -> dict:
-    """1-40-40-1 ReLU in float32, normal weights, SGD on the loss and then on the gradient norm; moves of 3e-6.
-
-    What the recipe leaves open is as in the other units: full batches of the same points.
-    """
-    import tensorflow as tf
-
-    points, targets = grid(run_settings)
-    size = stacked.parameter_count(RECIPE_WIDTHS)
-    streams = [np.random.default_rng(seeds.stream(seed, "recipe")) for seed in range(run_settings.seeds)]
-    weights = tf.Variable(np.stack([stream.standard_normal(size) for stream in streams]).astype(np.float32))
-
-    def losses(at: tf.Tensor) -> tf.Tensor:
-        inputs, wanted = tf.cast(points, at.dtype), tf.cast(targets, at.dtype)
-        return tf.reduce_mean((stacked.forward(at, inputs, RECIPE_WIDTHS, tf.nn.relu) - wanted) ** 2, axis=1)
-
-    def slopes(at: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(at)
-            total = tf.reduce_sum(losses(at))
-        return tape.gradient(total, at)
-
-    @tf.function(autograph=False)
-    def descend_loss() -> None:
-        weights.assign_sub(RECIPE_RATE * slopes(weights.value()))
-
-    @tf.function(autograph=False)
-    def descend_norm() -> None:
-        at = weights.value()
-        with tf.GradientTape() as tape:
-            tape.watch(at)
-            total = tf.reduce_sum(tf.norm(slopes(at), axis=1))
-        weights.assign_sub(RECIPE_NORM_RATE * tape.gradient(total, at))
-
-    done = checkpoint.load([weights]).get("epochs", 0)
-    with progress.shown("reference", run_settings.epochs, done) as tell:
-        for epoch in range(done, run_settings.epochs):
-            descend_loss()
-            tell(epoch + 1)
-            checkpoint.save([weights], {"epochs": epoch + 1})
-    before = weights.numpy()
-    norm_before = np.linalg.norm(slopes(weights.value()).numpy().astype(np.float64), axis=1)
-    for _ in range(RECIPE_NORM_STEPS):
-        descend_norm()
-    after = weights.numpy()
-    norm_after = np.linalg.norm(slopes(weights.value()).numpy().astype(np.float64), axis=1)
-
-    moves_kernels = np.concatenate(
-        [
-            np.full(rows * columns + columns, np.arange(rows * columns + columns) < rows * columns)
-            for rows, columns in stacked.layer_shapes(RECIPE_WIDTHS)
-        ]
-    )
-    exact_losses, exact_slopes = tf.function(losses, autograph=False), tf.function(slopes, autograph=False)
-    ratio, ties, exact_ratio, by_slope = [], [], [], []
-    for net, stream in zip(after, streams, strict=True):
-        moves = RECIPE_MOVE * stream.standard_normal((run_settings.sphere_points, size)) * moves_kernels
-        around, here = exact_losses(tf.constant(net + moves.astype(np.float32))), exact_losses(tf.constant(net[None]))
-        ratio.append(float(np.mean(around.numpy() >= here.numpy())))  # the recipe counts equal losses as higher
-        ties.append(float(np.mean(around.numpy() == here.numpy())))
-        exact = tf.constant(net[None].astype(np.float64))
-        risen = exact_losses(exact + moves).numpy() > exact_losses(exact).numpy()
-        exact_ratio.append(float(np.mean(risen)))
-        by_slope.append(float(np.mean(risen == (moves @ exact_slopes(exact).numpy()[0] > 0))))
-    loss = exact_losses(tf.constant(after)).numpy().astype(np.float64)
-    return {
-        "parameters": size,
-        "loss": loss,
-        "norm_before": norm_before,
-        "norm_after": norm_after,
-        "moved_share": np.mean(before != after, axis=1),  # of the weights, by the steps on the norm
-        "ratio": ratio,
-        "ties": ties,
-        "exact_ratio": exact_ratio,  # the same moves in float64
-        "by_slope": by_slope,  # share of moves whose rise or fall the slope alone tells
-        "summary": {"gradient norm": norm_after, "loss": loss},
     }
 
 
@@ -400,7 +227,9 @@ def main() -> None:
     for unit in kept.missing():
         if unit == "reference":
             backend.start(intra_threads=1, inter_threads=1)
-            kept.keep(unit, recipe(run.settings, kept.checkpoint(unit)))
+            points, targets = grid(run.settings)
+            numbers = run.settings.seeds, run.settings.epochs, run.settings.sphere_points
+            kept.keep(unit, reference_recipe.train(points, targets, *numbers, kept.checkpoint(unit)))
         else:
             kept.keep(unit, train(run.settings, unit, kept.checkpoint(unit)))
     kept.report()

@@ -1,0 +1,100 @@
+"""What sort of point a small tanh net stands at, and how many of its hidden units count. NumPy, float64.
+
+Weights, widths and points as in `newton.py`.
+"""
+
+import newton
+import numpy as np
+
+from common import stacked
+
+CRITICAL = 1e-8  # a gradient norm that counts as zero
+FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H
+SAME = 1e-5  # outputs that differ by less are one
+
+
+def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
+    """What sort of point each net stands at. gradient: (nets, n); hessian: (nets, n, n); float64, else TypeError.
+
+    A point is critical if |g| <= 1e-8 max(1, |H|): a minimum if no eigenvalue lies below -tolerance, else a saddle.
+    Else it is gradient-flat if |Hg| / (|H||g|) < 1e-3, or unfinished. Tolerance: 100 n eps |H|, |H| the spectral norm.
+    """
+    if gradient.dtype != np.float64 or hessian.dtype != np.float64:
+        raise TypeError(f"gradient and Hessian are {gradient.dtype} and {hessian.dtype}, not float64")
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    norm, spectral = newton.norms(gradient), np.abs(eigenvalues).max(axis=1)
+    tolerance = 100 * gradient.shape[1] * np.finfo(np.float64).eps * spectral
+    pushed = newton.norms((hessian @ gradient[:, :, None])[:, :, 0])
+    turned = pushed / np.maximum(spectral * norm, np.finfo(np.float64).tiny)
+    eigenvalues = np.where(np.abs(eigenvalues) > tolerance[:, None], eigenvalues, 0.0)
+    index = np.sum(eigenvalues < 0, axis=1)
+    critical = norm <= CRITICAL * np.maximum(1, spectral)
+    kind = np.where(critical, np.where(index > 0, "saddle", "minimum"), np.where(turned < FLAT, "flat", "unfinished"))
+    return {
+        "kind": kind,
+        "index": index,
+        "gradient_norm": norm,
+        "spectral_norm": spectral,
+        "turned": turned,
+        "eigenvalues": eigenvalues,  # ascending; those within the tolerance are 0
+        "positive_share": np.mean(eigenvalues > 0, axis=1),
+        "negative_share": np.mean(eigenvalues < 0, axis=1),
+    }
+
+
+def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> dict[str, int]:
+    """How many hidden units of one net (n,) are distinct and have an effect, and how many are steps.
+
+    Units that are equal or opposite on all points count once, with their outgoing weights taken together; one whose
+    effect is constant does not count. A step is a live unit that passes from -0.99 to 0.99 between two neighbouring
+    points: its steepness is hardly determined.
+    """
+    passed = newton.activations(weights[None], inputs, widths)
+    arrays = stacked.split(weights, widths)
+    width, steps = 0, 0
+    for depth in range(1, len(widths)):
+        units, outgoing = passed[depth][0], arrays[2 * depth]
+        waiting = list(range(len(units)))
+        while waiting:
+            first = units[waiting[0]]
+            signs = {
+                unit: sign for unit in waiting for sign in (1, -1) if np.abs(units[unit] - sign * first).max() < SAME
+            }
+            waiting = [unit for unit in waiting if unit not in signs]
+            effect = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max() * np.ptp(first)
+            width += bool(effect > SAME)
+            steps += bool(effect > SAME and np.sum(np.abs(first) < 0.99) < 2 and np.ptp(first) > 1.9)
+    return {"effective_width": width, "steps": steps}
+
+
+def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, share: float) -> np.ndarray:
+    """One net (n,) with one more unit in its first hidden layer: the same function, so the same loss.
+
+    The copy takes `share` of the unit's outgoing weight. The gradient's norm grows by at most sqrt 2 (Fukumizu and
+    Amari 2000): the parts of the incoming weights are shared out, and those of the outgoing weights repeated.
+    """
+    kernel, bias, following, *rest = stacked.split(weights, widths)
+    copies = following[unit : unit + 1]
+    following = np.concatenate([following, share * copies])
+    following[unit] *= 1 - share
+    widened = [np.append(kernel, kernel[:, unit : unit + 1], axis=1), np.append(bias, bias[unit]), following, *rest]
+    return np.concatenate([array.ravel() for array in widened])
+
+
+def doubled_units(minima: np.ndarray, about: tuple, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Double a unit of each minimum (minima, n): gradient norms before and after, and what kind of point it then is.
+
+    about: inputs, targets and widths.
+    """
+    inputs, targets, widths = about
+    before = newton.norms(newton.gradients(minima, *about)[1])
+    if not len(minima):
+        return {"norm": before, "doubled_norm": before, "kind": np.array([])}
+    wider = np.stack(
+        [
+            duplicate_unit(weights, widths, int(generator.integers(widths[0])), float(generator.uniform()))
+            for weights in minima
+        ]
+    )
+    _, gradient, hessian = newton.hessians(wider, inputs, targets, (widths[0] + 1, *widths[1:]))
+    return {"norm": before, "doubled_norm": newton.norms(gradient), "kind": kinds(gradient, hessian)["kind"]}
