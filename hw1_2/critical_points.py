@@ -42,16 +42,15 @@ def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> dict[str, int]:
-    """How many hidden units of one net (n,) are distinct and have an effect, and how many are steps.
+def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> int:
+    """How many hidden units of one net (n,) are distinct and have an effect.
 
     Units that are equal or opposite on all points count once, with their outgoing weights taken together; one whose
-    effect is constant does not count. A step is a live unit that passes from -0.99 to 0.99 between two neighbouring
-    points: its steepness is hardly determined.
+    effect is constant does not count.
     """
     passed = newton.activations(weights[None], inputs, widths)
     arrays = stacked.split(weights, widths)
-    width, steps = 0, 0
+    width = 0
     for depth in range(1, len(widths)):
         units, outgoing = passed[depth][0], arrays[2 * depth]
         waiting = list(range(len(units)))
@@ -61,10 +60,23 @@ def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, 
                 unit: sign for unit in waiting for sign in (1, -1) if np.abs(units[unit] - sign * first).max() < SAME
             }
             waiting = [unit for unit in waiting if unit not in signs]
-            effect = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max() * np.ptp(first)
-            width += bool(effect > SAME)
-            steps += bool(effect > SAME and np.sum(np.abs(first) < 0.99) < 2 and np.ptp(first) > 1.9)
-    return {"effective_width": width, "steps": steps}
+            together = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max()
+            width += bool(together * np.ptp(first) > SAME)
+    return width
+
+
+def cancellation(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
+    """(nets,): the ranges of what the last hidden units add to the output, summed, over the range of the output.
+
+    About 1 where each unit does its part. Large where units that are nearly alike have large opposite outgoing weights
+    and take the difference of their outputs: such nets stand in a channel that falls towards infinity, along which the
+    gradient vanishes although no critical point is near (Martinelli et al. 2025). NaN where the output is constant.
+    """
+    *_, hidden, outputs = newton.activations(weights, inputs, widths)
+    outgoing = newton.layers(weights, widths)[-1][0][:, :, 0]
+    added = np.sum(np.abs(outgoing) * np.ptp(hidden, axis=2), axis=1)
+    left = np.ptp(outputs[:, 0], axis=1)
+    return np.divide(added, left, out=np.full(len(weights), np.nan), where=left >= SAME)
 
 
 def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, share: float) -> np.ndarray:

@@ -13,7 +13,7 @@ Where g = 0 and the sphere is small, the first is P(sum lambda_i z_i^2 > 0) over
 Kinds of point: Dauphin et al. 2014; regions where g lies in the kernel of H: Frye et al. 2021; saddles made of narrower
 nets: Fukumizu and Amari 2000. The unit `reference` is the recipe of an earlier report, to see what it measures.
 
-    python hw1_2/minimal_ratio.py --scale paper      about 3 minutes on one CPU core
+    python hw1_2/minimal_ratio.py --scale paper      about 4 minutes on one CPU core
 """
 
 import os
@@ -202,7 +202,6 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         sampled.append(
             [sampled_ratio(lambda at: newton.losses(at, *about), weights, directions, radius) for radius in radii]
         )
-    live = [critical_points.effective_width(weights, inputs, widths) for weights in ends]
     minima, generator = ends[found["kind"] == "minimum"], np.random.default_rng(seeds.stream(0, "doubled"))
     summary = {"below 1e-8": int(np.sum(found["gradient_norm"] < critical_points.CRITICAL)), "loss": loss}
     summary |= {kind: int(np.sum(found["kind"] == kind)) for kind in ("minimum", "saddle", "flat", "unfinished")}
@@ -211,8 +210,8 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         **found,
         "weight_norm": newton.norms(ends),
         "constant": np.ptp(newton.activations(ends, inputs, widths)[-1][:, 0], axis=1) < critical_points.SAME,
-        "effective_width": [each["effective_width"] for each in live],
-        "steps": [each["steps"] for each in live],
+        "effective_width": [critical_points.effective_width(weights, inputs, widths) for weights in ends],
+        "cancellation": critical_points.cancellation(ends, inputs, widths),
         "radii": RADII,
         "sampled": sampled,  # (nets, radii)
         "predicted": predicted_share(found["eigenvalues"], run_settings.draws, seeds.stream(0, "draws")),
