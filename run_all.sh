@@ -11,6 +11,7 @@ experiments=(
     hw1_1/cifar10_cnn
     hw1_2/param_pca
     hw1_2/grad_norm
+    hw1_2/minimal_ratio
     hw1_2/error_surface
 )
 

@@ -93,20 +93,20 @@ def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, shar
     return np.concatenate([array.ravel() for array in widened])
 
 
-def doubled_units(minima: np.ndarray, about: tuple, generator: np.random.Generator) -> dict[str, np.ndarray]:
+def doubled_units(minima: np.ndarray, about: tuple, generator: np.random.Generator) -> dict:
     """Double a unit of each minimum (minima, n): gradient norms before and after, and what kind of point it then is.
 
     about: inputs, targets and widths.
     """
     inputs, targets, widths = about
-    before = newton.norms(newton.gradients(minima, *about)[1])
     if not len(minima):
-        return {"norm": before, "doubled_norm": before, "kind": np.array([])}
+        return {"norm": [], "doubled_norm": [], "kind": []}
     wider = np.stack(
         [
             duplicate_unit(weights, widths, int(generator.integers(widths[0])), float(generator.uniform()))
             for weights in minima
         ]
     )
+    before = newton.norms(newton.gradients(minima, *about)[1])
     _, gradient, hessian = newton.hessians(wider, inputs, targets, (widths[0] + 1, *widths[1:]))
     return {"norm": before, "doubled_norm": newton.norms(gradient), "kind": kinds(gradient, hessian)["kind"]}

@@ -20,7 +20,7 @@ from common import figures as drawn
 from common import history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
-from report import claims, comments, error_surface, grad_norm, param_pca
+from report import claims, comments, error_surface, grad_norm, minimal_ratio, param_pca
 
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
@@ -30,6 +30,7 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_1/mnist_cnn": ("mnist_cnn",),
     "hw1_2/param_pca": param_pca.FIGURES,
     "hw1_2/grad_norm": grad_norm.FIGURES,
+    "hw1_2/minimal_ratio": minimal_ratio.FIGURES,
     "hw1_2/error_surface": error_surface.FIGURES,
 }
 EXPERIMENTS = tuple(FIGURES)
@@ -501,6 +502,7 @@ SECTIONS = {
     "hw1_1/mnist_cnn": mnist_cnn,
     "hw1_2/param_pca": lambda found: _with_settings(found, param_pca),
     "hw1_2/grad_norm": lambda found: _with_settings(found, grad_norm),
+    "hw1_2/minimal_ratio": lambda found: _with_settings(found, minimal_ratio),
     "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
 }
 RESULTS = {
@@ -509,5 +511,6 @@ RESULTS = {
     "hw1_1/mnist_cnn": functools.partial(_is_training, LAYERS["hw1_1/mnist_cnn"]),
     "hw1_2/param_pca": functools.partial(_holds, ("epochs", "explained", "paths", "runs", "control")),
     "hw1_2/grad_norm": functools.partial(_holds, ("statistics",)),
+    "hw1_2/minimal_ratio": functools.partial(_holds, ("loss", "parameters")),
     "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
 }

@@ -1,36 +1,438 @@
-"""Gradients and Hessians of small tanh nets against finite differences, in float64; the kinds of points found."""
+"""Points of zero gradient: Hessians, searches and ratios against closed forms; a run from end to end; claim C6."""
 
+import dataclasses
+import math
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hw1_2"))
+from common import history, seeds, stacked
+from common.checkpoint import Checkpoint
+
+sys.path.insert(0, str(ROOT / "hw1_2"))
+import critical_points
 import newton
+import reference_recipe
 
-from common import stacked
+from hw1_2 import minimal_ratio, plot_minimal_ratio
+from report import claims
+from report import minimal_ratio as reported
+
+POINTS = np.linspace(-2, 2, 17)
+TARGETS = np.sin(3 * POINTS)
+
+
+# ------------------------------------------------------------------------------------ gradients and Hessians
 
 
 @pytest.mark.parametrize("widths", [(4, 1), (3, 2, 1)])
 def test_gradients_and_hessians_equal_finite_differences(widths):
-    points = np.linspace(-2, 2, 17)
-    targets = np.sin(3 * points)
     nets = stacked.glorot_uniform(widths, [1, 2]) + 0.1
     step = 1e-5
-    _, gradients, hessians = newton.hessians(nets, points, targets, widths)
-    np.testing.assert_allclose(gradients, newton.gradients(nets, points, targets, widths)[1], rtol=1e-12)
+    _, gradients, hessians = newton.hessians(nets, POINTS, TARGETS, widths)
+    np.testing.assert_allclose(gradients, newton.gradients(nets, POINTS, TARGETS, widths)[1], rtol=1e-12)
     for index in range(nets.shape[1]):
         move = np.zeros(nets.shape[1])
         move[index] = step
         ahead, behind = nets + move, nets - move
-        loss_slope = newton.losses(ahead, points, targets, widths) - newton.losses(behind, points, targets, widths)
+        loss_slope = newton.losses(ahead, POINTS, TARGETS, widths) - newton.losses(behind, POINTS, TARGETS, widths)
         np.testing.assert_allclose(gradients[:, index], loss_slope / (2 * step), atol=1e-8)
-        ahead_slopes = newton.gradients(ahead, points, targets, widths)[1]
-        behind_slopes = newton.gradients(behind, points, targets, widths)[1]
+        ahead_slopes = newton.gradients(ahead, POINTS, TARGETS, widths)[1]
+        behind_slopes = newton.gradients(behind, POINTS, TARGETS, widths)[1]
         np.testing.assert_allclose(hessians[:, index], (ahead_slopes - behind_slopes) / (2 * step), atol=1e-7)
+
+
+def test_the_hessian_of_a_linear_net_is_that_of_least_squares():
+    nets = np.array([[0.3, -0.2], [2.0, 5.0]])  # slope and bias: the loss is a quadratic
+    loss, gradients, hessians = newton.hessians(nets, POINTS, TARGETS, (1,))
+    inputs = np.stack([POINTS, np.ones_like(POINTS)], axis=1)
+    errors = inputs @ nets.T - TARGETS[:, None]
+    np.testing.assert_allclose(loss, np.mean(errors**2, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(gradients, 2 / 17 * errors.T @ inputs, rtol=1e-12, atol=1e-14)
+    for found in (hessians, newton.gauss_newton(nets, POINTS, TARGETS, (1,))[2]):
+        np.testing.assert_allclose(found, np.broadcast_to(2 / 17 * inputs.T @ inputs, (2, 2, 2)), atol=1e-14)
+
+
+@pytest.mark.parametrize("net", minimal_ratio.WIDTHS)
+def test_the_stack_predicts_what_keras_predicts(net):
+    widths = minimal_ratio.WIDTHS[net]
+    weights = stacked.glorot_uniform(widths, [5])
+    model = minimal_ratio.build_model(net)
+    model.set_weights(stacked.split(weights[0], widths))
+    assert model.count_params() == weights.shape[1]
+    expected = model.predict(POINTS[:, None], verbose=0)[:, 0]
+    np.testing.assert_allclose(newton.activations(weights, POINTS, widths)[-1][0, 0], expected, rtol=1e-12)
+
+
+def test_the_path_of_adam_is_that_of_keras():
+    import keras
+
+    matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
+    starts = np.array([[1.0, -2.0], [0.1, 0.3]])
+    path = minimal_ratio.adam_path(starts, lambda at: at @ matrix, 0.01, [0, 3, 20])
+    for start, ends in zip(starts, np.array(path).swapaxes(0, 1), strict=True):
+        variable = keras.Variable(start, dtype="float64")
+        optimizer = keras.optimizers.Adam(0.01)
+        optimizer.build([variable])
+        for step in range(1, 21):
+            optimizer.apply([matrix @ variable.numpy()])
+            if step in (3, 20):
+                np.testing.assert_allclose(
+                    ends[1 if step == 3 else 2], variable.numpy(), rtol=1e-5
+                )  # Keras has float32 constants
+        np.testing.assert_array_equal(ends[0], start)
 
 
 def test_float32_is_refused():
     with pytest.raises(TypeError, match="float64"):
         newton.losses(np.zeros((1, 13), np.float32), np.zeros(3), np.zeros(3), (4, 1))
+    with pytest.raises(TypeError, match="float64"):
+        critical_points.kinds(np.zeros((1, 2)), np.zeros((1, 2, 2), np.float32))
+
+
+# ---------------------------------------------------------------------------------------------- the searches
+
+
+def double_well(at: np.ndarray) -> newton.Evaluation:
+    """x^2 / 2 + (y^2 - 1)^2 / 4: a saddle at the origin, minima at (0, -1) and (0, 1)."""
+    x, y = at.T
+    zero = np.zeros_like(x)
+    gradient = np.stack([x, y * (y**2 - 1)], axis=1)
+    hessian = np.array([[zero + 1, zero], [zero, 3 * y**2 - 1]]).transpose(2, 0, 1)
+    return x**2 / 2 + (y**2 - 1) ** 2 / 4, gradient, hessian
+
+
+def test_the_gradient_norm_is_minimised_to_the_nearest_critical_point_of_any_kind():
+    starts = np.array([[0.4, 0.2], [-0.3, 0.8], [0.1, -1.4]])
+    ends = newton.minimise_gradient_norm(double_well, starts, 100, 1e-12)
+    np.testing.assert_allclose(ends, [[0, 0], [0, 1], [0, -1]], atol=1e-11)
+    _, gradient, hessian = double_well(ends)
+    found = critical_points.kinds(gradient, hessian)
+    assert found["kind"].tolist() == ["saddle", "minimum", "minimum"]
+    assert found["index"].tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(starts, [[0.4, 0.2], [-0.3, 0.8], [0.1, -1.4]])  # not changed
+
+
+def test_the_loss_is_minimised_to_the_least_squares_solution():
+    inputs = np.stack([POINTS, np.ones_like(POINTS)], axis=1)
+    expected = np.linalg.lstsq(inputs, TARGETS, rcond=None)[0]
+    ends = newton.minimise_loss(
+        lambda at: newton.gauss_newton(at, POINTS, TARGETS, (1,)), np.array([[9.0, -4.0], [0.0, 0.0]]), 50, 1e-13
+    )
+    np.testing.assert_allclose(ends, [expected, expected], atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------- kinds and ratios
+
+
+def test_kinds_of_points():
+    gradient = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 1e-3], [1e-3, 0.0], [0.0, 1e-7], [0.0, 0.0]])
+    curvatures = np.array([[2.0, 1.0], [2.0, -1.0], [2.0, 1e-5], [2.0, 1.0], [100.0, 1.0], [2.0, -1e-14]])
+    hessian = np.stack([np.diag(each) for each in curvatures])
+    found = critical_points.kinds(gradient, hessian)
+    # the last but one is critical because |H| is large, the last a minimum because -1e-14 is round-off
+    assert found["kind"].tolist() == ["minimum", "saddle", "flat", "unfinished", "minimum", "minimum"]
+    assert found["index"].tolist() == [0, 1, 0, 0, 0, 0]
+    assert found["positive_share"].tolist() == [1, 0.5, 1, 1, 1, 0.5]
+    assert found["negative_share"].tolist() == [0, 0.5, 0, 0, 0, 0]
+
+
+def quadratic(curvatures: np.ndarray):
+    return lambda at: 0.5 * np.sum(curvatures * at**2, axis=1)
+
+
+def test_a_bowl_has_ratio_one_however_its_curvatures_differ():
+    curvatures = np.array([1e-3, 1.0, 50.0])
+    directions = np.random.default_rng(0).standard_normal((500, 3))
+    assert minimal_ratio.sampled_ratio(quadratic(curvatures), np.zeros(3), directions, 0.01) == 1
+    assert minimal_ratio.predicted_share(curvatures[None], 1000, 0)[0] == 1
+
+
+@pytest.mark.parametrize("below", [1.0, 3.0, 0.05])
+def test_a_saddle_is_sampled_as_predicted_and_as_its_closed_form(below):
+    # P(z1^2 > c z2^2) over standard normal z is that of an angle: 1 - 2 atan(sqrt c) / pi
+    curvatures, exact = np.array([1.0, -below]), 1 - 2 * math.atan(math.sqrt(below)) / math.pi
+    found = critical_points.kinds(np.zeros((1, 2)), np.diag(curvatures)[None])
+    assert found["positive_share"] == found["negative_share"] == 0.5
+    draws = 40_000
+    error = 3 * math.sqrt(exact * (1 - exact) / draws)  # three standard errors
+    directions = np.random.default_rng(1).standard_normal((draws, 2))
+    assert abs(minimal_ratio.sampled_ratio(quadratic(curvatures), np.zeros(2), directions, 0.1) - exact) < error
+    assert abs(minimal_ratio.predicted_share(curvatures[None], draws, 2)[0] - exact) < error
+
+
+def test_half_of_many_equal_curvatures_negative_gives_one_half():
+    curvatures = np.repeat([1.0, -1.0], 10)
+    assert abs(minimal_ratio.predicted_share(curvatures[None], 40_000, 0)[0] - 0.5) < 0.0075
+
+
+# ---------------------------------------------------------------------------------------- units that count
+
+
+def net_of(kernel: list[float], bias: list[float], outgoing: list[float], last: float = 0.1) -> np.ndarray:
+    """A net with one hidden layer, (n,)."""
+    return np.array([*kernel, *bias, *outgoing, last])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bias", "outgoing", "width"),
+    [
+        ([1, 2, 3], [0, 0, 0], [1, 1, 1], 3),
+        ([1, 1, 3], [0.5, 0.5, 0], [1, 2, 1], 2),  # two that are equal
+        ([1, -1, 3], [0.5, -0.5, 0], [1, 2, 1], 2),  # two that are opposite
+        ([1, -1, 3], [0.5, -0.5, 0], [1, 1, 1], 1),  # and take each other away
+        ([1, 0, 3], [0.5, 2, 0], [1, 5, 0], 1),  # a constant one, and one without effect
+    ],
+)
+def test_effective_width_counts_distinct_units_with_an_effect(kernel, bias, outgoing, width):
+    assert critical_points.effective_width(net_of(kernel, bias, outgoing), POINTS, (3, 1)) == width
+
+
+def test_units_that_cancel_are_found():
+    apart = net_of([1, 2], [0, 0.3], [1, 1])
+    alike = net_of([1, 1.001], [0, 0], [1000, -1000])
+    constant = net_of([0, 0], [1, 2], [3, 4])
+    found = critical_points.cancellation(np.stack([apart, alike, constant]), POINTS, (2, 1))
+    assert 1 <= found[0] < 1.1
+    assert found[1] > 1000
+    assert np.isnan(found[2])
+
+
+def test_a_doubled_unit_keeps_the_function_and_bounds_the_gradient():
+    widths = (3, 1)
+    net = stacked.glorot_uniform(widths, [4])[0] + 0.05
+    wider = critical_points.duplicate_unit(net, widths, 1, 0.3)
+    same = newton.activations(wider[None], POINTS, (4, 1))[-1], newton.activations(net[None], POINTS, widths)[-1]
+    np.testing.assert_allclose(*same, rtol=1e-12)
+    before, after = (
+        np.linalg.norm(newton.gradients(each[None], POINTS, TARGETS, shape)[1])
+        for each, shape in ((net, widths), (wider, (4, 1)))
+    )
+    assert after != before and after <= math.sqrt(2) * before
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+SMALL = dataclasses.replace(minimal_ratio.PAPER, seeds=12, draws=2000, nets=("1-4-1",))
+
+
+def test_most_nets_reach_zero_gradient_at_minima_and_at_saddles(nowhere):
+    results = history.plain(minimal_ratio.train(SMALL, "1-4-1", nowhere))
+    norms = np.array(results["gradient_norm"])
+    assert np.sum(norms < 1e-8) >= 9
+    assert (norms <= results["adam_norm"]).all()
+    assert {"minimum", "saddle"} <= set(results["kind"])
+    widths, (points, targets) = (4, 1), minimal_ratio.grid(SMALL)
+    weights = np.array(results["weights"])
+    again = newton.gradients(weights, 3 * points, targets, widths)
+    np.testing.assert_allclose(again[0], results["loss"], rtol=1e-12)
+    np.testing.assert_allclose(newton.norms(again[1]), norms, rtol=1e-6)
+    attempts = np.array(results["attempts"])
+    np.testing.assert_allclose(attempts[np.arange(12), results["start"]], norms, rtol=1e-6)
+    assert (np.nanmin(attempts, axis=1) == attempts[np.arange(12), results["start"]]).all()
+    critical = [kind in ("minimum", "saddle") for kind in results["kind"]]
+    sampled = np.array(results["sampled"])[:, 2]
+    assert np.abs(sampled - results["predicted"])[critical].max() < 0.25  # 100 points each: five standard errors
+
+
+def test_an_interrupted_search_ends_in_the_same_bits(nowhere, tmp_path):
+    chosen = dataclasses.replace(SMALL, epochs=60, seeds=4, levenberg_steps=20, newton_steps=40, draws=500)
+    whole = history.plain(minimal_ratio.train(chosen, "1-8-1", nowhere))
+
+    class Stopping(Checkpoint):
+        left = 3
+
+        def save(self, variables: Any, results: dict[str, Any], now: bool = False) -> None:
+            super().save(variables, results, now=True)
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        minimal_ratio.train(chosen, "1-8-1", Stopping(tmp_path / "unit.npz", {}))
+    resumed = history.plain(minimal_ratio.train(chosen, "1-8-1", Checkpoint(tmp_path / "unit.npz", {})))
+    assert repr(resumed) == repr(whole)  # NaN included
+
+
+def test_a_net_has_the_same_start_whichever_stand_beside_it(nowhere):
+    few = dataclasses.replace(SMALL, epochs=1, seeds=2, levenberg_steps=1, newton_steps=1, draws=10)
+    more = dataclasses.replace(few, seeds=3)
+    first, second = (minimal_ratio.train(chosen, "1-4-1", nowhere)["adam_loss"] for chosen in (few, more))
+    np.testing.assert_allclose(first, second[:2], rtol=1e-12)
+
+
+def test_the_earlier_recipe_hardly_moves_and_its_ratio_follows_the_slope(nowhere):
+    points, targets = minimal_ratio.grid(dataclasses.replace(SMALL, points=32))
+    found = reference_recipe.train(points, targets, 3, 40, 50, nowhere)
+    initial = np.random.default_rng(seeds.stream(0, "recipe")).standard_normal(found["parameters"])
+    assert found["parameters"] == 1761 == len(initial)
+    np.testing.assert_allclose(found["norm_after"], found["norm_before"], rtol=1e-4)
+    assert max(found["moved_share"]) < 0.2
+    assert min(found["by_slope"]) > 0.7
+    for name in ("ratio", "ties", "exact_ratio"):
+        assert all(0 <= share <= 1 for share in found[name])
+
+
+# ------------------------------------------------------------------------------------- a run from end to end
+
+FLAGS = ["--epochs", "60", "--seeds", "5", "--newton-steps", "60", "--levenberg-steps", "30", "--draws", "500"]
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    done = call(checkout, "minimal_ratio", "--nets", "1-4-1", "reference", "--points", "32")
+    assert done.returncode == 0, done.stderr
+    return checkout, done, Path(done.stdout.splitlines()[-1].removeprefix("history: "))
+
+
+def call(copy: Path, name: str, *flags: str) -> subprocess.CompletedProcess:
+    settings = FLAGS if name == "minimal_ratio" else []
+    scale = ["--scale", "quick"] if name == "minimal_ratio" else []
+    command = [sys.executable, copy / "hw1_2" / f"{name}.py", *scale, *settings, *flags]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/")
+
+
+def test_the_history_holds_what_the_claim_needs(finished):
+    copy, _, path = finished
+    kept = history.read(path)
+    assert kept["complete"] and kept["data"]["name"] == "computed"
+    results = kept["results"]["1-4-1"]
+    assert np.shape(results["sampled"]) == (5, 5) and np.shape(results["eigenvalues"]) == (5, 13)
+    assert np.shape(results["attempts"]) == (5, len(results["starts"]))
+    for name in ("loss", "gradient_norm", "positive_share", "negative_share", "predicted"):
+        assert np.isfinite(results[name]).all() and len(results[name]) == 5
+    assert (np.array(results["loss"]) < 0.5).all()
+    assert sum(results["summary"][kind] for kind in ("minimum", "saddle", "flat", "unfinished")) == 5
+    assert len(kept["results"]["reference"]["ratio"]) == 5
+    flags = ["--nets", "1-4-1", "reference", "--points", "32"]
+    assert call(copy, "minimal_ratio", *flags, "--check").stdout.startswith("up to date")
+
+
+def test_figures_of_the_run_are_not_blank_and_are_drawn_once(finished):
+    from matplotlib import image
+
+    copy, _, path = finished
+    drawn = call(copy, "plot_minimal_ratio", "--history", str(path))
+    assert drawn.returncode == 0, drawn.stderr
+    for name in plot_minimal_ratio.FIGURES:
+        picture = path.parents[2] / "figures" / f"{name}.png"
+        assert image.imread(picture)[..., :3].std() > 0.02
+        assert str(picture) in drawn.stdout
+    again = call(copy, "plot_minimal_ratio", "--history", str(path))
+    assert "up to date" in again.stderr and not again.stdout
+
+
+# -------------------------------------------------------------------------------------- figures and claim C6
+
+
+def made_up(sign: float = 1.0, noise: float = 0.0, count: int = 40, channel: bool = False) -> dict[str, Any]:
+    """A history in which a higher index goes with a loss that is higher (sign 1), lower (-1), or neither (0)."""
+    random = np.random.default_rng(0)
+    index = np.arange(count) % 5
+    loss = np.exp(sign * index + noise * random.normal(size=count))
+    results = {
+        "parameters": 13,
+        "starts": ["0", "10"],
+        "start": np.arange(count) % 2,
+        "attempts": np.full((count, 2), 1e-10),
+        "loss": loss,
+        "adam_norm": np.full(count, 3e-3),
+        "gradient_norm": np.full(count, 1e-10),
+        "kind": ["saddle" if each else "minimum" for each in index],
+        "index": index,
+        "positive_share": 1 - index / 13,
+        "negative_share": index / 13,
+        "predicted": 1 - index / 10,
+        "sampled": np.repeat((1 - index / 10)[:, None], 5, axis=1),
+        "radii": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        "weight_norm": np.full(count, 9.0),
+        "constant": [False] * count,
+        "effective_width": 4 - index % 2,
+        "cancellation": np.where(index == 0, 500.0 if channel else 1.5, 1.5),
+        "doubled": {"norm": [1e-10] * 3, "doubled_norm": [1.2e-10] * 3, "kind": ["saddle", "saddle", "minimum"]},
+        "summary": {"loss": loss},
+    }
+    record = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
+    return {
+        "schema": history.SCHEMA,
+        "experiment": "hw1_2/minimal_ratio",
+        "scale": "paper",
+        "settings": {"epochs": 2500, "nets": ["1-4-1"]},
+        "units": {"1-4-1": record | {"device": "CPU", "code": ""}},
+        "complete": True,
+        "data": {"name": "computed", "fingerprint": "computed"},
+        "environment": {},
+        "code": {"revision": 1, "hash": "", "commit": ""},
+        "wall_seconds": 1.0,
+        "results": history.plain({"1-4-1": results}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("about", "verdict"),
+    [
+        ({}, claims.HOLDS),
+        ({"noise": 0.5}, claims.HOLDS),
+        ({"sign": -1.0}, claims.FAILS),
+        ({"sign": 0.0, "noise": 1.0}, claims.UNCLEAR),
+        ({"count": 3}, claims.UNCLEAR),
+    ],
+)
+def test_c6_is_judged_by_the_intervals_of_both_ratios(about, verdict):
+    assert reported.c6(made_up(**about))["verdict"] == verdict
+
+
+def test_c6_is_unclear_where_the_two_ratios_disagree_or_nothing_is_measured():
+    found = made_up()
+    results = found["results"]["1-4-1"]
+    results["sampled"] = (1 - np.array(results["sampled"])).tolist()
+    assert reported.c6(found)["verdict"] == claims.UNCLEAR
+    found["results"] = {}
+    assert reported.c6(found)["verdict"] == claims.UNCLEAR
+    assert reported.section(found)["rows"] == []
+
+
+def test_points_that_are_not_critical_do_not_count():
+    found = made_up(sign=-1.0)
+    results = found["results"]["1-4-1"]
+    results["kind"] = ["flat" if index > 0 else "minimum" for index in results["index"]]
+    verdict = reported.c6(found)
+    assert (verdict["verdict"], verdict["points"]) == (claims.UNCLEAR, 8)
+
+
+def test_rank_correlations_are_those_of_scipy():
+    from scipy import stats
+
+    random = np.random.default_rng(2)
+    first, second = random.integers(0, 5, (2, 6, 20)).astype(float)
+    found = reported.rank_correlations(first, second)
+    np.testing.assert_allclose(found, [stats.spearmanr(*rows)[0] for rows in zip(first, second, strict=True)])
+    assert np.isnan(reported.rank_correlations(np.ones((1, 5)), second[:1, :5]))[0]
+
+
+def test_sentences_follow_the_numbers():
+    said = {sign: reported.section(made_up(sign=sign))["comment"]["result"] for sign in (1.0, -1.0)}
+    assert "lower loss goes with a higher share" in said[1.0][1]
+    assert "lower loss goes with a lower share" in said[-1.0][1]
+    channels = [reported.section(made_up(channel=channel))["comment"]["channels"][0] for channel in (False, True)]
+    assert "none of its 8 minima" in channels[0]
+    assert "8 of its 8 minima stand in a channel" in channels[1]
+    rows = {row["words"]: row for row in reported.section(made_up(channel=True))["rows"]}
+    assert (rows["all critical points"]["points"], rows["outside channels"]["points"]) == ("40", "32")
+
+
+def test_figures_of_partial_histories_say_what_is_missing():
+    found = made_up()
+    found["results"], found["complete"] = {}, False
+    for draw in plot_minimal_ratio.FIGURES.values():
+        figure = draw(found)
+        assert any("not measured yet" in text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_every_setting_has_its_meaning_in_the_report():
+    assert set(reported.MEANINGS) == {field.name for field in dataclasses.fields(minimal_ratio.Settings)}

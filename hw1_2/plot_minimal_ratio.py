@@ -1,0 +1,180 @@
+"""Draw the points where the gradient is almost zero, from the history of minimal_ratio.py.
+
+minimal_ratio             minimal ratio against loss, a row for each net, a column for each definition
+minimal_ratio_norm        gradient norms after Adam and after minimising them
+minimal_ratio_predicted   the share found on spheres against the one that the Hessian's eigenvalues predict
+
+    python hw1_2/plot_minimal_ratio.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, settings
+
+NETS = ("1-4-1", "1-8-1", "1-4-4-1")
+RECIPE = "reference"  # the unit of the earlier report's recipe
+MARKERS = {"minimum": "o", "saddle": "^", "flat": "s", "unfinished": "x"}
+RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
+RATIOS = {
+    "sampled": "higher on a sphere",
+    "positive_share": "positive eigenvalues",
+    "negative_share": "negative eigenvalues",
+}
+JITTER = 0.02  # width of the strip across which equal ratios are spread
+OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
+CHANNEL = 10  # units that cancel tenfold or more stand in a channel, as report/minimal_ratio.py counts
+BEFORE, AFTER = {"color": "#DDAA33", "alpha": 0.75}, {"color": "#004488", "alpha": 0.75}
+STOP = {"color": "#E8E8E8", "linewidth": 7}
+EQUAL = {"color": "black", "linewidth": 0.8, "linestyle": "-"}
+POINT = {"linestyle": "", "marker": "o", "markersize": 3, "color": "#004488", "alpha": 0.45, "markeredgewidth": 0}
+SMALLEST = 1e-18  # a norm of 0 is drawn here
+
+
+def nets_of(history: dict) -> list[str]:
+    """The nets that were taken to zero gradient."""
+    return [net for net in NETS if net in history["results"]]
+
+
+def ratio_of(history: dict, net: str, name: str) -> np.ndarray:
+    """(nets,): a minimal ratio, of the middle radius where there are several."""
+    values = figures.field(history, net, name)
+    return values[:, RADIUS] if values.ndim == 2 else values
+
+
+def unmeasured(history: dict, words: str) -> Any:
+    """A figure that says what is missing."""
+    figure, panels = figures.grid(1, 1, 1.2)
+    panels[0, 0].axis("off")
+    panels[0, 0].text(0.5, 0.5, f"{words} not measured yet", ha="center", va="center")
+    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
+    return figure
+
+
+def draw_ratio(history: dict) -> Any:
+    """Ratio (x) against loss (y, log): colour by gradient norm, marker by kind, hollow where units cancel."""
+    from matplotlib.colors import LogNorm
+
+    nets = nets_of(history)
+    if not nets:
+        return unmeasured(history, "no net")
+    figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
+    norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
+    scale = LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values())))
+    for net, row in zip(nets, panels, strict=True):
+        loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
+        cancelled = figures.field(history, net, "cancellation") >= CHANNEL
+        for axes, name in zip(row, RATIOS, strict=True):
+            x = figures.scattered(0, loss, JITTER) + ratio_of(history, net, name)
+            for kind, marker in MARKERS.items():
+                for hollow in (False, True):
+                    chosen = (kinds == kind) & (cancelled == hollow)
+                    points = axes.scatter(
+                        x[chosen], loss[chosen], 14, norms[net][chosen], marker, norm=scale, linewidths=0.8, alpha=0.9
+                    )
+                    if hollow:
+                        points.set_facecolor("none")
+            axes.set_yscale("log")
+            axes.set_xlim(-0.05, 1.05)
+            axes.set_xticks([0, 0.5, 1])
+        row[0].set_ylabel("loss (mean squared error)")
+        figures.log_ticks(row[0].yaxis)
+    for axes, words in zip(panels[-1], RATIOS.values(), strict=True):
+        axes.set_xlabel(f"share {words}")
+    figures.letters(panels.flat, [net for net in nets for _ in RATIOS])
+    shade = figure.colorbar(_mappable(scale), ax=panels, shrink=0.6, aspect=30, label="gradient norm")
+    shade.ax.grid(visible=False)
+    hollow = {"markerfacecolor": "none", "markeredgecolor": figures.NEUTRAL}
+    look = {"linestyle": "", "markersize": 4}
+    entries = {kind: look | {"marker": MARKERS[kind]} for kind in MARKERS if any_of(history, nets, kind)}
+    figures.key(figure, entries | {"hollow: units cancel": look | {"marker": "o"} | hollow})
+    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
+    return figure
+
+
+def _mappable(scale: Any) -> Any:
+    from matplotlib.cm import ScalarMappable
+
+    return ScalarMappable(norm=scale)
+
+
+def any_of(history: dict, nets: list[str], kind: str) -> bool:
+    """Whether some net ended at such a point."""
+    return any(kind in history["results"][net]["kind"] for net in nets)
+
+
+def draw_norm(history: dict) -> Any:
+    """Histograms of the gradient norm, a panel for each net and for the earlier report's recipe."""
+    names = dict.fromkeys(nets_of(history), ("adam_norm", "gradient_norm"))
+    if RECIPE in history["results"]:
+        names[RECIPE] = ("norm_before", "norm_after")
+    if not names:
+        return unmeasured(history, "no net")
+    rows = -(-len(names) // 2)
+    figure, panels = figures.grid(rows, min(2, len(names)), 1.7 * rows + 0.5, sharex=True)
+    for axes in panels.flat[len(names) :]:
+        axes.remove()
+    bins = np.logspace(np.log10(SMALLEST), 0, 55)
+    for axes, (net, (before, after)) in zip(panels.flat, names.items(), strict=False):
+        axes.axvspan(*OTHERS_STOP, color=STOP["color"], zorder=0)
+        for name, style in ((before, BEFORE), (after, AFTER)):
+            norms = figures.field(history, net, name)
+            axes.hist(np.clip(norms, SMALLEST, 1), bins, **style)
+        axes.set_xscale("log")
+        axes.set_ylabel("nets")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(SMALLEST, 1)
+    for axes in panels[-1]:
+        axes.set_xlabel("gradient norm")
+    figures.letters(panels.flat[: len(names)], ["the earlier recipe" if net == RECIPE else net for net in names])
+    entries = {"after the loss is minimised": BEFORE, "after its gradient norm is": AFTER}
+    entries = {words: style | {"linewidth": 7} for words, style in entries.items()}
+    figures.key(figure, entries | {"where other answers stop": STOP})
+    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
+    return figure
+
+
+def draw_predicted(history: dict) -> Any:
+    """Sampled against predicted share, a panel for each net; the earlier recipe's in float32 against float64."""
+    nets = nets_of(history)
+    recipe = [RECIPE] if RECIPE in history["results"] else []
+    if not nets + recipe:
+        return unmeasured(history, "no net")
+    figure, panels = figures.grid(1, len(nets + recipe), 2.3)
+    for axes, net in zip(panels[0], nets, strict=False):
+        predicted, sampled = figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")
+        axes.plot(predicted, sampled, **POINT)
+        axes.set(xlabel="predicted share", ylabel="sampled share")
+    for net in recipe:
+        exact, measured = figures.field(history, net, "exact_ratio"), figures.field(history, net, "ratio")
+        panels[0, -1].plot(exact, measured, **POINT)
+        panels[0, -1].set(xlabel="share in float64", ylabel="share in float32")
+    for axes in panels[0]:
+        axes.plot([0, 1], [0, 1], **EQUAL)
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
+    figures.letters(panels.flat, [*nets, *("the earlier recipe" for _ in recipe)])
+    figures.key(figure, {"one net": POINT, "equal": EQUAL})
+    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
+    return figure
+
+
+FIGURES = {
+    "minimal_ratio": draw_ratio,
+    "minimal_ratio_norm": draw_norm,
+    "minimal_ratio_predicted": draw_predicted,
+}
+
+
+def main() -> None:
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, FIGURES[name](drawing.history))
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()
