@@ -1,0 +1,193 @@
+"""Can a network fit random labels?
+
+Homework 1-3, "Can network fit random labels?" (Zhang et al. 2017). The labels of the training images are shuffled once,
+so that they say nothing about the images; the labels of the test images stay true. A net with three hidden layers of
+512 is trained with Adam (Kingma and Ba 2015) on the mean cross-entropy, in three arms:
+
+    full/seed-0          all training images, all labels shuffled, until they are fitted
+    true/seed-0          the same net and images with their true labels
+    share-0.25/seed-0    a part of the images, a quarter of their labels shuffled among themselves
+
+Kept an epoch: the running loss and accuracy that `fit` would show (the weights still change), and clean evaluations of
+training images that are always the same, by the labels given and by the true ones, and of all test images. The labels
+count as fitted from the first of some epochs in a row with the clean loss low and the clean accuracy high enough.
+
+    python hw1_3/random_labels.py --scale paper      about two hours on two CPU cores
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, settings
+
+REVISION = 1
+PARAMETERS = 932_362
+REFERENCE = {"loss": 0.055, "accuracy": 0.989}  # what the reference reached in training, by epoch 530
+CURVES = (
+    *("running_loss", "running_accuracy", "train_loss", "train_accuracy"),
+    *("true_accuracy", "test_loss", "test_accuracy"),  # true_accuracy: training images by their true labels
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: settings.Count = 530  # passes over all images with shuffled labels, at most; the reference's count
+    true_epochs: settings.Count = 30  # passes over all images with true labels
+    share_epochs: settings.Count = 300  # passes over the part of the images, at most
+    share_images: settings.Count = 10_000  # training images of which a share of the labels is shuffled
+    batch_size: settings.Count = 128  # images
+    learning_rate: settings.Positive = 1e-3  # of Adam
+    fit_loss: settings.Positive = 0.055  # clean training loss, at most, of fitted labels
+    fit_accuracy: settings.Share = 0.99  # clean training accuracy, at least, of fitted labels
+    fit_epochs: settings.Count = 5  # epochs in a row for which both must hold
+    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    shares: Annotated[tuple[float, ...], settings.Range(0, 1)] = (0, 0.25, 0.5, 0.75, 1)  # of the labels, shuffled
+    seeds: settings.Seeds = (0, 1, 2)  # one training each
+
+    __post_init__ = settings.check_ranges
+
+
+PAPER = Settings()
+QUICK = replace(PAPER, epochs=60, true_epochs=10, share_epochs=60, share_images=1000, probe_images=1000, seeds=(0,))
+
+
+def build_model():
+    """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
+    import keras
+    from keras import layers
+
+    hidden = [layers.Dense(512, activation="relu") for _ in range(3)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    if model.count_params() != PARAMETERS:
+        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    return model
+
+
+def shuffled(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A copy of labels (n,) in which a share of them, drawn by the seed, is shuffled among itself.
+
+    Each class keeps its number of labels, and by chance about a tenth of those shuffled stay true. Of one seed, a
+    larger share includes the images of a smaller one.
+    """
+    generator = np.random.default_rng(seed)
+    places = generator.permutation(len(labels))[: round(share * len(labels))]
+    result = labels.copy()
+    result[places] = labels[generator.permutation(places)]
+    return result
+
+
+def first_epoch(losses: Sequence[float], accuracies: Sequence[float], loss: float, accuracy: float, held: int) -> int:
+    """The epoch, from 1, that begins the first `held` in a row with at most this loss and at least this accuracy.
+
+    0 where there is none.
+    """
+    row = 0
+    for epoch, values in enumerate(zip(losses, accuracies, strict=True), start=1):
+        row = row + 1 if values[0] <= loss and values[1] >= accuracy else 0
+        if row == held:
+            return epoch - held + 1
+    return 0
+
+
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train one net on one shuffle of the labels; `CURVES` by epoch, when the labels were fitted, and how it ended."""
+    import keras
+
+    from common import training
+
+    # 1. The images, in a fixed random order, and the labels given to them. Test labels are never touched.
+    arm, seed = unit.split("/seed-")
+    share, count, epochs = {
+        "full": (1.0, None, chosen.epochs),
+        "true": (0.0, None, chosen.true_epochs),
+    }.get(arm) or (float(arm.removeprefix("share-")), chosen.share_images, chosen.share_epochs)
+    order = np.random.default_rng(0).permutation(len(digits.train_images))[:count]
+    images, true_labels = digits.train_images[order], digits.train_labels[order]
+    labels = shuffled(true_labels, share, seeds.stream(int(seed), "labels"))
+
+    # 2. The net: of one seed, all arms have the same initial weights.
+    keras.utils.set_random_seed(seeds.stream(int(seed), "weights"))
+    model = build_model()
+    apply, slots = training.adam(model.trainable_variables, chosen.learning_rate)
+    update = training.classifier_update(model, apply)
+    run = training.loop(update, (images, labels), chosen.batch_size, seeds.stream(int(seed), "batches"))
+    evaluate = training.evaluator(model)
+
+    def evaluation(images_of: slice) -> tuple[float, float, float]:
+        """Loss and accuracy on training images by the labels given, and accuracy by the true ones."""
+        _, true_accuracy = evaluate(images[images_of], true_labels[images_of])
+        return *evaluate(images[images_of], labels[images_of]), true_accuracy
+
+    # 3. Training, until the labels are fitted; with true labels for the whole number of epochs.
+    variables = [variable.value for variable in model.variables] + slots
+    curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in CURVES}
+    sizes = np.full(-(-len(images) // chosen.batch_size), chosen.batch_size)
+    sizes[-1] = len(images) - sizes[:-1].sum()
+
+    def fitted() -> int:
+        wanted = chosen.fit_loss, chosen.fit_accuracy, chosen.fit_epochs
+        return first_epoch(curves["train_loss"], curves["train_accuracy"], *wanted)
+
+    with progress.shown(unit, epochs * len(sizes), len(curves["test_loss"]) * len(sizes)) as tell:
+        while (done := len(curves["test_loss"])) < epochs and (arm == "true" or not fitted()):
+            running = run(done * len(sizes), len(sizes), tell)
+            values = (
+                np.average(running["loss"], weights=sizes),
+                np.average(running["accuracy"], weights=sizes),
+                *evaluation(slice(chosen.probe_images)),
+                *evaluate(digits.test_images, digits.test_labels),
+            )
+            for name, value in zip(CURVES, values, strict=True):
+                curves[name].append(float(value))
+            checkpoint.save(variables, curves)
+
+    # 4. What is kept.
+    best = int(np.argmax(curves["test_accuracy"]))
+    fit_epoch = fitted()
+    return {
+        "parameters": model.count_params(),
+        "images": len(images),
+        "share": share,
+        "wrong_labels": float(np.mean(labels != true_labels)),  # as a share of all
+        "majority": float(np.bincount(digits.test_labels).max() / len(digits.test_labels)),  # always the same answer
+        "fit_epoch": fit_epoch,  # here and below, 0 stands for never
+        "reference_epoch": first_epoch(curves["train_loss"], curves["train_accuracy"], **REFERENCE, held=1),
+        "running_reference_epoch": first_epoch(curves["running_loss"], curves["running_accuracy"], **REFERENCE, held=1),
+        "peak_test_epoch": best + 1,
+        "peak_test_accuracy": curves["test_accuracy"][best],
+        "all_images": dict(zip(CURVES[2:5], evaluation(slice(None)), strict=True)),
+        **curves,
+        "summary": {
+            "epochs": len(curves["test_loss"]),
+            "epochs to fit": fit_epoch or float("nan"),
+            "train loss": curves["train_loss"][-1],
+            "train accuracy": curves["train_accuracy"][-1],
+            "test loss": curves["test_loss"][-1],
+            "test accuracy": curves["test_accuracy"][-1],
+            "peak test accuracy": curves["test_accuracy"][best],
+        },
+    }
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    digits = data.mnist(run)
+    arms = [f"share-{share:g}" for share in run.settings.shares]
+    units = [f"{arm}/seed-{seed}" for seed in run.settings.seeds for arm in arms]
+    units += [f"{arm}/seed-{seed}" for arm in ("true", "full") for seed in run.settings.seeds]  # the long ones last
+    kept = history.start(run, REVISION, units, digits)
+    for unit in kept.missing():
+        backend.start()
+        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

@@ -1,0 +1,236 @@
+"""Does a larger batch lead to a net that is more sensitive to its input, and to a worse one?
+
+Homework 1-3, "Flatness v.s. Generalization", part 2. A net with two hidden layers of 64 without biases learns MNIST
+with Adam (Kingma and Ba 2015) at nine batch sizes. Nets of different batch sizes can be compared after as many updates,
+after as many passes over the images, or at the same training loss; all three are done. Before training and at these
+moments loss, accuracy and three lengths are taken on all test images and on a fixed 10,000 training images:
+
+    softmax          of the Jacobian of the softmax outputs, an image at a time, Frobenius norm (Novak et al. 2018)
+    logits           of the Jacobian of the logits, likewise
+    loss_gradient    of the gradient of an image's own loss; from it follows that of the mean loss of all images
+
+all with respect to the pixels, from 0 to 1, and exact (`jacobians.py`). All batch sizes start from the same initial
+weights, seed by seed, and see the images in the same order. The seeds of a small batch are trained side by side.
+
+    python hw1_3/sensitivity.py --scale paper                       about 80 minutes on two CPU cores
+    python hw1_3/sensitivity.py --scale paper --large-seeds 0 1 2   adds two seeds at the largest batch sizes
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, settings, weights
+
+REVISION = 1
+PARAMETERS = 54_912
+SMALL, MEDIUM = 500, 1000  # images, largest batch sizes of the groups that differ in their seeds
+BUDGETS = ("steps", "epochs", "loss")  # what nets of different batch sizes have in common when they are compared
+
+
+@dataclass(frozen=True)
+class Settings:
+    learning_rate: settings.Positive = 1e-3  # of Adam
+    steps: settings.Count = 30_000  # updates, of the comparison at equal updates
+    epochs: settings.Count = 20  # passes over the training images, of the comparison at equal passes
+    target_loss: settings.Positive = 0.01  # on the fixed images, of the comparison at equal loss: measured when reached
+    most_steps: settings.Count = 100_000  # updates within which a net must reach it
+    check_every: settings.Count = 500  # updates between two looks at that loss
+    fixed_images: settings.Count = 10_000  # training images that are always the same
+    seeds: settings.Count = 8  # nets of each batch size up to 500, side by side
+    # Cheapest first, so that a run that is cut off keeps most; a batch is at most all images.
+    batch_sizes: Annotated[tuple[int, ...], settings.Range(1, 10**6)] = (50, 100, 10, 5, 500, 1000, 1, 5000, 10_000)
+    medium_seeds: settings.Seeds = (0, 1, 2)  # of batch sizes of 501 to 1000, one training each
+    large_seeds: settings.Seeds = (0,)  # of larger batch sizes, one training each
+
+    def __post_init__(self) -> None:
+        settings.check_ranges(self)
+        if self.check_every > self.most_steps:
+            every = f"--check-every {self.check_every}"
+            raise ValueError(f"{every} must not exceed --most-steps {self.most_steps}: no loss would be looked at")
+
+
+PAPER = Settings()
+QUICK = replace(
+    PAPER,
+    steps=600,
+    epochs=3,
+    target_loss=0.1,
+    most_steps=1200,
+    check_every=50,
+    fixed_images=1000,
+    seeds=3,
+    batch_sizes=(50, 100, 10, 5, 500, 1000, 1),
+    medium_seeds=(0,),
+)
+
+
+def units_of(chosen: Settings) -> list[str]:
+    """batch-50 for all its seeds, batch-1000/seed-0 for one, in the order of training."""
+    units = []
+    for size in chosen.batch_sizes:
+        numbers = chosen.medium_seeds if size <= MEDIUM else chosen.large_seeds
+        units += [f"batch-{size}"] if size <= SMALL else [f"batch-{size}/seed-{number}" for number in numbers]
+    return units
+
+
+def build_model():
+    """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
+    import keras
+    from keras import layers
+
+    hidden = [layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)])
+    if model.count_params() != PARAMETERS:
+        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    return model
+
+
+# --------------------------------------------------------------------------------------------- measurement
+
+
+def measure(arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Loss, accuracy and sensitivity of a net on a set of images. arrays: its kernels; images: (n, 28, 28, 1).
+
+    Returns loss (nats), accuracy, mean_loss_gradient, and what `distribution` says of the three norms of the docstring.
+    """
+    import jacobians
+
+    found = jacobians.sensitivities(arrays, images, labels)
+    return {
+        "loss": float(found["loss"].mean()),
+        "accuracy": float(found["correct"].mean()),
+        "mean_loss_gradient": jacobians.mean_loss_gradient(found["loss_gradient"]),
+        **{name: distribution(found[name]) for name in ("softmax", "logits", "loss_gradient")},
+    }
+
+
+def distribution(norms: np.ndarray) -> dict[str, float]:
+    """How norms (images,) are spread: mean, quartiles, share above 1, and what the largest percent adds to the sum."""
+    quartiles = np.quantile(norms, (0.25, 0.5, 0.75))
+    few = np.sort(norms)[-max(1, len(norms) // 100) :]
+    return {
+        "mean": float(norms.mean()),
+        **dict(zip(("lower_quartile", "median", "upper_quartile"), map(float, quartiles), strict=True)),
+        "share_above_1": float(np.mean(norms > 1)),
+        "share_of_top_percent": float(few.sum() / norms.sum()) if norms.any() else float("nan"),
+    }
+
+
+def moved(birth: list[np.ndarray], arrays: list[np.ndarray]) -> dict[str, Any]:
+    """Euclidean lengths over all weights and by layer: of the weights, and of the way from the initial ones."""
+    lengths = [float(np.linalg.norm(weights.flatten([array]))) for array in arrays]
+    ways = [float(np.linalg.norm(array.astype(np.float64) - start)) for array, start in zip(arrays, birth, strict=True)]
+    whole = {"distance": float(np.linalg.norm(ways)), "weight_norm": float(np.linalg.norm(lengths))}
+    return whole | {"layer_distances": ways, "layer_norms": lengths}
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train the nets of a unit once, as long as the longest budget takes, and measure each when a budget ends.
+
+    Returns `budgets`: by budget (and `start`, before training) a list over nets of what was measured, None for a net
+    that did not reach the loss; `checks`: steps (checks,) and loss (checks, nets) as looked at until all reached it.
+    """
+    from common import seedwise, training
+
+    batch, _, seed = unit.partition("/seed-")
+    size = int(batch.removeprefix("batch-"))
+    numbers = [int(seed)] if seed else list(range(chosen.seeds))
+    models = seedwise.build(build_model, numbers)
+    births = [model.get_weights() for model in models]
+    variables = seedwise.trainable(models)
+    apply, slots = training.adam(variables, chosen.learning_rate)
+    images, labels = digits.train_images, digits.train_labels
+    update = seedwise.classifier_update(models, apply)
+    run = training.loop(update, (images, labels), size, seeds.stream(0, "batches"))
+    evaluate = seedwise.evaluator(models)
+    fixed = np.random.default_rng(0).permutation(len(images))[: chosen.fixed_images]
+    sets = {"train": (images[fixed], labels[fixed]), "test": (digits.test_images, digits.test_labels)}
+    steps_per_epoch = -(-len(images) // size)
+
+    def measured(net: int, step: int) -> dict[str, Any]:
+        arrays = models[net].get_weights()
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise settings.Problem(f"{unit}: the weights are no longer finite: take a smaller learning rate")
+        found = {name: measure(arrays, *examples) for name, examples in sets.items()}
+        return {"step": step, "epoch": step / steps_per_epoch, **moved(births[net], arrays), **found}
+
+    nets = range(len(models))
+    state = [*variables, *slots]
+    kept = checkpoint.load(state) or {
+        "step": 0,
+        "checks": {"steps": [], "loss": []},
+        "budgets": {
+            "start": [measured(net, 0) for net in nets],
+            **{budget: [None for _ in nets] for budget in BUDGETS},
+        },
+    }
+    budgets, checks = kept["budgets"], kept["checks"]
+    ends = {"steps": chosen.steps, "epochs": chosen.epochs * steps_per_epoch}
+    last = max(ends.values())
+    most = max(last, chosen.most_steps)
+    with progress.shown(unit, most, kept["step"]) as tell:
+        for stop in sorted({*range(chosen.check_every, most + 1, chosen.check_every), *ends.values()}):
+            waiting = [net for net in nets if stop <= chosen.most_steps and budgets["loss"][net] is None]
+            if stop <= kept["step"]:
+                continue
+            if stop > last and not waiting:
+                break
+            run(kept["step"], stop - kept["step"], tell)
+            kept["step"] = stop
+            if waiting and stop % chosen.check_every == 0:
+                losses, _ = evaluate(*sets["train"])
+                checks["steps"].append(stop)
+                checks["loss"].append(losses.tolist())
+                for net in waiting:
+                    if losses[net] <= chosen.target_loss:
+                        budgets["loss"][net] = measured(net, stop)
+            for budget, end in ends.items():
+                if stop == end:
+                    budgets[budget] = [measured(net, stop) for net in nets]
+            checkpoint.save(state, kept)
+    return {
+        "batch_size": size,
+        "images_per_step": min(size, len(images)),
+        "steps_per_epoch": steps_per_epoch,
+        "parameters": PARAMETERS,
+        "seeds": numbers,
+        "budgets": budgets,
+        "checks": checks,
+        "summary": summary(budgets),
+    }
+
+
+def summary(budgets: dict[str, list]) -> dict[str, list[float]]:
+    """The numbers of the table that the script prints, over nets."""
+    reached = [found for found in budgets["loss"] if found is not None]
+    return {
+        "train loss": [found["train"]["loss"] for found in budgets["steps"]],
+        "test loss": [found["test"]["loss"] for found in budgets["steps"]],
+        "test accuracy": [found["test"]["accuracy"] for found in budgets["steps"]],
+        "softmax Jacobian": [found["test"]["softmax"]["mean"] for found in budgets["steps"]],
+        "at equal loss": [found["test"]["softmax"]["mean"] for found in reached],
+        "reached after": [found["step"] for found in reached],
+    }
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    digits = data.mnist(run)
+    kept = history.start(run, REVISION, units_of(run.settings), digits)
+    for unit in kept.missing():
+        backend.start(intra_threads=1, inter_threads=2)  # the layers are too small to share out, the nets are not
+        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

@@ -1,0 +1,339 @@
+"""Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run, claim C10."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import backend, history, plain_pickle, weights
+from common.checkpoint import Checkpoint
+from common.history_file import LARGEST_WRITTEN
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "hw1_3"))
+
+import lines
+
+from hw1_3 import interpolation
+
+backend.start()
+
+from common import seedwise
+
+# ------------------------------------------------------------------------- the measures against closed forms
+
+SHAPES = [(12, 7), (7, 6), (6, 5)]
+
+
+def random_net(seed: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [generator.normal(size=shape) / np.sqrt(shape[0]) for shape in SHAPES]
+
+
+def by_hand(net: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in float64."""
+    hidden = images.reshape(len(images), -1).astype(np.float64)
+    for kernel in net[:-1]:
+        hidden = np.maximum(hidden @ kernel, 0)
+    logits = hidden @ net[-1]
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = shifted[np.arange(len(labels)), labels]
+    losses = np.log(np.exp(shifted).sum(axis=1)) - own
+    return float(losses.mean()), float(np.mean(logits.argmax(axis=1) == labels))
+
+
+@pytest.fixture(scope="module")
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    return generator.normal(size=(50, 4, 3, 1)).astype(np.float32), generator.integers(0, 5, 50).astype(np.int32)
+
+
+def test_a_line_is_that_of_summed_weights(blobs):
+    one, other = random_net(0), random_net(1)
+    alpha = lines.places(20)
+    values = lines.evaluator(*blobs)(one, other)(lines.between(alpha))
+    assert values.shape == (61, 2)
+    for place, (loss, accuracy) in zip(alpha, values, strict=True):
+        summed = [(1 - place) * first + place * second for first, second in zip(one, other, strict=True)]
+        expected = by_hand(summed, *blobs)
+        assert loss == pytest.approx(expected[0], rel=1e-5)
+        assert accuracy == pytest.approx(expected[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("intervals", [3, 7, 20, 40, 49, 50, 99])
+def test_both_solutions_are_among_the_places(intervals):
+    alpha = lines.places(intervals)
+    assert (alpha[0], alpha[intervals], alpha[2 * intervals], alpha[-1]) == (-1, 0, 1, 2)
+    np.testing.assert_allclose(np.diff(alpha), 1 / intervals)
+
+
+def test_there_are_enough_places():
+    assert min(len(lines.places(chosen.intervals)) for chosen in (interpolation.PAPER, interpolation.QUICK)) >= 121
+
+
+def test_a_barrier_is_the_height_above_the_straight_line():
+    alpha = lines.places(20)
+    found = lines.barrier(alpha, 3 + 2 * alpha + 4 * 0.7 * alpha * (1 - alpha))  # 0.7 above it in the middle
+    assert found["height"] == pytest.approx(0.7)
+    assert found["place"] == 0.5
+    assert lines.barrier(alpha, alpha**2)["height"] == 0  # convex: never above
+    outside = np.where((alpha < 0) | (alpha > 1), 100.0, 1.0)
+    assert lines.barrier(alpha, outside)["height"] == 0
+
+
+def test_a_width_is_where_the_limit_is_reached_first():
+    distance = np.linspace(0, 2, 21)
+    assert lines.width(distance, 0.2 * distance, 0.05) == pytest.approx(0.25)
+    assert lines.width(distance, np.sin(5 * distance), 0.5) == pytest.approx(np.pi / 30, abs=0.01)
+    assert np.isnan(lines.width(distance, 0.01 * distance, 0.05))
+
+
+def test_widths_go_both_ways_from_both_ends():
+    alpha = lines.places(100)
+    loss = np.where(alpha < 0.5, alpha**2, 0.25 * (alpha - 1) ** 2)  # a narrow valley at 0 and a wide one at 1
+    change = loss - np.array([[loss[100]], [loss[200]]])
+    found = lines.widths(alpha, change, 0.04)
+    assert found["small"]["outward"] == pytest.approx(0.2)
+    assert found["small"]["inward"] == pytest.approx(0.2)
+    assert found["large"]["outward"] == pytest.approx(0.4)
+    assert found["large"]["inward"] == pytest.approx(0.4)
+
+
+def test_what_is_described_is_each_seeds_own():
+    alpha = lines.places(10)
+    hill = alpha * (1 - alpha)
+    curves = {"train_loss": np.stack([hill, 2 * hill]), "test_accuracy": np.stack([1 - hill, 1 - hill**2])}
+    found = lines.described(alpha, curves, 0.05, 0.01)
+    np.testing.assert_allclose(found["barrier"]["train_loss"]["height"], [0.25, 0.5])
+    np.testing.assert_allclose(found["barrier"]["test_accuracy"]["height"], [0.25, 0.0625])
+    assert found["widths"]["train_loss"]["small"]["inward"][1] < found["widths"]["train_loss"]["small"]["inward"][0]
+    assert found["train_loss"] is curves["train_loss"]
+
+
+def test_a_rise_is_found_where_it_is():
+    assert lines.first_rise(lambda t: 1 + t**2, 0.05) == pytest.approx(np.sqrt(0.05), abs=1e-4)
+    assert lines.first_rise(lambda t: 400 * t, 0.05) == pytest.approx(0.05 / 400, abs=1e-5)  # before the first try
+    assert lines.first_rise(lambda t: np.sin(3 * t), 0.5) == pytest.approx(np.pi / 18, abs=1e-4)  # and falls again
+    assert lines.first_rise(lambda t: -t + t**2, 0.05) == pytest.approx((1 + np.sqrt(1.2)) / 2, abs=1e-4)
+    assert np.isnan(lines.first_rise(lambda t: 0.001 * t, 0.05))
+
+
+def test_flatness_is_where_the_loss_has_risen(blobs):
+    net, line = random_net(4), lines.evaluator(*blobs)
+    distances = lines.flatness(line, net, 0.05, 3, seed=7)
+    assert np.shape(distances) == (3, 2)
+    generator = np.random.default_rng(7)
+    for both in distances:
+        direction = weights.filter_normalised(generator, net)
+        assert np.linalg.norm(weights.flatten(direction)) == pytest.approx(np.linalg.norm(weights.flatten(net)))
+        for sign, distance in zip((1, -1), both, strict=True):
+            moved = [kernel + sign * distance * step for kernel, step in zip(net, direction, strict=True)]
+            assert by_hand(moved, *blobs)[0] - by_hand(net, *blobs)[0] == pytest.approx(0.05, abs=1e-4)
+
+
+def test_a_sharper_net_rises_sooner(blobs):
+    images, _ = blobs
+    net, line = random_net(5), None
+    hidden = images.reshape(50, -1)
+    for kernel in net[:-1]:
+        hidden = np.maximum(hidden @ kernel, 0)
+    labels = (hidden @ net[-1]).argmax(axis=1).astype(np.int32)  # which it knows
+    line = lines.evaluator(images, labels)
+    sure = [*net[:-1], 20 * net[-1]]  # the same answers, with little loss, which a wrong one raises by more
+    assert np.mean(lines.flatness(line, sure, 0.05, 4, 0)) < np.mean(lines.flatness(line, net, 0.05, 4, 0))
+
+
+def test_the_starts_pair_the_seeds_as_they_say():
+    small = [random_net(seed) for seed in range(3)]
+    orders = [np.random.default_rng(seed).permutation(7) for seed in range(3)]
+    renumbered = [[net[0][:, order], net[1][order], net[2]] for net, order in zip(small, orders, strict=True)]
+    large = [renumbered[2], renumbered[0], renumbered[1]]  # so that the one of the next seed is the own one renumbered
+    by_start = interpolation.pairs(small, large)
+    assert list(by_start) == ["shared", "independent", "matched"]
+    for seed in range(3):
+        assert all(by_start[start][seed][0] is small[seed] for start in by_start)
+        assert by_start["shared"][seed][1] is large[seed]
+        assert by_start["independent"][seed][1] is renumbered[seed]
+        for found, expected in zip(by_start["matched"][seed][1], small[seed], strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+TINY = interpolation.Settings(
+    early_steps=10,
+    late_steps=25,
+    converged_steps=40,
+    adam_steps=30,
+    small_batch=16,
+    large_batch=100,
+    sgd_learning_rate=0.1,
+    intervals=5,
+    probe_images=60,
+    directions=2,
+    seeds=3,
+)
+
+
+def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 180
+    return images, labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def digits() -> SimpleNamespace:
+    images, labels = stripes(320)
+    images = (images[..., None] / 255).astype(np.float32)
+    return SimpleNamespace(
+        train_images=images[:240],
+        train_labels=labels[:240].astype(np.int32),
+        test_images=images[240:],
+        test_labels=labels[240:].astype(np.int32),
+    )
+
+
+class Stopped(Exception):
+    """What ends a run midway in a test."""
+
+
+class Saving(Checkpoint):
+    """A checkpoint saved at every chance; where it has a `last`, it ends the run after so many times."""
+
+    last = 0
+
+    def save(self, variables, results, now=False):
+        super().save(variables, results, now=True)
+        self.last -= 1
+        if not self.last:
+            raise Stopped
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """checkpoints(stopped, last) gives the function that `train` takes; it stops after saving `stopped` so often."""
+
+    def make(stopped: str = "", last: int = 0):
+        def one(name: str) -> Saving:
+            found = Saving(tmp_path / f"{name.replace('/', '-')}.npz", {"name": name})
+            found.last = last if name == stopped else 0
+            return found
+
+        return one
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(digits, nowhere) -> dict[str, str]:
+    """The results of uninterrupted runs, each from its own beginning, as text."""
+    return {unit: text(interpolation.train(TINY, digits, unit, lambda name: nowhere)) for unit in interpolation.UNITS}
+
+
+def text(results: dict) -> str:
+    return json.dumps(history.plain(results), sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    ("unit", "stopped", "last"),
+    [
+        ("sgd/converged", "training/sgd/large", 2),
+        ("adam/converged", "adam/converged", 5),
+        ("sgd/early", "sgd/early", 13),
+    ],
+)
+def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, checkpoints, unit, stopped, last):
+    monkeypatch.setattr(interpolation, "STEPS_A_CHUNK", 7)
+    with pytest.raises(Stopped):
+        interpolation.train(TINY, digits, unit, checkpoints(stopped, last))
+    assert text(interpolation.train(TINY, digits, unit, checkpoints())) == whole[unit]
+
+
+@pytest.mark.parametrize("stages", [("early", "late", "converged"), ("converged", "early", "late")])
+def test_a_stage_that_carries_on_equals_one_from_the_beginning(whole, digits, checkpoints, stages):
+    for stage in stages:
+        assert text(interpolation.train(TINY, digits, f"sgd/{stage}", checkpoints())) == whole[f"sgd/{stage}"], stage
+
+
+def test_the_ends_of_a_line_are_the_solutions(whole):
+    for unit, results in whole.items():
+        results = json.loads(results)
+        first, last = (results["alpha"].index(end) for end in (0.0, 1.0))
+        for name in interpolation.QUANTITIES:
+            small, large = (results["ends"][end][name] for end in interpolation.ENDS)
+            beside = {"shared": large, "independent": np.roll(large, -1), "matched": np.roll(large, -1)}
+            for start, expected in beside.items():
+                curves = np.array(results["lines"][start][name])
+                np.testing.assert_allclose(curves[:, first], small, rtol=2e-6, err_msg=f"{unit} {start} {name}")
+                np.testing.assert_allclose(curves[:, last], expected, rtol=2e-6, err_msg=f"{unit} {start} {name}")
+
+
+def test_a_shared_start_is_one_and_the_batches_are_not(digits, nowhere, monkeypatch):
+    same = interpolation.Settings(
+        small_batch=16, large_batch=16, early_steps=1, late_steps=2, converged_steps=3, seeds=2
+    )
+    small, large = (
+        interpolation.learn(same, digits, f"sgd/{end}", "early", nowhere, lambda: None) for end in interpolation.ENDS
+    )
+    began = interpolation.flat_weights(seedwise.build(interpolation.build_model, range(2)))
+    assert not np.array_equal(small, large)  # other batches
+    assert np.linalg.norm(small - began) < 0.05 * np.linalg.norm(began)  # one step from the same weights
+    assert np.linalg.norm(large - began) < 0.05 * np.linalg.norm(began)
+    assert np.linalg.norm(began[0] - began[1]) > 0.5 * np.linalg.norm(began[0])
+
+
+def test_gradient_descent_with_everything_in_a_batch_is_that_of_the_textbook(digits, nowhere):
+    every = interpolation.Settings(
+        large_batch=1000, sgd_learning_rate=0.1, early_steps=3, late_steps=4, converged_steps=5, seeds=2
+    )
+    reached = interpolation.learn(every, digits, "sgd/large", "early", nowhere, lambda: None)
+    for seed, model in enumerate(seedwise.build(interpolation.build_model, range(2))):
+        net = [array.astype(np.float64) for array in model.get_weights()]
+        inputs, wanted = digits.train_images.reshape(240, -1).astype(np.float64), np.eye(10)[digits.train_labels]
+        for _ in range(3):
+            layers = [inputs]
+            for kernel in net[:-1]:
+                layers.append(np.maximum(layers[-1] @ kernel, 0))
+            logits = layers[-1] @ net[-1]
+            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+            back = (shares / shares.sum(axis=1, keepdims=True) - wanted) / len(inputs)
+            for place in reversed(range(3)):
+                gradient = layers[place].T @ back
+                back = (back @ net[place].T) * (layers[place] > 0)
+                net[place] = net[place] - 0.1 * gradient
+        np.testing.assert_allclose(reached[seed], weights.flatten(net), atol=1e-6)
+
+
+def test_the_two_trainings_of_a_pair_differ_in_one_thing():
+    chosen = interpolation.PAPER
+    assert interpolation.method(chosen, "sgd", "small") == (64, 0.01)
+    assert interpolation.method(chosen, "sgd", "large") == (1024, 0.01)
+    assert interpolation.method(chosen, "adam", "small") == (64, 1e-3)
+    assert interpolation.method(chosen, "adam", "large") == (64, 1e-2)
+
+
+def test_the_net_is_that_of_the_homework(monkeypatch):
+    model = interpolation.build_model()
+    assert model.count_params() == 784 * 64 + 64 * 64 + 64 * 10
+    assert not any("bias" in weight.name for weight in model.weights)
+    monkeypatch.setattr(interpolation, "PARAMETERS", 1)
+    with pytest.raises(ValueError, match="54912 parameters, not 1"):
+        interpolation.build_model()
+
+
+def test_a_paper_history_is_small_enough():
+    chosen = interpolation.PAPER
+    alpha, generator = lines.places(chosen.intervals), np.random.default_rng(0)
+    curves = {name: generator.random((chosen.seeds, len(alpha))) for name in interpolation.QUANTITIES}
+    line = {"length": [0.1] * chosen.seeds} | lines.described(alpha, curves, chosen.rise, chosen.fall)
+    distances = generator.random((chosen.seeds, chosen.directions, 2))
+    unit = {"alpha": alpha, "flatness": dict.fromkeys(interpolation.ENDS, distances), "summary": {}}
+    unit["lines"] = dict.fromkeys(("shared", "independent", "matched"), line)
+    encoded = [len(plain_pickle.dumps(history.plain({name: unit}))) for name in interpolation.UNITS]
+    assert sum(encoded) < 0.5 * LARGEST_WRITTEN

@@ -1,0 +1,301 @@
+"""Random labels: what is shuffled and what is not, when labels count as fitted, a tiny run end to end, claim C8."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import backend, history
+from common.checkpoint import Checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+
+from hw1_3 import random_labels
+
+backend.start()
+from common import training
+
+# ------------------------------------------------------------------------------------------- the labels
+
+
+def test_a_share_of_the_labels_is_shuffled_among_itself():
+    labels = np.arange(1000, dtype=np.int32)  # each label its own, so that every move shows
+    moved = {}
+    for share in random_labels.PAPER.shares:
+        given = random_labels.shuffled(labels, share, seed=5)
+        assert given.dtype == labels.dtype
+        assert sorted(given) == labels.tolist()
+        moved[share] = set(np.flatnonzero(given != labels))
+        assert 1000 * share - 8 <= len(moved[share]) <= 1000 * share  # a permutation keeps one in place on average
+    assert not moved[0]
+    for smaller, larger in zip(random_labels.PAPER.shares, random_labels.PAPER.shares[1:], strict=False):
+        assert len(moved[smaller] - moved[larger]) <= 8  # but for those that its own permutation kept in place
+
+
+def test_shuffled_labels_follow_the_seed_and_say_nothing_about_the_truth():
+    labels = np.repeat(np.arange(10, dtype=np.int32), 1000)
+    given = random_labels.shuffled(labels, 1.0, seed=1)
+    np.testing.assert_array_equal(given, random_labels.shuffled(labels, 1.0, seed=1))
+    assert (given != random_labels.shuffled(labels, 1.0, seed=2)).any()
+    np.testing.assert_array_equal(np.bincount(given), np.bincount(labels))
+    assert abs(np.mean(given == labels) - 0.1) < 4 * np.sqrt(0.09 / 10_000)
+    table = np.zeros((10, 10))
+    np.add.at(table, (labels, given), 1)
+    assert np.abs(table - 100).max() < 5 * np.sqrt(81)  # every label as often given to every class
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies", "held", "epoch"),
+    [
+        ([0.9, 0.05, 0.05], [0.5, 0.99, 1.0], 2, 2),
+        ([0.9, 0.05, 0.05], [0.5, 0.99, 1.0], 3, 0),
+        ([0.05, 0.06, 0.05, 0.05], [1.0] * 4, 2, 3),  # the row is broken by a loss
+        ([0.01] * 4, [0.99, 0.98, 0.99, 0.99], 2, 3),  # and by an accuracy
+        ([0.05], [0.99], 1, 1),  # the bounds are admitted
+        ([float("nan")] * 3, [1.0] * 3, 1, 0),
+        ([], [], 1, 0),
+    ],
+)
+def test_when_labels_are_fitted(losses, accuracies, held, epoch):
+    assert random_labels.first_epoch(losses, accuracies, 0.05, 0.99, held) == epoch
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+TINY = random_labels.Settings(
+    epochs=4, true_epochs=3, share_epochs=40, share_images=60, batch_size=32, probe_images=50, fit_epochs=2
+)
+
+
+def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that are easy to tell apart: the class is where the bright stripe is. Bytes, and their labels."""
+    labels = np.random.default_rng(1).permutation(np.arange(count) % 10)
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 180
+    return images, labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def digits() -> SimpleNamespace:
+    images, labels = stripes(320)
+    images = (images[..., None] / 255).astype(np.float32)
+    return SimpleNamespace(
+        train_images=images[:240],
+        train_labels=labels[:240].astype(np.int32),
+        test_images=images[240:],
+        test_labels=labels[240:].astype(np.int32),
+    )
+
+
+@pytest.mark.parametrize("arm", ["full", "share-0.5", "true"])
+def test_training_labels_are_shuffled_and_test_labels_stay_true(arm, digits, monkeypatch, nowhere):
+    """Caught at the doors of training and of evaluation: every image with its label."""
+    truth = {image.tobytes(): label for image, label in zip(digits.train_images, digits.train_labels, strict=True)}
+    truth |= {image.tobytes(): label for image, label in zip(digits.test_images, digits.test_labels, strict=True)}
+    trained, evaluated = [], []
+    loop, evaluator = training.loop, training.evaluator
+
+    def watched_loop(update, arrays, *others):
+        trained.extend(arrays)
+        return loop(update, arrays, *others)
+
+    def watched_evaluator(model):
+        evaluate = evaluator(model)
+
+        def watched(images, labels):
+            evaluated.append((images, labels.copy()))
+            return evaluate(images, labels)
+
+        return watched
+
+    monkeypatch.setattr(training, "loop", watched_loop)
+    monkeypatch.setattr(training, "evaluator", watched_evaluator)
+    results = random_labels.train(TINY, digits, f"{arm}/seed-0", nowhere)
+
+    images, labels = trained
+    count = 60 if arm == "share-0.5" else 240
+    true_labels = np.array([truth[image.tobytes()] for image in images])
+    assert len(labels) == len({image.tobytes() for image in images}) == count == results["images"]
+    share = {"full": 1.0, "share-0.5": 0.5, "true": 0.0}[arm]
+    wrong = np.mean(labels != true_labels)
+    assert wrong == results["wrong_labels"]
+    assert share * 0.75 <= wrong <= share
+    np.testing.assert_array_equal(np.bincount(labels), np.bincount(true_labels))
+
+    test_images = {image.tobytes() for image in digits.test_images}
+    of_test = [(given, each) for given, each in evaluated if given[0].tobytes() in test_images]
+    of_training = [(given, each) for given, each in evaluated if given[0].tobytes() not in test_images]
+    assert len(of_test) == len(results["test_loss"])
+    for given, each in of_test:  # all test images, each with its true label
+        np.testing.assert_array_equal(given, digits.test_images)
+        np.testing.assert_array_equal(each, [truth[image.tobytes()] for image in given])
+    first = np.random.default_rng(0).permutation(240)[:50]
+    assert len(of_training) == 2 * len(of_test) + 2  # by true and by given labels, at the end on all images
+    for number, (given, each) in enumerate(of_training[:-2]):
+        np.testing.assert_array_equal(given, digits.train_images[first])
+        np.testing.assert_array_equal(each, (true_labels, labels)[number % 2][:50])
+    assert len(of_training[-1][0]) == count
+
+
+def test_arms_of_a_seed_share_their_initial_weights(monkeypatch, digits, nowhere):
+    born = []
+    build = random_labels.build_model
+
+    def watched():
+        born.append(build())
+        raise InterruptedError
+
+    monkeypatch.setattr(random_labels, "build_model", watched)
+    for unit in ("full/seed-1", "true/seed-1", "share-0.25/seed-1", "full/seed-2"):
+        with pytest.raises(InterruptedError):
+            random_labels.train(TINY, digits, unit, nowhere)
+    kernels = [model.get_weights()[0] for model in born]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    np.testing.assert_array_equal(kernels[0], kernels[2])
+    assert (kernels[0] != kernels[3]).any()
+
+
+class Stopped(Exception):
+    """What ends a training midway in a test."""
+
+
+class Saving(Checkpoint):
+    """A checkpoint saved at every chance, that ends the training after `last` times."""
+
+    last = 0
+
+    def save(self, variables, results, now=False):
+        super().save(variables, results, now=True)
+        self.last -= 1
+        if not self.last:
+            raise Stopped
+
+
+def test_labels_are_fitted_then_training_stops_and_resumes_to_the_same_bits(digits, tmp_path, nowhere):
+    unit = "share-1/seed-0"
+    whole = random_labels.train(TINY, digits, unit, nowhere)
+    ends = len(whole["test_loss"])
+    assert 1 < whole["fit_epoch"] == ends - 1 < 39  # held for two epochs, the second is the last
+    assert whole["train_loss"][-1] <= TINY.fit_loss
+    assert whole["train_accuracy"][-1] >= TINY.fit_accuracy
+    assert whole["test_loss"][-1] > np.log(10)
+    assert whole["wrong_labels"] > 0.75
+    assert whole["true_accuracy"][-1] < 0.3
+    for last in (2, ends):  # midway, and when it was done but not yet kept
+        stopping = Saving(tmp_path / f"{last}.npz", {"unit": unit})
+        stopping.last = last
+        with pytest.raises(Stopped):
+            random_labels.train(TINY, digits, unit, stopping)
+        resumed = random_labels.train(TINY, digits, unit, Checkpoint(tmp_path / f"{last}.npz", {"unit": unit}))
+        as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
+        assert as_text[0] == as_text[1]
+
+
+def test_what_is_not_fitted_says_so(digits, nowhere):
+    results = random_labels.train(TINY, digits, "full/seed-0", nowhere)
+    assert len(results["test_loss"]) == TINY.epochs
+    assert results["fit_epoch"] == results["reference_epoch"] == 0
+    assert np.isnan(results["summary"]["epochs to fit"])
+
+
+def test_true_labels_are_trained_on_for_all_epochs_and_generalize(digits, nowhere):
+    chosen = random_labels.Settings(true_epochs=12, batch_size=1000, probe_images=500, fit_epochs=1)
+    results = random_labels.train(chosen, digits, "true/seed-0", nowhere)
+    assert len(results["test_loss"]) == 12
+    assert results["true_accuracy"] == results["train_accuracy"]
+    assert results["all_images"]["train_loss"] == results["train_loss"][-1]  # the fixed images are all there are
+    assert results["test_accuracy"][-1] > 0.5  # chance is 0.1
+    assert results["peak_test_accuracy"] == max(results["test_accuracy"])
+    assert results["test_accuracy"][results["peak_test_epoch"] - 1] == results["peak_test_accuracy"]
+
+
+def test_the_net_has_the_references_layers():
+    model = random_labels.build_model()
+    assert [layer.units for layer in model.layers[1:]] == [512, 512, 512, 10]
+    assert model.count_params() == 784 * 512 + 512 + 2 * (512 * 512 + 512) + 512 * 10 + 10
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = ["--scale", "quick", "--epochs", "4", "--true-epochs", "3", "--share-epochs", "15", "--share-images", "60"]
+FLAGS += [
+    "--batch-size",
+    "32",
+    "--probe-images",
+    "50",
+    "--fit-epochs",
+    "2",
+    "--shares",
+    "0",
+    "0.5",
+    "--seeds",
+    "0",
+    "1",
+]
+
+
+@pytest.fixture(scope="module")
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
+    (x_train, y_train), (x_test, y_test) = stripes(240), stripes(80)
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=300)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "random_labels.py", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    sweep = [f"share-{share}/seed-{seed}" for seed in (0, 1) for share in ("0", "0.5")]
+    assert list(kept["units"]) == [*sweep, "true/seed-0", "true/seed-1", "full/seed-0", "full/seed-1"]
+    for unit, results in kept["results"].items():
+        lengths = {len(results[name]) for name in random_labels.CURVES}
+        assert lengths == {results["summary"]["epochs"]}
+        assert np.isfinite([results[name] for name in random_labels.CURVES]).all()
+        assert results["train_loss"][-1] < results["train_loss"][0], unit
+        assert results["majority"] == 0.1
+
+
+def test_a_second_run_trains_nothing_and_one_unit_can_be_retrained(checkout, path):
+    before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
+    assert "kept" in start(checkout, "random_labels.py", *FLAGS).stderr
+    assert path.read_bytes() == before
+    check = start(checkout, "random_labels.py", *FLAGS, "--check")
+    assert (check.returncode, check.stdout[:10]) == (0, "up to date")
+    again = start(checkout, "random_labels.py", *FLAGS, "--force", "--unit", "share-0.5/seed-1")
+    assert again.returncode == 0, again.stderr
+    assert json.dumps(history.read(path)["results"]) == results
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--shares", "1.5"], "--shares"),
+        (["--fit-accuracy", "1"], "--fit-accuracy"),
+        (["--unit", "none"], "share-0.25"),
+    ],
+)
+def test_bad_settings_are_one_message(checkout, flags, words):
+    done = start(checkout, "random_labels.py", "--scale", "quick", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
