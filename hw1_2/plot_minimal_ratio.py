@@ -22,8 +22,8 @@ MARKERS = {"minimum": "o", "saddle": "^", "flat": "s", "unfinished": "x"}
 RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
 RATIOS = {
     "sampled": "higher on a sphere",
-    "positive_share": "positive eigenvalues",
-    "negative_share": "negative eigenvalues",
+    "positive_share": "eigenvalues > 0",
+    "negative_share": "eigenvalues < 0",
 }
 JITTER = 0.02  # width of the strip across which equal ratios are spread
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
@@ -57,6 +57,7 @@ def unmeasured(history: dict, words: str) -> Any:
 
 def draw_ratio(history: dict) -> Any:
     """Ratio (x) against loss (y, log): colour by gradient norm, marker by kind, hollow where units cancel."""
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
     nets = nets_of(history)
@@ -64,42 +65,37 @@ def draw_ratio(history: dict) -> Any:
         return unmeasured(history, "no net")
     figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
     norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
-    scale = LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values())))
+    shade = ScalarMappable(LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values()))))
     for net, row in zip(nets, panels, strict=True):
         loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
         cancelled = figures.field(history, net, "cancellation") >= CHANNEL
         for axes, name in zip(row, RATIOS, strict=True):
             x = figures.scattered(0, loss, JITTER) + ratio_of(history, net, name)
+            colours = shade.to_rgba(norms[net])
             for kind, marker in MARKERS.items():
                 for hollow in (False, True):
                     chosen = (kinds == kind) & (cancelled == hollow)
-                    points = axes.scatter(
-                        x[chosen], loss[chosen], 14, norms[net][chosen], marker, norm=scale, linewidths=0.8, alpha=0.9
-                    )
-                    if hollow:
-                        points.set_facecolor("none")
+                    if chosen.any():
+                        points = axes.scatter(x[chosen], loss[chosen], s=14, c=colours[chosen], marker=marker)
+                        points.set(linewidths=0.8, edgecolors=colours[chosen])
+                        if hollow:
+                            points.set_facecolors("none")
             axes.set_yscale("log")
             axes.set_xlim(-0.05, 1.05)
             axes.set_xticks([0, 0.5, 1])
         row[0].set_ylabel("loss (mean squared error)")
-        figures.log_ticks(row[0].yaxis)
+        if loss.min() > 1e-4:  # else powers of ten, as matplotlib writes them
+            figures.log_ticks(row[0].yaxis)
     for axes, words in zip(panels[-1], RATIOS.values(), strict=True):
-        axes.set_xlabel(f"share {words}")
+        axes.set_xlabel(f"share of {words}" if "eigen" in words else f"share {words}")
     figures.letters(panels.flat, [net for net in nets for _ in RATIOS])
-    shade = figure.colorbar(_mappable(scale), ax=panels, shrink=0.6, aspect=30, label="gradient norm")
-    shade.ax.grid(visible=False)
+    figure.colorbar(shade, ax=panels, shrink=0.6, aspect=30, label="gradient norm").ax.grid(visible=False)
     hollow = {"markerfacecolor": "none", "markeredgecolor": figures.NEUTRAL}
     look = {"linestyle": "", "markersize": 4}
     entries = {kind: look | {"marker": MARKERS[kind]} for kind in MARKERS if any_of(history, nets, kind)}
     figures.key(figure, entries | {"hollow: units cancel": look | {"marker": "o"} | hollow})
     figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
     return figure
-
-
-def _mappable(scale: Any) -> Any:
-    from matplotlib.cm import ScalarMappable
-
-    return ScalarMappable(norm=scale)
 
 
 def any_of(history: dict, nets: list[str], kind: str) -> bool:
@@ -144,19 +140,20 @@ def draw_predicted(history: dict) -> Any:
     recipe = [RECIPE] if RECIPE in history["results"] else []
     if not nets + recipe:
         return unmeasured(history, "no net")
-    figure, panels = figures.grid(1, len(nets + recipe), 2.3)
-    for axes, net in zip(panels[0], nets, strict=False):
-        predicted, sampled = figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")
-        axes.plot(predicted, sampled, **POINT)
-        axes.set(xlabel="predicted share", ylabel="sampled share")
+    figure, panels = figures.grid(1, len(nets + recipe), 2.0)
+    shares = {net: (figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets}
+    names = dict.fromkeys(nets, ("predicted share", "sampled share"))
     for net in recipe:
-        exact, measured = figures.field(history, net, "exact_ratio"), figures.field(history, net, "ratio")
-        panels[0, -1].plot(exact, measured, **POINT)
-        panels[0, -1].set(xlabel="share in float64", ylabel="share in float32")
-    for axes in panels[0]:
-        axes.plot([0, 1], [0, 1], **EQUAL)
-        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
-    figures.letters(panels.flat, [*nets, *("the earlier recipe" for _ in recipe)])
+        shares[net] = figures.field(history, net, "exact_ratio"), figures.field(history, net, "ratio")
+        names[net] = "share in float64", "share in float32"
+    for axes, (net, (x, y)) in zip(panels[0], shares.items(), strict=True):
+        axes.plot(x, y, **POINT)
+        low = max(0.0, np.floor(10 * min(x.min(), y.min()) - 0.5) / 10)  # a little below the lowest, in tenths
+        axes.plot([low, 1], [low, 1], **EQUAL)
+        limits, ticks = (low - 0.02, 1.02), [low, (low + 1) / 2, 1]
+        axes.set(xlabel=names[net][0], ylabel=names[net][1], aspect="equal")
+        axes.set(xlim=limits, ylim=limits, xticks=ticks, yticks=ticks)
+    figures.letters(panels.flat, [*nets, *("earlier recipe" for _ in recipe)])
     figures.key(figure, {"one net": POINT, "equal": EQUAL})
     figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
     return figure

@@ -238,6 +238,12 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
     said["norms"] = [norm_sentence(net, about) for net, about in nets.items()]
+    if nets:
+        kinds = [kind for about in nets.values() for kind in about["kind"]]
+        flat, unfinished = kinds.count("flat"), kinds.count("unfinished")
+        said["norms"].append(
+            f"Of all {len(kinds)} trainings {flat} end in a gradient-flat region and {unfinished} unfinished."
+        )
     said["channels"] = list(filter(None, (channel_sentence(net, about) for net, about in nets.items())))
     said["definitions"] = list(filter(None, map(functools.partial(share_sentence, nets), nets)))
     said["doubled"] = list(filter(None, (doubled_sentence(net, about) for net, about in nets.items())))
@@ -261,7 +267,7 @@ def norm_sentence(net: str, results: dict[str, Any]) -> str:
     below = int(np.sum(norm < ZERO))
     return (
         f"{net}: after Adam the gradient norm is {power(float(np.median(adam)))} (median); minimised, {below} of "
-        f"{len(norm)} are below {power(ZERO)} and the largest is {power(float(norm.max()))}."
+        f"{len(norm)} are below 1e\N{MINUS SIGN}8 and the largest is {power(float(norm.max()))}."
     )
 
 
