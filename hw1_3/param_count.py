@@ -55,7 +55,7 @@ class Settings:
     noisy_epochs: settings.Count = 300  # passes over them
     noisy_every: settings.Count = 5  # of these passes between two records
     widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
-    noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # where labels are wrong
+    noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
     stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
     stacks: settings.Seeds = (0,)  # which stacks: of size 8, stack 1 is seeds 8 to 15
     wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
