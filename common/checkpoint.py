@@ -6,11 +6,11 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from common.files import checked, with_checksum, write_atomically
+from common.files import add_checksum, checked, write_atomically
 
 SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
 
@@ -50,10 +50,17 @@ class Checkpoint:
         if not now and time.monotonic() - self._saved < SAVE_SECONDS:
             return
         about = {"identity": self.identity, "seconds": self.seconds(), "results": results}
-        arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
-        content = io.BytesIO()
-        np.savez(content, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
-        write_atomically(self.path, with_checksum(content.getvalue()))
+        named = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+        named |= {f"variable_{index}": variable for index, variable in enumerate(variables)}
+
+        def write(file: BinaryIO) -> None:  # the file of np.savez, one array at a time: large nets fill gigabytes
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, values in named.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+            add_checksum(file)
+
+        write_atomically(self.path, write)
         self._saved = time.monotonic()
 
     def seconds(self) -> float:

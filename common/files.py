@@ -5,24 +5,29 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 TRAILER = b"\nsha256:"  # a checksum line ends every history and checkpoint
 STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write `content` so that a reader sees the old file or the new one, never a part (OSError on failure).
 
-    A temporary file beside it is flushed to disk and renamed over it, and the folder is flushed as well.
+    A temporary file beside it is flushed to disk and renamed over it, and the folder is flushed as well. A function
+    in place of bytes is given the temporary file, open for writing and reading, to fill it piece by piece.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale_temporaries(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
+        with open(temporary, "w+b") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -47,6 +52,14 @@ def _remove_stale_temporaries(path: Path) -> None:
 def with_checksum(content: bytes) -> bytes:
     """`content` followed by a line that holds its SHA-256."""
     return content + TRAILER + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def add_checksum(file: BinaryIO) -> None:
+    """Add to a file, open for writing and reading, the line that `with_checksum` adds to bytes."""
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0, os.SEEK_END)
+    file.write(TRAILER + digest.encode() + b"\n")
 
 
 def checked(content: bytes) -> bytes:

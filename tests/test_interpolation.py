@@ -1,6 +1,8 @@
 """Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run, claim C10."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import backend, history, plain_pickle, weights
+from common import backend, figures, history, plain_pickle, weights
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN
 
@@ -17,7 +19,9 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 
 import lines
 
-from hw1_3 import interpolation
+from hw1_3 import interpolation, plot_interpolation
+from report import claims
+from report import interpolation as reported
 
 backend.start()
 
@@ -255,7 +259,7 @@ def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, checkpoints, u
     assert text(interpolation.train(TINY, digits, unit, checkpoints())) == whole[unit]
 
 
-@pytest.mark.parametrize("stages", [("early", "late", "converged"), ("converged", "early", "late")])
+@pytest.mark.parametrize("stages", [("early", "converged"), ("converged", "late")])
 def test_a_stage_that_carries_on_equals_one_from_the_beginning(whole, digits, checkpoints, stages):
     for stage in stages:
         assert text(interpolation.train(TINY, digits, f"sgd/{stage}", checkpoints())) == whole[f"sgd/{stage}"], stage
@@ -337,3 +341,219 @@ def test_a_paper_history_is_small_enough():
     unit["lines"] = dict.fromkeys(("shared", "independent", "matched"), line)
     encoded = [len(plain_pickle.dumps(history.plain({name: unit}))) for name in interpolation.UNITS]
     assert sum(encoded) < 0.5 * LARGEST_WRITTEN
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = [
+    "--scale",
+    "quick",
+    "--early-steps",
+    "20",
+    "--late-steps",
+    "40",
+    "--converged-steps",
+    "60",
+    "--adam-steps",
+    "40",
+]
+FLAGS += ["--small-batch", "16", "--large-batch", "100", "--sgd-learning-rate", "0.1", "--intervals", "10"]
+FLAGS += ["--probe-images", "80", "--directions", "2"]
+
+
+@pytest.fixture(scope="module")
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
+    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "interpolation.py", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    assert list(kept["results"]) == list(interpolation.UNITS)
+    assert (kept["environment"]["intra_threads"], kept["environment"]["inter_threads"]) == (1, 2)
+    for results in kept["results"].values():
+        assert results["alpha"] == lines.places(10).tolist()
+        for line in results["lines"].values():
+            curves = np.array([line[name] for name in interpolation.QUANTITIES])
+            assert curves.shape == (4, 2, 31)
+            assert np.isfinite(curves).all()
+            assert np.isfinite(line["barrier"]["train_loss"]["height"]).all()
+            assert set(line["widths"]) == set(interpolation.QUANTITIES)
+        lengths = [np.array(results["lines"][start]["length"]) for start in ("shared", "independent", "matched")]
+        assert (lengths[0] < lengths[2]).all()
+        assert (lengths[2] < lengths[1]).all()
+        distances = np.array([results["flatness"][end] for end in interpolation.ENDS])
+        assert distances.shape == (2, 2, 2, 2)  # ends, seeds, directions, signs
+        assert (distances > 0).all()
+    losses = [kept["results"][f"sgd/{stage}"]["ends"]["small"]["train_loss"][0] for stage in ("early", "converged")]
+    assert losses[1] < losses[0] < np.log(10)
+
+
+def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(checkout, path):
+    assert not list((checkout / "out" / "checkpoints").rglob("*.npz"))
+    before = path.read_bytes()
+    assert "kept" in start(checkout, "interpolation.py", *FLAGS).stderr
+    assert path.read_bytes() == before
+    check = start(checkout, "interpolation.py", *FLAGS, "--check")
+    assert (check.returncode, check.stdout[:10]) == (0, "up to date")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--late-steps", "100"], "--early-steps"), (["--seeds", "1"], "--seeds"), (["--arms", "sgd/never"], "sgd/late")],
+)
+def test_bad_settings_are_one_message(checkout, flags, words):
+    done = start(checkout, "interpolation.py", "--scale", "quick", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_interpolation.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    from matplotlib import image
+
+    for name in reported.FIGURES:
+        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
+        inked = (drawing.min(axis=2) < 0.8).mean()
+        assert 0.01 < inked < 0.6, name
+        third = drawing.shape[1] // 3
+        assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
+    assert "up to date" in start(checkout, "plot_interpolation.py", "--history", str(path)).stderr
+
+
+@pytest.mark.parametrize("unit", interpolation.UNITS)
+def test_a_partial_history_is_drawn(path, unit):
+    figures.use_style()
+    kept = history.read(path)
+    kept["results"] = {unit: kept["results"][unit]}
+    for draw in plot_interpolation.FIGURES.values():
+        draw(kept).draw_without_rendering()
+
+
+# --------------------------------------------------------------------------------------- claim and report
+
+
+def planted(barriers: dict[str, float], flatter: float, seeds: int = 8) -> dict:
+    """A history of all units whose barriers are these, and whose large ends are flatter by `flatter`."""
+    alpha, jitter = lines.places(2), np.linspace(-1e-3, 1e-3, seeds)
+    ends = {name: [0.1] * seeds for name in interpolation.QUANTITIES}
+    ends |= {"norm": [10.0] * seeds, "start_norm": [8.0] * seeds, "moved": [4.0] * seeds}
+    by_start = {}
+    for start, height in barriers.items():
+        hill = 0.1 + np.where(alpha == 0.5, height, 0) + jitter[:, None] * (alpha == 0.5)
+        curves = {name: hill if name.endswith("loss") else 0.98 - 0 * hill for name in interpolation.QUANTITIES}
+        by_start[start] = {"length": [2.0] * seeds, **lines.described(alpha, curves, 0.05, 0.01)}
+    away = np.full((seeds, 3, 2), 0.2) + jitter[:, None, None]
+    flatness = {"small": away, "large": away + flatter + 0.1 * jitter[:, None, None]}
+    unit = {"ends": {"small": ends, "large": ends}, "alpha": alpha, "lines": by_start, "flatness": flatness}
+    named = {"small_batch": 64, "large_batch": 1024, "small_learning_rate": 1e-3, "large_learning_rate": 1e-2}
+    results = history.plain(dict.fromkeys(interpolation.UNITS, unit))
+    return {"results": results, "settings": named | {"rise": 0.05}}
+
+
+LIMIT = 0.1 * (np.log(10) - 0.1)  # the planted seeds lie on both sides of their barrier
+FLAT, HILLY = {"shared": 0.01, "independent": 0.02, "matched": 0.02}, {"shared": 0.01, "independent": 1, "matched": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("barriers", "flatter", "verdicts"),
+    [
+        (FLAT, 0.02, [claims.HOLDS, claims.HOLDS, claims.HOLDS]),
+        (HILLY, 0.02, [claims.HOLDS, claims.FAILS, claims.HOLDS]),
+        (FLAT, -0.02, [claims.HOLDS, claims.HOLDS, claims.FAILS]),
+        (FLAT, 0.0, [claims.HOLDS, claims.HOLDS, claims.UNCLEAR]),
+        (FLAT | {"independent": LIMIT}, 0.02, [claims.HOLDS, claims.UNCLEAR, claims.HOLDS]),
+    ],
+)
+def test_the_rule_of_the_claim(barriers, flatter, verdicts):
+    judged = reported.c10(planted(barriers, flatter))
+    assert [part["verdict"] for part in judged["parts"]] == verdicts
+    assert judged["verdict"] == claims.combined(verdicts)
+    np.testing.assert_allclose(judged["parts"][0]["margins"], LIMIT - barriers["shared"], atol=2e-3)
+
+
+def test_only_the_stages_of_the_claim_decide_it():
+    found = planted(FLAT, 0.02)
+    for unit in ("sgd/late", "adam/converged"):
+        del found["results"][unit]
+    assert reported.c10(found)["verdict"] == claims.HOLDS
+    del found["results"]["sgd/converged"]
+    judged = reported.c10(found)
+    assert judged["verdict"] == claims.UNCLEAR
+    assert [part["seeds"] for part in judged["parts"]] == [0, 0, 8]
+
+
+def test_few_seeds_must_all_agree():
+    found = planted(FLAT, 0.02, seeds=2)
+    assert reported.c10(found)["verdict"] == claims.HOLDS
+    found["results"]["sgd/early"]["flatness"]["large"][0] = [[0.1, 0.1]] * 3
+    assert reported.c10(found)["parts"][2]["verdict"] == claims.UNCLEAR
+
+
+def test_sentences_follow_the_numbers():
+    said = reported.section(planted(HILLY, 0.02))
+    assert said["claim"]["verdict"] == claims.FAILS
+    assert "barrier 0.010 from the same start, 1.0 from other starts" in said["claim"]["evidence"]
+    assert "batch 1024 is the flatter end" in said["comment"]["flatness"][0]
+    assert "10\N{NO-BREAK SPACE}% of the height" in said["comment"]["starts"][0]
+    assert "50 [50, 50]" in said["comment"]["apart"][0]
+    assert "rate 0.01 is the flatter end" in said["comment"]["adam"][1]
+    sharper = reported.section(planted(HILLY, -0.02))
+    assert "batch 64 is the flatter end" in sharper["comment"]["flatness"][0]
+    assert reported.width([np.nan, np.nan]) == "never"
+    assert reported.width([0.5, np.nan]) == "0.50\n(1 of 2 seeds)"
+
+
+STUB = """
+#import "interpolation.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#interpolation.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["all units", "early only", "Adam only", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    only = {"early only": "sgd/early", "Adam only": "adam/converged"}.get(there)
+    if only:
+        kept["results"] = {only: kept["results"][only]}
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("interpolation.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning():
+    assert set(reported.MEANINGS) == set(interpolation.Settings.__dataclass_fields__)

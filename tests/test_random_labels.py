@@ -1,5 +1,6 @@
 """Random labels: what is shuffled and what is not, when labels count as fitted, a tiny run end to end, claim C8."""
 
+import copy
 import json
 import os
 import subprocess
@@ -15,7 +16,9 @@ from common.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
-from hw1_3 import random_labels
+from hw1_3 import plot_random_labels, random_labels
+from report import claims
+from report import random_labels as reported
 
 backend.start()
 from common import training
@@ -299,3 +302,166 @@ def test_bad_settings_are_one_message(checkout, flags, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def inked(path: Path, rows: int, columns: int) -> list[float]:
+    """Share of dark or coloured pixels in each cell of a picture, row by row."""
+    from matplotlib import image
+
+    dark = image.imread(path)[..., :3].min(axis=2) < 0.8
+    return [part.mean() for row in np.array_split(dark, rows) for part in np.array_split(row, columns, axis=1)]
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_random_labels.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    folder = path.parents[2] / "figures"
+    assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels.png", 3, 2))
+    assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels_share.png", 1, 3))
+    assert set(plot_random_labels.FIGURES) == set(reported.FIGURES)
+    assert "up to date" in start(checkout, "plot_random_labels.py", "--history", str(path)).stderr
+
+
+def only(kept: dict, *beginnings: str) -> dict:
+    """A history of which only the units that begin so are measured."""
+    return kept | {"results": {unit: kept["results"][unit] for unit in kept["units"] if unit.startswith(beginnings)}}
+
+
+@pytest.mark.parametrize("beginnings", [("share-",), ("full",), ("true",), ("share-0.5/seed-1", "full/seed-0")])
+def test_what_is_not_measured_yet_leaves_a_figure_with_words(path, beginnings):
+    from common import figures
+
+    figures.use_style()
+    kept = only(history.read(path), *beginnings)
+    for draw in plot_random_labels.FIGURES.values():
+        figures.encode(draw(kept), ".png", "history 0")
+    columns = ("full" in str(beginnings)) + ("true" in str(beginnings))
+    assert len(plot_random_labels.draw_training(kept).axes) == max(3 * columns, 1)
+    assert len(plot_random_labels.draw_share(kept).axes) == (3 if "share" in str(beginnings) else 1)
+
+
+# --------------------------------------------------------------------------------------- claim and report
+
+
+def planted(accuracies: list[float], losses: list[float], reached: list[int], epochs: int = 530) -> dict:
+    """A history of nets with all labels shuffled that ended so."""
+    results = {
+        f"full/seed-{seed}": {
+            "reference_epoch": reached[seed],
+            "fit_epoch": reached[seed],
+            "test_accuracy": [0.3] * (epochs - 1) + [accuracies[seed]],
+            "test_loss": [1.0] * (epochs - 1) + [losses[seed]],
+            "majority": 0.1135,
+        }
+        for seed in range(len(accuracies))
+    }
+    return {"units": dict.fromkeys(results), "results": results, "settings": history.plain(vars(random_labels.PAPER))}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "reached", "verdicts"),
+    [
+        ([0.1, 0.11, 0.09], [9, 10, 2.31], [100, 530, 1], [claims.HOLDS] * 3),
+        ([0.1, 0.11, 0.09], [9, 10, 11], [100, 0, 90], [claims.UNCLEAR, claims.HOLDS, claims.HOLDS]),
+        ([0.1, 0.11, 0.09], [9, 10, 11], [0, 0, 0], [claims.FAILS, claims.HOLDS, claims.HOLDS]),
+        ([0.12, 0.05, 0.3], [9, 10, 11], [9, 9, 9], [claims.HOLDS, claims.FAILS, claims.HOLDS]),
+        ([0.1, 0.1, 0.12], [2.2, 1, 2.3], [9, 9, 9], [claims.HOLDS, claims.UNCLEAR, claims.FAILS]),
+        ([0.1], [9], [100], [claims.UNCLEAR] * 3),
+        ([0.1, 0.1], [9, float("nan")], [5, 5], [claims.HOLDS, claims.HOLDS, claims.UNCLEAR]),
+        ([], [], [], [claims.UNCLEAR] * 3),
+    ],
+)
+def test_the_rule_of_the_claim(accuracies, losses, reached, verdicts):
+    found = reported.c8(planted(accuracies, losses, reached))
+    assert [part["verdict"] for part in found["parts"]] == verdicts
+    assert found["verdict"] == claims.combined(verdicts)
+    assert [part["seeds"] for part in found["parts"]] == [len(accuracies)] * 3
+
+
+def test_a_training_cut_short_decides_nothing_about_530_epochs():
+    assert reported.c8(planted([0.1] * 3, [9] * 3, [0] * 3, epochs=60))["parts"][0]["verdict"] == claims.UNCLEAR
+    late = planted([0.1] * 3, [9] * 3, [531] * 3, epochs=600)
+    assert reported.c8(late)["parts"][0]["verdict"] == claims.FAILS
+
+
+def test_sentences_follow_the_numbers():
+    said = reported.comment(good := planted([0.1] * 3, [9] * 3, [100, 110, 0]), reported.c8(good))
+    assert "remains unclear" in said["result"][0]
+    assert "in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
+    assert "always the most frequent class in 11.35" in said["test"][0]
+    assert "sure of answers that are wrong" in said["test"][1]
+    bad = planted([0.5] * 3, [2.0] * 3, [0] * 3)
+    said = reported.comment(bad, reported.c8(bad))
+    assert "does not hold" in said["result"][0]
+    assert "is not reached within 530 epochs" in said["result"][1]
+    assert said["test"][1].endswith("ln 10 = 2.30.")
+    assert said["truth"] == said["fit"] == said["peak"] == []
+    nothing = planted([], [], [])
+    assert reported.comment(nothing, reported.c8(nothing))["test"] == []
+    assert "not measured yet" in reported.claim_8(reported.c8(nothing))["evidence"]
+
+
+def swept(share: float, fit: int, peak: float, end: float, true: float) -> dict:
+    """A training with a share of the labels shuffled: four epochs, the peak after the second."""
+    curves = {"test_accuracy": [0.2, peak, end, end], "true_accuracy": [0.3, true, 0.1, 0.1]}
+    about = {"wrong_labels": 0.9 * share, "fit_epoch": fit, "peak_test_epoch": 2, "peak_test_accuracy": peak}
+    return about | curves | {"share": share}
+
+
+def test_the_sweep_in_words():
+    runs = {
+        0.0: [swept(0, 5, 0.95, 0.95, 1.0)],
+        0.25: [swept(0.25, 8, 0.9, 0.8, 0.95), swept(0.25, 10, 0.9, 0.8, 0.95)],
+        0.5: [swept(0.5, 20, 0.85, 0.6, 0.8)],
+    }
+    assert "5 at 0\N{NO-BREAK SPACE}%, 9 at 25" in reported.share_fits(runs)[0]
+    assert "the longer they take" in reported.share_fits(runs)[0]
+    fall, better = reported.share_peaks(runs)
+    assert "deepest with 50\N{NO-BREAK SPACE}% shuffled: from 85.0" in fall
+    assert "80.0\N{NO-BREAK SPACE}% of its training images, although only 55.0" in better
+    assert reported.share_row(0.25, runs[0.25])["fit"] == "9\n[8, 10]"
+    runs[0.25][0]["fit_epoch"] = 0
+    assert reported.share_row(0.25, runs[0.25])["fit"] == "10\n1 of 2 never"
+    assert "Not every seed" in reported.share_fits(runs)[0]
+    flat = {0.5: [swept(0.5, 20, 0.6, 0.6, 0.5)]}
+    assert reported.share_peaks(flat) == ["The test accuracy does not fall after its peak."]
+    assert reported.share_peaks({0.0: runs[0.0]}) == []
+
+
+STUB = """
+#import "random_labels.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#random_labels.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["everything", "the sweep", "shuffled labels", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    kept = {"the sweep": only(kept, "share-"), "shuffled labels": only(kept, "full")}.get(there, kept)
+    if there == "everything":
+        kept = copy.deepcopy(kept)
+        kept["results"]["true/seed-0"]["test_loss"][-1] = float("nan")
+    assert all(name in results for results in kept["results"].values() for name in reported.NEEDED)
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("random_labels.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning():
+    assert set(reported.MEANINGS) == set(random_labels.Settings.__dataclass_fields__)
+    assert random_labels.REFERENCE | {"epochs": random_labels.PAPER.epochs} == reported.REFERENCE

@@ -20,7 +20,9 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 
 import jacobians
 
-from hw1_3 import sensitivity
+from hw1_3 import plot_sensitivity, sensitivity
+from report import claims
+from report import sensitivity as reported
 
 backend.start()
 import keras
@@ -225,3 +227,286 @@ def test_seeds_are_those_of_every_stack(small, digits):
     models = seedwise.build(sensitivity.build_model, range(2))
     for model, found in zip(models, small["budgets"]["start"], strict=False):
         assert found["weight_norm"] == sensitivity.moved(model.get_weights(), model.get_weights())["weight_norm"]
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = ["--scale", "quick", "--steps", "40", "--epochs", "2", "--target-loss", "1.5", "--most-steps", "60"]
+FLAGS += ["--check-every", "20", "--fixed-images", "80", "--seeds", "3", "--batch-sizes", "50", "10", "1000"]
+
+
+@pytest.fixture(scope="module")
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
+    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "sensitivity.py", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    assert list(kept["results"]) == ["batch-50", "batch-10", "batch-1000/seed-0"]
+    assert (kept["environment"]["intra_threads"], kept["environment"]["inter_threads"]) == (1, 2)
+    for unit, results in kept["results"].items():
+        assert results["seeds"] == ([0] if "/" in unit else [0, 1, 2])
+        assert results["images_per_step"] == min(results["batch_size"], 320)
+        for budget, steps in (("start", 0), ("steps", 40), ("epochs", 2 * results["steps_per_epoch"])):
+            for found in results["budgets"][budget]:
+                assert found["step"] == steps
+                for images in ("train", "test"):
+                    for measure in ("softmax", "logits", "loss_gradient"):
+                        spread = found[images][measure]
+                        assert spread["lower_quartile"] <= spread["median"] <= spread["upper_quartile"]
+                        assert 0 < spread["mean"] < np.inf
+        for first, last in zip(results["budgets"]["start"], results["budgets"]["steps"], strict=True):
+            assert last["train"]["loss"] < first["train"]["loss"]
+
+
+def test_a_second_run_trains_nothing_and_more_seeds_extend_the_history(checkout, path):
+    before, results = path.read_bytes(), history.read(path)["results"]
+    assert "kept" in start(checkout, "sensitivity.py", *FLAGS).stderr
+    assert path.read_bytes() == before
+    check = start(checkout, "sensitivity.py", *FLAGS, "--check", "--medium-seeds", "0", "1")
+    assert (check.returncode, check.stdout.strip()) == (1, "partial: 3 of 4 units")
+    done = start(checkout, "sensitivity.py", *FLAGS, "--medium-seeds", "0", "1")
+    assert done.returncode == 0, done.stderr
+    more = history.read(path)
+    assert list(more["results"]) == [*results, "batch-1000/seed-1"]
+    assert {unit: more["results"][unit] for unit in results} == results
+    path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--check-every", "5000"], "--check-every 5000"),
+        (["--batch-sizes", "0"], "--batch-sizes"),
+        (["--seeds", "x"], "x"),
+    ],
+)
+def test_bad_settings_are_one_message(checkout, flags, words):
+    done = start(checkout, "sensitivity.py", "--scale", "quick", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_sensitivity.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    from matplotlib import image
+
+    assert reported.FIGURES == plot_sensitivity.FIGURES
+    for name in reported.FIGURES:
+        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
+        assert 0.01 < (drawing.min(axis=2) < 0.8).mean() < 0.6, name
+        quarter = drawing.shape[1] // 4
+        parts = [drawing[:, left : left + quarter] for left in range(0, 4 * quarter, quarter)]
+        assert all((part.min(axis=2) < 0.8).mean() > 0.005 for part in parts)
+    assert "up to date" in start(checkout, "plot_sensitivity.py", "--history", str(path)).stderr
+
+
+# -------------------------------------------------------------------------------------- claims and report
+
+
+def measured(loss: float = 0.1, accuracy: float = 0.97, softmax: float = 0.3, distance: float = 10.0) -> dict:
+    """What is measured of one net, made up: the median of a norm is a tenth of its mean."""
+
+    def norms(mean: float) -> dict:
+        quartiles = {"lower_quartile": mean / 20, "median": mean / 10, "upper_quartile": mean / 5}
+        return {"mean": mean, **quartiles, "share_above_1": 0.05, "share_of_top_percent": 0.2}
+
+    images = {"loss": loss, "accuracy": accuracy, "mean_loss_gradient": loss / 100, "softmax": norms(softmax)}
+    images |= {"logits": norms(10 * softmax), "loss_gradient": norms(loss)}
+    return {"step": 30_000, "epoch": 20.0, "distance": distance, "train": images, "test": images}
+
+
+def planted(values: dict[int, list], budgets: tuple[str, ...] = sensitivity.BUDGETS) -> dict:
+    """A history of these nets, the same at each budget. values: {batch size: what was measured, a net a seed}."""
+    results = {}
+    for size, nets in values.items():
+        found = {budget: nets if budget in budgets else [None] * len(nets) for budget in sensitivity.BUDGETS}
+        results[f"batch-{size}"] = {"batch_size": size, "seeds": list(range(len(nets))), "budgets": found}
+    return {"results": results}
+
+
+def by_softmax(values: dict[int, list[float]]) -> dict:
+    return planted({size: [measured(softmax=value) for value in seeds] for size, seeds in values.items()})
+
+
+def rising(sizes: tuple[int, ...], seeds: int, factor: float = 1.0) -> dict[int, list[float]]:
+    return {size: [0.3 + factor * 0.01 * size + seed for seed in range(seeds)] for size in sizes}
+
+
+def test_c11_is_judged_seed_by_seed_over_its_own_batch_sizes():
+    values = rising((1, 5, 10, 50), 8) | {1000: [99.0], 5000: [98.0]}
+    parts = reported.c11(by_softmax(values))["parts"]
+    assert [part["budget"] for part in parts] == ["steps", "loss"]
+    for part in parts:
+        assert part["values"] == pytest.approx(
+            [1 - 6 * 2 / 210] + [1] * 7
+        )  # seed 0 has six sizes, the last two swapped
+        assert (part["agree"], part["seeds"], part["verdict"]) == (8, 8, claims.HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        (rising((1, 5, 10), 8), claims.HOLDS),
+        (rising((1, 5, 10), 8, -1), claims.FAILS),
+        ({1: [1.0] * 8, 5: [3.0] * 8, 10: [2.0] * 8}, claims.UNCLEAR),  # 0.5 itself is on neither side
+        ({1: [0.2] * 3, 5: [0.2] * 3, 10: [0.2] * 3}, claims.FAILS),  # no trend at all
+        (rising((1, 5, 10), 3), claims.HOLDS),
+        (rising((1, 5, 10), 1), claims.UNCLEAR),
+        (rising((1, 5), 8), claims.UNCLEAR),  # too few batch sizes
+        ({}, claims.UNCLEAR),
+    ],
+)
+def test_the_rule_of_c11(values, verdict):
+    assert reported.c11(by_softmax(values))["verdict"] == verdict
+
+
+def test_nets_that_do_not_reach_the_loss_are_left_out_of_its_trend():
+    found = by_softmax(rising((1, 5, 10, 50, 100), 8, -1))
+    for size in (1, 5):
+        found["results"][f"batch-{size}"]["budgets"]["loss"] = [None] * 8
+    found["results"]["batch-10"]["budgets"]["loss"][3:] = [None] * 5
+    nets = reported.nets_of(found, "loss")
+    assert len(reported.trends(nets, reported.JUDGED)) == 3  # of the others two batch sizes are left
+    assert "sizes 1 and 5" in reported.reached(nets)[0]
+    assert "5 of 8 at 10" in reported.reached(nets)[1]
+    rows = reported.result_rows(nets)
+    assert [row["n"] for row in rows] == ["0 of 8", "0 of 8", "3 of 8", "8", "8"]
+    assert reported.section(found)["claim"]["verdict"] == claims.FAILS
+
+
+def by_results(values: dict[int, tuple[float, float]], seeds: int = 8) -> dict:
+    """Losses and accuracies on the test images, a little different for each seed."""
+    return planted(
+        {
+            size: [measured(loss + 0.001 * seed, accuracy - 0.0001 * seed) for seed in range(seeds)]
+            for size, (loss, accuracy) in values.items()
+        }
+    )
+
+
+BEST_AT_50 = dict.fromkeys((*reported.SMALLER, *reported.LARGER), (0.2, 0.95)) | {50: (0.1, 0.98), 100: (0.05, 0.99)}
+
+
+def test_c12_compares_with_the_twin_at_50():
+    assert reported.c12(by_results(BEST_AT_50))["verdict"] == claims.HOLDS
+    parts = reported.c12(by_results(BEST_AT_50 | {10: (0.09, 0.95), 500: (0.2, 0.9805)}))["parts"]
+    verdicts = {(part["size"], part["quantity"]): part["verdict"] for part in parts}
+    assert len(verdicts) == 14
+    assert [each for each, verdict in verdicts.items() if verdict == claims.FAILS] == [(10, "loss"), (500, "accuracy")]
+    found = {(part["size"], part["quantity"]): part["values"] for part in parts}
+    assert found[10, "loss"] == pytest.approx([-0.01] * 8)
+    assert found[500, "accuracy"] == pytest.approx([-0.05] * 8)  # percentage points, positive where worse
+
+
+def test_c12_pairs_by_seed_and_needs_every_batch_size():
+    values = by_results(BEST_AT_50)
+    values["results"]["batch-5000"]["budgets"] = {budget: [measured(0.3, 0.9)] for budget in sensitivity.BUDGETS}
+    values["results"]["batch-5000"]["seeds"] = [2]
+    assert reported.c12(values)["verdict"] == claims.UNCLEAR
+    part = next(part for part in reported.c12(values)["parts"] if part["size"] == 5000)
+    assert part["values"] == pytest.approx([0.3 - 0.102])
+    del values["results"]["batch-50"]
+    assert all(part["seeds"] == 0 for part in reported.c12(values)["parts"])
+
+
+def test_the_best_batch_size_of_each_seed():
+    nets = reported.nets_of(by_results({5: (0.3, 0.9), 50: (0.1, 0.95), 500: (0.2, 0.96)}), "steps")
+    assert reported.best_sizes(nets, "loss") == {50: 8}
+    assert reported.best_sizes(nets, "accuracy") == {500: 8}
+
+
+def test_sentences_follow_the_numbers():
+    found = by_softmax(rising((1, 5, 10, 50), 8))
+    said = reported.section(found)
+    assert said["claim"]["verdict"] == claims.HOLDS
+    assert "1.00 (holds)" in said["claim"]["evidence"]
+    assert (
+        "softmax Jacobian (1.00) and the logit Jacobian (1.00) rise with batch size" in said["comment"]["definition"][0]
+    )
+    assert "neither stay nearer" in said["comment"]["distance"][0]
+    worse = reported.section(by_results(BEST_AT_50 | {10: (0.05, 0.99)}))
+    assert worse["more_claims"][0]["evidence"].endswith("12 hold and 2 do not: loss at 10, accuracy at 10")
+    assert "batch size 10 (8) and" in worse["comment"]["best"][1]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (97.514, "97.51"),
+        (16.34, "16.3"),
+        (0.0577, "0.0577"),
+        (2.81e-7, "2.8e\N{MINUS SIGN}7"),
+        (120.0, "120.00"),
+    ],
+)
+def test_numbers_are_short(value, words):
+    assert reported.short(value) == words
+
+
+STUB = """
+#import "sensitivity.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#sensitivity.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["all units", "one unit", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    if there == "one unit":
+        kept["results"] = {"batch-1000/seed-0": kept["results"]["batch-1000/seed-0"]}
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("sensitivity.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning():
+    assert set(reported.MEANINGS) == set(sensitivity.Settings.__dataclass_fields__)
+
+
+def test_a_paper_history_is_small_enough(path):
+    kept = history.read(path)
+    one = kept["results"]["batch-50"]
+    checks = {"steps": list(range(200)), "loss": [[0.1] * 8] * 200}
+    budgets = {budget: [one["budgets"]["start"][0]] * 8 for budget in one["budgets"]}
+    units = [f"batch-{size}" for size in range(20)]
+    kept["results"] = dict.fromkeys(units, one | {"budgets": budgets, "checks": checks})
+    kept["units"] = dict.fromkeys(units, kept["units"]["batch-50"])
+    assert len(encode(kept)) < LARGEST_WRITTEN

@@ -1,0 +1,164 @@
+"""Which measures are compared with the generalization gap, and how: rank correlations over nets. NumPy, no TensorFlow.
+
+Kendall's tau is the share of pairs of nets that both quantities order alike, less the share that they order unlike
+(tau-b where there are ties). It comes in two kinds:
+
+    all     over all pairs: batch size may move both quantities
+    fixed   over pairs of nets of one batch size: the partial tau at fixed batch size
+
+p-values are of permutations of the gaps, over all nets or within each batch size, and are corrected after Holm (1979)
+over the measures. Intervals are of a bootstrap that draws the nets of each batch size anew, as batch sizes were chosen
+and nets are chance. Kendall's own partial coefficient, which adjusts for a third quantity without holding it fixed,
+stands beside.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+MEASURES = {  # name in the history: words; the family of the correction
+    "short_wide": "sharpness, wide box, 10 iterations",
+    "wide": "sharpness, wide box, converged",
+    "short_narrow": "sharpness, narrow box, 10 iterations",
+    "narrow": "sharpness, narrow box, converged",
+    "top": "largest eigenvalue",
+    "bottom": "smallest eigenvalue, negated",
+    "trace_exact": "trace of the Hessian",
+    "path_norm": "path norm",
+    "train_jacobian": "Jacobian of the softmax",
+    "distance": "distance from the start",
+}
+BESIDE = {  # shown, and in no family
+    "trace": "trace, Hutchinson's estimate",
+    "train_logit_jacobian": "Jacobian of the logits",
+    "norm": "length of the weight vector",
+    "train_loss": "training loss",
+}
+NEGATED = ("bottom",)
+GAPS = {"gap": "loss", "accuracy_gap": "accuracy"}
+PERMUTATIONS = 10_000
+RESAMPLINGS = 2000
+LEVEL = 0.05
+CHUNK = 500  # permutations at once: some 16 MB for 64 nets
+
+
+def nets_of(history: dict[str, Any], stop: str) -> dict[str, np.ndarray]:
+    """{name: (nets,)} of all measured nets that have values at this stop, with `batch_size` as configured."""
+    gathered: dict[str, list[float]] = {}
+    for unit, results in history["results"].items():
+        values = results[stop]
+        for name, numbers in values.items():
+            gathered.setdefault(name, []).extend(numbers)
+        gathered.setdefault("batch_size", []).extend([int(unit.removeprefix("batch-"))] * len(values["gap"]))
+    nets = {name: np.array(numbers, float) for name, numbers in gathered.items()}
+    there = np.isfinite(nets["gap"]) if nets else []
+    return {name: numbers[there] for name, numbers in nets.items()}
+
+
+def values_of(nets: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """(nets,): a measure, signed so that more is expected to mean a larger gap."""
+    return -nets[name] if name in NEGATED else nets[name]
+
+
+def pair_signs(values: np.ndarray) -> np.ndarray:
+    """(nets, nets): 1 where the row's value is the larger one, -1 where the column's, 0 where they are equal."""
+    return np.sign(values[:, None] - values[None, :])
+
+
+def kendall(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> float:
+    """Tau-b over the pairs that `pairs` (nets, nets) marks with 1; NaN where one of the two does not vary."""
+    one, two = pair_signs(first) * pairs, pair_signs(second) * pairs
+    scale = np.sqrt(np.sum(np.abs(one)) * np.sum(np.abs(two)))
+    return float(np.sum(one * two) / scale) if scale else float("nan")
+
+
+def kendall_partial(first: float, second: float, between: float) -> float:
+    """Kendall's partial coefficient from the taus of each quantity with the third, and of the two with each other."""
+    scale = np.sqrt((1 - first**2) * (1 - second**2))
+    return float((between - first * second) / scale) if scale > 0 else float("nan")
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values corrected after Holm (1979), in the order given; NaN counts as no test and stays NaN."""
+    p_values = np.asarray(p_values, float)
+    corrected, largest = np.full(len(p_values), np.nan), 0.0
+    tested = np.flatnonzero(np.isfinite(p_values))
+    for place, index in enumerate(tested[np.argsort(p_values[tested], kind="stable")]):
+        largest = max(largest, min(1.0, (len(tested) - place) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def permuted(size: int, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """(size, nets): random orders of the nets, each net staying in its group."""
+    orders = np.tile(np.arange(len(groups)), (size, 1))
+    for group in np.unique(groups):
+        places = np.flatnonzero(groups == group)
+        orders[:, places] = generator.permuted(np.tile(places, (size, 1)), axis=1)
+    return orders
+
+
+def chances(values: np.ndarray, gap: np.ndarray, pairs: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Two-sided p of each measure's tau from PERMUTATIONS of the gaps within groups. values: (measures, nets)."""
+    generator = np.random.default_rng(seed)
+    ours = np.stack([pair_signs(each) * pairs for each in values]).reshape(len(values), -1).astype(np.float32)
+    signs = pair_signs(gap).astype(np.float32)
+    observed = np.abs(ours @ signs.ravel())
+    as_extreme = np.zeros(len(values))
+    for first in range(0, PERMUTATIONS, CHUNK):
+        orders = permuted(min(CHUNK, PERMUTATIONS - first), groups, generator)
+        drawn = signs[orders[:, :, None], orders[:, None, :]].reshape(len(orders), -1)
+        as_extreme += np.sum(np.abs(drawn @ ours.T) >= observed - 0.5, axis=0)  # sums of whole numbers
+    p_values = (as_extreme + 1) / (PERMUTATIONS + 1)
+    return np.where(np.any(ours, axis=1) & np.any(signs * pairs), p_values, np.nan)
+
+
+def interval(
+    first: np.ndarray, second: np.ndarray, pairs: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> list[float]:
+    """95 % interval of tau: the nets of each group are drawn anew, RESAMPLINGS times; copies of a net make no pair."""
+    generator = np.random.default_rng(seed)
+    counts = np.zeros((RESAMPLINGS, len(groups)))
+    for group in np.unique(groups):
+        places = np.flatnonzero(groups == group)
+        drawn = places[generator.integers(0, len(places), (RESAMPLINGS, len(places)))]
+        np.add.at(counts, (np.arange(RESAMPLINGS)[:, None], drawn), 1)
+    one, two = pair_signs(first) * pairs, pair_signs(second) * pairs
+
+    def summed(table: np.ndarray) -> np.ndarray:
+        return np.einsum("ri,ri->r", counts @ table, counts)
+
+    with np.errstate(invalid="ignore"):
+        taus = summed(one * two) / np.sqrt(summed(np.abs(one)) * summed(np.abs(two)))
+    taus = taus[np.isfinite(taus)]
+    if not len(taus):
+        return [float("nan")] * 2
+    return [float(each) for each in np.quantile(taus, [LEVEL / 2, 1 - LEVEL / 2])]
+
+
+def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dict[str, Any]]:
+    """{measure: {"all": kind, "fixed": kind, "partial_batch", "partial_loss"}}, and the same of what stands beside.
+
+    kind: `tau`, `interval` and, for a measure, corrected `p`; both are left out where there are fewer than two nets.
+    """
+    names, groups, gaps = [*MEASURES, *BESIDE], nets["batch_size"], nets[gap]
+    values = np.stack([values_of(nets, name) for name in names])
+    apart = 1.0 - np.eye(len(gaps))
+    kinds = {"all": (apart, np.zeros(len(gaps))), "fixed": (apart * (groups[:, None] == groups[None, :]), groups)}
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for kind, (pairs, exchangeable) in kinds.items():
+        p_values = holm(chances(values[: len(MEASURES)], gaps, pairs, exchangeable))
+        for place, name in enumerate(names):
+            found[name][kind] = {
+                "tau": kendall(values[place], gaps, pairs),
+                "interval": interval(values[place], gaps, pairs, groups),
+            }
+            if name in MEASURES:
+                found[name][kind]["p"] = float(p_values[place])
+    for third, quantity in (("partial_batch", groups), ("partial_loss", nets["train_loss"])):
+        with_gap = kendall(gaps, quantity, apart)
+        for place, name in enumerate(names):
+            with_measure = kendall(values[place], quantity, apart)
+            found[name][third] = kendall_partial(with_measure, with_gap, found[name]["all"]["tau"])
+    return found

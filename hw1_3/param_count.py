@@ -1,0 +1,211 @@
+"""Does a larger net generalise better?
+
+Homework 1-3, "Number of parameters v.s. Generalization". Ten nets with four equal hidden layers of 16 to 4000 ReLU
+units, so of 13,546 to 51,192,010 parameters, learn MNIST with Adam (Kingma and Ba 2015). Kept a net and epoch: the
+running loss and accuracy that `fit` would show, averaged over the epoch while the weights change, and clean evaluations
+of a fixed 10,000 training images and of all test images.
+
+Beside it, where too many parameters might hurt (Belkin et al. 2019, Nakkiran et al. 2020): nets of 2 to 512 units a
+layer learn 4,000 images of which a fifth have a wrong label, for long enough to learn those by heart. Test error may
+then fall with size, rise towards the size that just fits all labels, and fall again: double descent.
+
+    python hw1_3/param_count.py --scale paper      hours on two CPU cores, most of them for widths 3000 and 4000
+"""
+
+import itertools
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, settings
+
+REVISION = 1
+PARAMETERS = {  # of the ten nets, by width
+    16: 13_546,
+    32: 28_618,
+    64: 63_370,
+    128: 151_306,
+    256: 400_906,
+    512: 1_195_018,
+    1024: 3_962_890,
+    2000: 13_596_010,
+    3000: 29_394_010,
+    4000: 51_192_010,
+}
+MNIST_IMAGES = 60_000  # of its training set
+NARROW, WIDE = 256, 1024  # largest widths of the stacks and of `wide_seeds`
+FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
+LAST = 5  # epochs, or records, of the mean in the table that is printed
+Widths = Annotated[tuple[int, ...], settings.Range(1, 10_000)]
+CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: settings.Count = 20  # passes over the training images
+    batch_size: settings.Count = 128  # images
+    learning_rate: settings.Positive = 1e-3  # of Adam
+    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    noisy_images: Annotated[int, settings.Range(100, 10**6)] = 4000  # training images, fixed, with wrong labels
+    label_noise: Annotated[float, settings.Range(0.01, 0.99)] = 0.2  # share of these images whose label is wrong
+    noisy_epochs: settings.Count = 300  # passes over them
+    noisy_every: settings.Count = 5  # of these passes between two records
+    widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
+    noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
+    stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
+    stacks: settings.Seeds = (0,)  # which stacks: of size 8, stack 1 is seeds 8 to 15
+    wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
+    widest_seeds: settings.Seeds = (0,)  # of wider nets, one training each
+
+    __post_init__ = settings.check_ranges
+
+
+PAPER = Settings()
+QUICK = replace(
+    PAPER,
+    epochs=6,
+    probe_images=1000,
+    noisy_images=1000,
+    noisy_epochs=60,
+    stack_size=3,
+    widths=(16, 64, 256, 1024),
+    noisy_widths=(2, 4, 8, 16, 32, 64),
+    wide_seeds=(0,),
+)
+
+
+def build_model(width: int):
+    """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
+    import keras
+    from keras import layers
+
+    hidden = [layers.Dense(width, activation="relu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    if model.count_params() != parameter_count(width):
+        raise ValueError(f"the net has {model.count_params()} parameters, not {parameter_count(width)}")
+    return model
+
+
+def parameter_count(width: int) -> int:
+    """Weights and biases of the net; of the ten nets, the reference's number."""
+    return PARAMETERS.get(width, 785 * width + 3 * (width + 1) * width + (width + 1) * 10)
+
+
+# ------------------------------------------------------------------------------------------------- its units
+
+
+@dataclass(frozen=True)
+class Nets:
+    """What one unit trains: nets of one width, one a seed, side by side."""
+
+    width: int
+    seeds: range
+    noisy: bool = False  # whether they learn few images, of which some have a wrong label
+
+    @property
+    def name(self) -> str:
+        """width-0016/seed-0-to-7, width-1024/seed-2, noisy/width-0004/seed-0-to-7."""
+        last = f"-to-{self.seeds[-1]}" if len(self.seeds) > 1 else ""
+        return f"{'noisy/' * self.noisy}width-{self.width:04d}/seed-{self.seeds[0]}{last}"
+
+
+def units(chosen: Settings) -> dict[str, Nets]:
+    """All units by name, those with the least arithmetic first, so that a cut-off run keeps most."""
+    size = chosen.stack_size
+    stacks = [range(size * stack, size * (stack + 1)) for stack in chosen.stacks]
+    nets = [Nets(width, numbers, noisy=True) for width in chosen.noisy_widths for numbers in stacks]
+    for width in chosen.widths:
+        alone = chosen.wide_seeds if width <= WIDE else chosen.widest_seeds
+        nets += [Nets(width, each) for each in (stacks if width <= NARROW else [range(n, n + 1) for n in alone])]
+    images = {True: chosen.noisy_images * chosen.noisy_epochs, False: MNIST_IMAGES * chosen.epochs}
+    nets.sort(key=lambda each: parameter_count(each.width) * len(each.seeds) * images[each.noisy])
+    return {each.name: each for each in nets}
+
+
+# -------------------------------------------------------------------------------------------------- training
+
+
+def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of which this share, rounded down to whole images, is replaced by any of the other nine, drawn evenly.
+
+    Returns them, (n,), and which were replaced, (n,) booleans. The same ones for all nets and seeds.
+    """
+    generator = np.random.default_rng(seeds.stream(0, "wrong labels"))
+    replaced = np.zeros(len(labels), bool)
+    replaced[generator.permutation(len(labels))[: int(share * len(labels))]] = True
+    shifts = generator.integers(1, 10, len(labels)).astype(labels.dtype)
+    return np.where(replaced, (labels + shifts) % 10, labels), replaced
+
+
+def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train the nets of one unit. Returns curves, (seeds, records), and which nets ended dead: with constant outputs.
+
+    Running values are averages since the record before. wrong_learnt: share of wrong labels that a net has learnt.
+    """
+    import tensorflow as tf
+
+    from common import seedwise, training
+
+    order = np.random.default_rng(0).permutation(len(digits.train_images))
+    probe = order[: chosen.noisy_images if nets.noisy else chosen.probe_images]
+    probe_images, probe_labels = digits.train_images[probe], digits.train_labels[probe]
+    if nets.noisy:
+        probe_labels, replaced = wrong_labels(probe_labels, chosen.label_noise)
+        images, labels = probe_images, probe_labels
+        epochs, every = chosen.noisy_epochs, chosen.noisy_every
+    else:
+        images, labels = digits.train_images, digits.train_labels
+        epochs, every = chosen.epochs, 1
+    names = (*CURVES, "wrong_learnt") if nets.noisy else CURVES
+
+    models = seedwise.build(lambda: build_model(nets.width), nets.seeds)
+    apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
+    shuffle = seeds.stream(nets.seeds[0], "batches")
+    loop = training.loop(seedwise.classifier_update(models, apply), (images, labels), chosen.batch_size, shuffle)
+    evaluate = seedwise.evaluator(models)
+
+    steps = -(-len(images) // chosen.batch_size)
+    sizes = np.full(steps, chosen.batch_size)
+    sizes[-1] = len(images) - sizes[:-1].sum()
+    stops = [*range(every, epochs, every), epochs]
+    variables = [*seedwise.trainable(models), *slots]
+    curves: dict[str, list] = checkpoint.load(variables) or {name: [] for name in names}
+    done = len(curves["test_loss"])
+    with progress.shown(nets.name, epochs * steps, ([0, *stops][done]) * steps) as tell:
+        for first, last in list(itertools.pairwise([0, *stops]))[done:]:
+            running = loop(first * steps, (last - first) * steps, tell)
+            weights = np.tile(sizes, last - first)
+            values = [np.average(running[name], axis=0, weights=weights) for name in ("loss", "accuracy")]
+            values += [*evaluate(probe_images, probe_labels), *evaluate(digits.test_images, digits.test_labels)]
+            if nets.noisy:
+                values.append(evaluate(probe_images[replaced], probe_labels[replaced])[1])
+            for name, value in zip(names, values, strict=True):
+                curves[name].append(np.asarray(value, float).tolist())
+            checkpoint.save(variables, curves)
+
+    outputs = tf.stack([model(digits.test_images[:1000], training=False) for model in models])
+    dead = np.ptp(outputs.numpy(), axis=1).max(axis=1) <= FLAT
+    found = {name: np.array(curve).T for name, curve in curves.items()}
+    about = {"width": nets.width, "parameters": parameter_count(nets.width), "seeds": list(nets.seeds), "dead": dead}
+    summary = {name.replace("_", " "): found[name][:, -LAST:].mean(axis=1) for name in names}
+    return {**about, "epochs": stops, **found, "summary": {"parameters": about["parameters"], **summary}}
+
+
+def main() -> None:
+    run = settings.parse(__file__, __doc__, PAPER, QUICK)
+    digits = data.mnist(run)
+    nets = units(run.settings)
+    kept = history.start(run, REVISION, list(nets), digits)
+    for unit in kept.missing():
+        backend.start()  # all threads: the wide nets take most of the time, and small ones lose little by it
+        kept.keep(unit, train(run.settings, digits, nets[unit], kept.checkpoint(unit)))
+    kept.report()
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

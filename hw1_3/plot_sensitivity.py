@@ -1,0 +1,137 @@
+"""Draw loss, accuracy and sensitivity against batch size, from the history of sensitivity.py.
+
+sensitivity            training and test loss, accuracy, mean norm of the softmax outputs' Jacobian, a row a budget
+sensitivity_measures   its median, the logits' Jacobian, the gradient of the mean loss, the way from the initial weights
+
+    python hw1_3/plot_sensitivity.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, settings
+
+BUDGETS = {"steps": "equal updates\n({:,})", "epochs": "equal passes\n({:,})", "loss": "equal training loss\n({:g})"}
+TARGETS = {"steps": "steps", "epochs": "epochs", "loss": "target_loss"}  # settings that the words above name
+LINES = {
+    "train": {"color": "#004488", "linestyle": "-", "marker": "o", "markersize": 2.2},
+    "test": {"color": "#BB5566", "linestyle": "--", "marker": "s", "markersize": 2.2},
+    "net": {"color": "black", "linestyle": "-", "marker": "o", "markersize": 2.2},  # of the net, not of images
+}
+SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
+UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
+CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9}
+BEST = 50  # images, the batch size that the claim calls best
+DECADES = 10  # an axis is logarithmic where its largest value is more than so many times its smallest
+COLUMNS = {  # of each figure: title of a column and what it shows
+    "sensitivity": {
+        "training\nloss (nats)": (("train", "loss"),),
+        "test loss\n(nats)": (("test", "loss"),),
+        "accuracy\n(%)": (("train", "accuracy"), ("test", "accuracy")),
+        "softmax\nJacobian": (("train", "softmax", "mean"), ("test", "softmax", "mean")),
+    },
+    "sensitivity_measures": {
+        "softmax Jac.,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
+        "logit\nJacobian": (("train", "logits", "mean"), ("test", "logits", "mean")),
+        "gradient of\nmean loss": (("train", "mean_loss_gradient"), ("test", "mean_loss_gradient")),
+        "distance\nfrom start": (("distance",),),
+    },
+}
+
+
+def nets_of(history: dict, budget: str) -> dict[int, list]:
+    """{batch size: what was measured of each seed, None where the net did not reach the loss}, smallest batch first."""
+    nets: dict[int, list] = {}
+    for unit, results in history["results"].items():
+        try:
+            nets.setdefault(int(results["batch_size"]), []).extend(results["budgets"][budget])
+        except (KeyError, TypeError, ValueError):
+            experiment = history["experiment"]
+            raise settings.Problem(f"the history of {experiment} has no usable {budget} in {unit}: --force") from None
+    return dict(sorted(nets.items()))
+
+
+def values_of(nets: dict[int, list], path: tuple[str, ...]) -> dict[int, np.ndarray]:
+    """{batch size: a quantity over the seeds that were measured}; without batch sizes of which none was."""
+    values = {}
+    for size, found in nets.items():
+        reached = [one for one in found if one is not None]
+        for name in path:
+            reached = [one[name] for one in reached]
+        if reached:
+            values[size] = np.array(reached, float) * (100 if path[-1] == "accuracy" else 1)
+    return values
+
+
+def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], ...]) -> None:
+    """One quantity against batch size: every seed faint, medians joined; a cross where no seed reached the loss."""
+    shown = []
+    for path in paths:
+        style = LINES.get(path[0], LINES["net"])
+        values = values_of(nets, path)
+        axes.plot(list(values), [np.median(each) for each in values.values()], **style | {"linewidth": 1.1})
+        for size, each in values.items():
+            axes.plot(np.full(len(each), size), each, **style | SEED)
+            shown += each.tolist()
+    missing = unreached(nets)
+    axes.plot(missing, np.full(len(missing), 0.05), transform=axes.get_xaxis_transform(), **UNREACHED)
+    axes.margins(0.06, 0.1)
+    axes.set_xscale("log")
+    axes.set_xticks([1, 100, 10_000], ["1", "100", "10,000"])
+    axes.set_xticks([10, 1000], ["", ""], minor=True)
+    positive = [value for value in shown if value > 0]
+    if positive and max(positive) > DECADES * min(positive):
+        axes.set_yscale("log", nonpositive="mask")
+        figures.log_ticks(axes.yaxis)
+    else:
+        axes.yaxis.get_major_locator().set_params(nbins=4)
+
+
+def unreached(nets: dict[int, list]) -> list[int]:
+    """The batch sizes of which no seed was measured."""
+    return [size for size, found in nets.items() if all(one is None for one in found)]
+
+
+def draw(history: dict, name: str) -> Any:
+    """A figure with a row for each budget and a column for each entry of COLUMNS[name]."""
+    columns = COLUMNS[name]
+    figure, panels = figures.grid(len(BUDGETS), len(columns), 6.4, sharex=True)
+    all_nets = {budget: nets_of(history, budget) for budget in BUDGETS}
+    for row, (budget, words) in zip(panels, BUDGETS.items(), strict=True):
+        for axes, paths in zip(row, columns.values(), strict=True):
+            draw_panel(axes, all_nets[budget], paths)
+            axes.axvline(BEST, **CLAIMED)
+        row[0].set_ylabel(words.format(history["settings"][TARGETS[budget]]))
+    for axes in panels[-1]:
+        axes.set_xlabel("batch size")
+    figures.letters(panels.flat, list(columns) * len(BUDGETS))
+    entries = {"training images": LINES["train"], "test images": LINES["test"], f"batch size {BEST}": CLAIMED}
+    figures.key(figure, entries | ({"loss not reached": UNREACHED} if any(map(unreached, all_nets.values())) else {}))
+    figures.subtitle(figure, caveats(history))
+    figure.align_ylabels(panels[:, 0])
+    return figure
+
+
+def caveats(history: dict) -> str:
+    """What a reader must know of this history before its numbers."""
+    done, whole = len(history["results"]), len(history["units"])
+    missing = f"{done} of {whole} trainings measured" if done < whole else ""
+    return "; ".join(remark for remark in (figures.caveats(history, ()), missing) if remark)
+
+
+FIGURES = tuple(COLUMNS)
+
+
+def main() -> None:
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, draw(drawing.history, name))
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

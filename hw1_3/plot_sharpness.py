@@ -1,0 +1,140 @@
+"""Draw measures of flatness, norm and sensitivity against the generalization gap, from the history of sharpness.py.
+
+sharpness          nets at equal training loss: six measures against the gap, a mark a net, a colour a batch size
+sharpness_epochs   the same nets after equal epochs
+sharpness_tau      Kendall's tau of each measure with the gap, over all nets and at fixed batch size
+
+    python hw1_3/plot_sharpness.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measures
+
+from common import figures, settings
+
+PANELS = {  # measure: title, axis
+    "wide": ("sharpness, wide box", "%"),
+    "top": ("largest eigenvalue", "nats"),
+    "trace_exact": ("trace of the Hessian", "nats"),
+    "train_jacobian": ("Jacobian of the softmax", "mean norm, pixels 0 to 1"),
+    "path_norm": ("path norm", "square root of a sum over paths"),
+    "distance": ("distance from the start", "length of a vector of weights"),
+}
+MARKERS = "osD^vP<>"  # repeated where there are more batch sizes; told apart in a grey print
+SEQUENCE = (0.0, 0.92)  # of the colour map, whose end is too light on white
+STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
+KINDS = {  # of tau: words, marker, colour, place below the measure's line
+    "all": ("all nets", "o", "#004488", -0.17),
+    "fixed": ("pairs of one batch size", "s", "#BB5566", 0.17),
+}
+
+
+def groups_of(history: dict) -> list[str]:
+    """The units that a whole history has."""
+    return list(history["units"])
+
+
+def styles_of(sizes: list[int]) -> dict[int, dict[str, Any]]:
+    """Marker and colour of each batch size, from dark for the smallest to light for the largest."""
+    import matplotlib
+
+    places = np.linspace(*SEQUENCE, len(sizes)) if len(sizes) > 1 else [0.4]
+    colours = matplotlib.colormaps["viridis"](places)
+    look = {"linestyle": "", "markersize": 3.2, "markeredgewidth": 0, "alpha": 0.85}
+    return {
+        size: look | {"color": tuple(colour), "marker": MARKERS[place % len(MARKERS)]}
+        for place, (size, colour) in enumerate(zip(sizes, colours, strict=True))
+    }
+
+
+def draw_against_gap(history: dict, stop: str) -> Any:
+    """Measures, on logarithmic axes, against test loss less training loss."""
+    nets = measures.nets_of(history, stop)
+    if not len(nets["gap"]):
+        raise settings.Problem(f"no net of this history was measured at {STOPS[stop]}: raise --most-steps")
+    sizes = sorted({int(size) for size in nets["batch_size"]})
+    styles = styles_of(sizes)
+    figure, panels = figures.grid(2, 3, 4.1, sharey=True)
+    for axes, (name, (_, unit)) in zip(panels.flat, PANELS.items(), strict=True):
+        axes.set_xscale("log")
+        for size in sizes:
+            there = nets["batch_size"] == size
+            axes.plot(nets[name][there], nets["gap"][there], **styles[size])
+        axes.set_xlabel(unit)
+        few_ticks(axes.xaxis)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("gap in loss (nats)")
+    figures.letters(panels.flat, [title for title, _ in PANELS.values()])
+    entries = {f"batch {size}": styles[size] | {"markersize": 5} for size in sizes}
+    figures.key(figure, entries, columns=min(4, len(entries)))
+    figures.subtitle(figure, figures.caveats(history, groups_of(history)))
+    return figure
+
+
+def few_ticks(axis: Any) -> None:
+    """Plain numbers on a log axis that may span less than a decade: about four, never touching."""
+    from matplotlib import ticker
+
+    low, high = np.log10(axis.get_view_interval())
+    if high - low > 0.7:
+        figures.log_ticks(axis)
+        if high - low > 1.3:
+            axis.set_major_locator(ticker.LogLocator(subs=(1,) if high - low > 2.2 else (1, 3), numticks=20))
+        return
+    axis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: f"{value:g}"))
+
+
+def draw_tau(history: dict) -> Any:
+    """Tau of each measure with the gap in loss, and its interval; filled where it differs from 0 after correction."""
+    figure, panels = figures.grid(1, len(STOPS), 3.9, sharex=True, sharey=True)
+    for axes, stop in zip(panels[0], STOPS, strict=True):
+        nets = measures.nets_of(history, stop)
+        found = measures.correlations(nets) if len(nets["gap"]) > 1 else {}
+        for place, name in enumerate(measures.MEASURES):
+            for kind, (_, marker, colour, below) in KINDS.items():
+                about = found.get(name, {}).get(kind)
+                if about is None or not np.isfinite(about["tau"]):
+                    continue
+                sure = about["p"] < measures.LEVEL
+                axes.plot(about["interval"], 2 * [place + below], color=colour, linewidth=0.9)
+                face = {"markerfacecolor": colour if sure else "white", "markeredgecolor": colour}
+                axes.plot(about["tau"], place + below, marker=marker, **face)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_xlabel("Kendall's tau with the gap in loss")
+        axes.set_xlim(-1.05, 1.05)
+        axes.set_xticks((-1, -0.5, 0, 0.5, 1), ("\N{MINUS SIGN}1", "\N{MINUS SIGN}0.5", "0", "0.5", "1"))
+        axes.grid(visible=False, axis="y")
+    panels[0, 0].set_yticks(range(len(measures.MEASURES)), measures.MEASURES.values())
+    panels[0, 0].set_ylim(len(measures.MEASURES) - 0.5, -0.5)
+    figures.letters(panels[0], STOPS.values())
+    entries = {words: {"linestyle": "-", "marker": mark, "color": hue} for words, mark, hue, _ in KINDS.values()}
+    hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": figures.NEUTRAL}
+    figures.key(figure, entries | {"hollow: may be 0": hollow})
+    figures.subtitle(figure, figures.caveats(history, groups_of(history)))
+    return figure
+
+
+FIGURES = {
+    "sharpness": lambda history: draw_against_gap(history, "equal_loss"),
+    "sharpness_epochs": lambda history: draw_against_gap(history, "equal_epochs"),
+    "sharpness_tau": draw_tau,
+}
+
+
+def main() -> None:
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, FIGURES[name](drawing.history))
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

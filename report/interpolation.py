@@ -1,0 +1,328 @@
+"""Flatness against generalization, part 1: what the report says of the history of interpolation.py, and claim C10.
+
+A line is a plane where its barrier, the height of the training loss above the straight line from one end's to the
+other's, lies below a tenth of the way from the ends' mean loss to ln 10, the loss of guessing. The large-batch solution
+is the flatter one where the training loss rises by 0.05 farther from it than from the small-batch one, along random
+directions (`hw1_3/lines.py`). Values are one a seed.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims, comments
+from report.error_surface import inline, number, spread
+
+UNITS = {  # unit: its name in tables
+    "sgd/early": "early",
+    "sgd/late": "late",
+    "sgd/converged": "converged",
+    "adam/converged": "Adam",
+}
+STARTS = {"shared": "same start", "independent": "other start", "matched": "other start, units matched"}
+ENDS = {"small": "small", "large": "large"}
+PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
+TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
+FIGURES = ("interpolation", "interpolation_adam", "interpolation_barriers", "interpolation_flatness")
+MEANINGS = {
+    "early_steps": "updates of gradient descent when it is stopped early",
+    "late_steps": "the same where an earlier report stopped early",
+    "converged_steps": "the same where it has converged",
+    "adam_steps": "updates of Adam",
+    "small_batch": "images a step; also with Adam",
+    "large_batch": "images a step",
+    "sgd_learning_rate": "of gradient descent, without momentum; loss: mean cross-entropy",
+    "small_learning_rate": "of Adam",
+    "large_learning_rate": "of Adam",
+    "intervals": "of \N{GREEK SMALL LETTER ALPHA} from 0 to 1, and as many on either side",
+    "probe_images": "training images, always the same, of all measures",
+    "directions": "random ones around each solution",
+    "rise": "of the training loss (nats), to which distances and widths are taken",
+    "fall": "of an accuracy, to which widths are taken",
+    "seeds": "nets of each training, each from its own initial weights, on the same batches",
+    "arms": "optimizer and stage",
+}
+
+
+# ------------------------------------------------------------------------------------------------- the claim
+
+
+def heights(results: dict[str, Any], start: str) -> np.ndarray:
+    """The barriers of the training loss."""
+    return np.array(results["lines"][start]["barrier"]["train_loss"]["height"], float)
+
+
+def at(results: dict[str, Any], start: str, name: str, place: float) -> np.ndarray:
+    """A quantity at one alpha of the line."""
+    index = int(np.searchsorted(results["alpha"], place))
+    return np.array(results["lines"][start][name], float)[:, index]
+
+
+def limits(results: dict[str, Any], start: str) -> np.ndarray:
+    """The height below which the line counts as a plane."""
+    mean = (at(results, start, "train_loss", 0) + at(results, start, "train_loss", 1)) / 2
+    return TENTH * (math.log(10) - mean)
+
+
+def distances(results: dict[str, Any], end: str) -> np.ndarray:
+    """How far the training loss has risen by 0.05 from one end, mean over directions and both signs, in lengths."""
+    return np.array(results["flatness"][end], float).mean(axis=(1, 2))
+
+
+def plane(found: dict[str, Any], start: str, unit: str = PLANE) -> dict[str, Any]:
+    """Whether the barriers lie below their limits, and by how much (`margins`)."""
+    results = found["results"].get(unit)
+    margins = [] if results is None else limits(results, start) - heights(results, start)
+    return {"margins": margins, **claims.by_margins(margins)}
+
+
+def flatter(found: dict[str, Any], unit: str = FLATTER) -> dict[str, Any]:
+    """Whether the loss rises farther away from the large end than from the small one, paired by seed."""
+    results = found["results"].get(unit)
+    margins = [] if results is None else distances(results, "large") - distances(results, "small")
+    return {"margins": margins, **claims.by_margins(margins)}
+
+
+def c10(found: dict[str, Any]) -> dict[str, Any]:
+    """C10: converged, the two solutions lie on one plane; stopped early, the large batch's is the flatter one."""
+    parts = [
+        {"words": "converged, from the same start: barrier below the limit", **plane(found, "shared")},
+        {"words": "converged, from other starts: barrier below the limit", **plane(found, "independent")},
+        {"words": "early: the large-batch solution is the flatter one", **flatter(found)},
+    ]
+    return {"claim": "C10", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that interpolation.typ shows, but the settings."""
+    verdict = c10(found)
+    measured = {unit: found["results"][unit] for unit in UNITS if unit in found["results"]}
+    return {
+        "parts": [part_row(part) for part in verdict["parts"]],
+        "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
+        "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
+        "widths": [width_row(found, unit, end) for unit in measured for end in ENDS],
+        "verdict": verdict["verdict"],
+        "claim": claim_10(found, verdict),
+        "comment": comment(found, verdict),
+    }
+
+
+def signed(value: float) -> str:
+    """Two significant digits and a real minus sign."""
+    return number(value).replace("-", "\N{MINUS SIGN}")
+
+
+def interval(values: Sequence[float]) -> str:
+    """The 95 % interval of the mean over seeds; a dash where there are too few for one."""
+    if len(values) < claims.ENOUGH:
+        return comments.NOTHING
+    low, high = claims.student_interval(values)
+    return f"[{signed(low)}, {signed(high)}]"
+
+
+def part_row(part: dict[str, Any]) -> dict[str, str]:
+    """One row of the table of the claim's parts."""
+    there = part["seeds"] > 0
+    return {
+        "words": part["words"],
+        "margin": signed(float(np.mean(part["margins"]))) if there else comments.NOTHING,
+        "interval": interval(part["margins"]),
+        "seeds": f"{part['agree']} of {part['seeds']}" if there else comments.NOTHING,
+        "verdict": part["verdict"] if there else "not measured",
+    }
+
+
+def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
+    """One row of the table of lines."""
+    results, judged = found["results"][unit], plane(found, start, unit)
+    dip = 100 * np.array(results["lines"][start]["barrier"]["test_accuracy"]["height"], float)
+    return {
+        "unit": UNITS[unit],
+        "start": STARTS[start],
+        "length": spread(results["lines"][start]["length"]),
+        "barrier": spread(heights(results, start)),
+        "limit": number(float(np.median(limits(results, start)))),
+        "seeds": f"{judged['agree']} of {judged['seeds']}",
+        "dip": spread(dip),
+    }
+
+
+def end_name(found: dict[str, Any], unit: str, end: str) -> str:
+    """batch 64 or rate 0.001: what makes it this end."""
+    word, name = ("batch", "batch") if unit.startswith("sgd") else ("rate", "learning_rate")
+    return f"{word} {found['settings'][f'{end}_{name}']:g}"
+
+
+def solution_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
+    """One row of the table of solutions."""
+    results = found["results"][unit]
+    own = results["ends"][end]
+    moved = np.array(own["moved"], float) / np.array(own["start_norm"], float)
+    return {
+        "unit": UNITS[unit],
+        "end": end_name(found, unit, end),
+        "train_loss": spread(own["train_loss"]),
+        "test_loss": spread(own["test_loss"]),
+        "train_accuracy": spread([100 * value for value in own["train_accuracy"]], 2),
+        "test_accuracy": spread([100 * value for value in own["test_accuracy"]], 2),
+        "moved": spread(moved, 2),
+        "distance": spread(distances(results, end), 3),
+    }
+
+
+def width_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
+    """One row of the table of widths along the line from the same start."""
+    results = found["results"][unit]
+    line, beyond = results["lines"]["shared"], {"small": (0, -1), "large": (1, 2)}[end]
+    own, far = (at(results, "shared", "train_loss", place) for place in beyond)
+    widths = {name: line["widths"][name][end] for name in ("train_loss", "test_accuracy")}
+    return {
+        "unit": UNITS[unit],
+        "end": end_name(found, unit, end),
+        "loss_outward": width(widths["train_loss"]["outward"]),
+        "loss_inward": width(widths["train_loss"]["inward"]),
+        "accuracy_outward": width(widths["test_accuracy"]["outward"]),
+        "accuracy_inward": width(widths["test_accuracy"]["inward"]),
+        "rise": spread(far - own).replace("-", "\N{MINUS SIGN}"),
+    }
+
+
+def width(values: Sequence[float]) -> str:
+    """Median and range over seeds of a width in alpha; of how many seeds where the others never reach the limit."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return "never"
+    shown = spread(finite, 2)
+    return shown if len(finite) == len(values) else f"{shown}\n({len(finite)} of {len(values)} seeds)"
+
+
+def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C10 in the table that opens the report."""
+    shown = []
+    if PLANE in found["results"]:
+        results = found["results"][PLANE]
+        shared, other, limit = (
+            number(float(np.median(values)))
+            for values in (heights(results, "shared"), heights(results, "independent"), limits(results, "independent"))
+        )
+        shown.append(f"Converged: barrier {shared} from the same start, {other} from other starts (limit {limit})")
+    if FLATTER in found["results"]:
+        results, judged = found["results"][FLATTER], verdict["parts"][2]
+        small, large = (number(float(np.median(distances(results, end))), 3) for end in ENDS)
+        names = [end_name(found, FLATTER, end) for end in ENDS]
+        shown.append(
+            f"early: the loss has risen by {found['settings']['rise']:g} at distance {small} with {names[0]} and "
+            f"{large} with {names[1]}, farther with the latter in {judged['agree']} of {seeds(judged['seeds'])}"
+        )
+    evidence = "; ".join(shown) or "Neither stage is measured yet"
+    return {
+        "name": "C10",
+        "statement": "Converged, small- and large-batch solutions lie on one smooth plane; stopped early, the "
+        "large-batch one is the flatter",
+        "evidence": capital(evidence),
+        "verdict": verdict["verdict"],
+        "section": "interpolation",
+    }
+
+
+def capital(text: str) -> str:
+    """With a capital letter first."""
+    return text[0].upper() + text[1:]
+
+
+def seeds(count: int) -> str:
+    """8 seeds."""
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures: result, starts, apart, flatness, curve, adam; empty where nothing is measured."""
+    there = found["results"]
+    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said["result"] += [part_sentence(part) for part in verdict["parts"] if part["seeds"]]
+    batches = [unit for unit in UNITS if unit in there and unit.startswith("sgd")]
+    said["starts"] = [starts_sentence(there[unit], UNITS[unit]) for unit in batches[-1:]]
+    said["apart"] = [apart_sentence(there, batches)] if batches else []
+    said["flatness"] = [flatness_sentence(found, unit) for unit in batches]
+    said["curve"] = [curve_sentence(there[unit], UNITS[unit]) for unit in batches if unit != PLANE]
+    said["adam"] = []
+    if "adam/converged" in there:
+        said["adam"] = [starts_sentence(there["adam/converged"], "Adam"), flatness_sentence(found, "adam/converged")]
+    return said
+
+
+OUTCOMES = {
+    claims.HOLDS: "this part holds",
+    claims.FAILS: "this part does not hold",
+    claims.UNCLEAR: "this part remains unclear",
+}
+
+
+def part_sentence(part: dict[str, Any]) -> str:
+    """How many seeds agree with a part, and what follows."""
+    return f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])}: {OUTCOMES[part['verdict']]}."
+
+
+def starts_sentence(results: dict[str, Any], name: str) -> str:
+    """The barriers from the three starts, and what matching the units does to them."""
+    shared, other, matched = (heights(results, start) for start in STARTS)
+    ratios = matched[other > 0] / other[other > 0]
+    said = (
+        f"{capital(name)}: the barrier is {inline(spread(shared))} from the same start and "
+        f"{inline(spread(other))} from other starts; with the units matched it is {inline(spread(matched))}"
+    )
+    if not len(ratios):
+        return said + "."
+    share = float(np.median(ratios))
+    return f"{said}, {100 * share:.0f}{comments.PERCENT} of the height without matching (median over seeds)."
+
+
+def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:
+    """How far apart the ends are that began together, as a share of how far they have gone."""
+    shown = []
+    for unit in units:
+        moved = np.mean([there[unit]["ends"][end]["moved"] for end in ENDS], axis=0)
+        share = 100 * np.array(there[unit]["lines"]["shared"]["length"], float) / moved
+        shown.append(f"{UNITS[unit]} {inline(spread(share))}{comments.PERCENT}")
+    return f"Their distance from each other is, of how far they have gone from the start, {comments.listed(shown)}."
+
+
+def flatness_sentence(found: dict[str, Any], unit: str) -> str:
+    """Which end is the flatter one along random directions, and by how much."""
+    results, judged = found["results"][unit], flatter(found, unit)
+    small, large = distances(results, "small"), distances(results, "large")
+    names = [end_name(found, unit, end) for end in ENDS]
+    change = 100 * (large / small - 1)
+    count = f"in {judged['agree']} of {seeds(judged['seeds'])}"
+    mean = f"mean difference {signed(float(np.mean(change)))}{comments.PERCENT}"
+    if judged["seeds"] >= claims.ENOUGH:
+        mean += f", 95{comments.PERCENT} interval {interval(change)}"
+    outcome = {
+        claims.HOLDS: f"{names[1]} is the flatter end",
+        claims.FAILS: f"{names[0]} is the flatter end",
+        claims.UNCLEAR: "neither is clearly the flatter end",
+    }[judged["verdict"]]
+    return (
+        f"{capital(UNITS[unit])}: the distance is {inline(spread(small, 3))} with {names[0]} and "
+        f"{inline(spread(large, 3))} with {names[1]}, longer with {names[1]} {count} ({mean}): {outcome}."
+    )
+
+
+def curve_sentence(results: dict[str, Any], name: str) -> str:
+    """How much test accuracy changes on the line from the same start, beside how much it varies between seeds."""
+    curves = 100 * np.array(results["lines"]["shared"]["test_accuracy"], float)
+    spans = np.ptp(curves, axis=1)
+    between = [np.ptp(100 * np.array(results["ends"][end]["test_accuracy"], float)) for end in ENDS]
+    return (
+        f"{capital(name)}, on the line from the same start the test accuracy spans {inline(spread(spans))} "
+        f"points; between seeds it differs by up to {number(float(max(between)))} points at one end."
+    )

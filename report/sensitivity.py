@@ -1,0 +1,452 @@
+"""Sensitivity and batch size: what the report says of the history of sensitivity.py, and claims C11 and C12.
+
+The deciding sensitivity is Novak's: the Frobenius norm of the Jacobian of the softmax outputs, its mean over the *test*
+images, as there; the training images stand beside it. A trend with batch size is Spearman's rank correlation with it,
+one a seed, over the batch sizes that this seed was trained at (and, at equal loss, that reached the loss).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims, comments
+
+FIGURES = ("sensitivity", "sensitivity_measures")
+BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
+TREND = 0.5  # a rank correlation with batch size above which a quantity rises
+FEWEST = 3  # batch sizes of a rank correlation
+BEST = 50  # images, the batch size that the claim calls best
+SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
+JUDGED = ("test", "softmax", "mean")
+MINUS = "\N{MINUS SIGN}"
+MEANINGS = {
+    "learning_rate": "of Adam; loss: mean cross-entropy",
+    "steps": "updates, of the comparison at equal updates",
+    "epochs": "passes over the training images, of the comparison at equal passes",
+    "target_loss": "on the fixed images, of the comparison at equal training loss",
+    "most_steps": "updates within which a net must reach it",
+    "check_every": "updates between two looks at it",
+    "fixed_images": "training images that are always the same",
+    "seeds": "nets of each batch size up to 500, each from its own initial weights",
+    "batch_sizes": "images a step, in the order of training",
+    "medium_seeds": "of batch sizes of 501 to 1,000",
+    "large_seeds": "of larger batch sizes",
+}
+MEASURES = {  # what is correlated with batch size: words, images, path
+    "softmax": ("softmax Jacobian, mean", "test", JUDGED),
+    "softmax_train": ("softmax Jacobian, mean", "training", ("train", "softmax", "mean")),
+    "median": ("softmax Jacobian, median", "test", ("test", "softmax", "median")),
+    "median_train": ("softmax Jacobian, median", "training", ("train", "softmax", "median")),
+    "above": ("share of images with a softmax Jacobian above 1", "test", ("test", "softmax", "share_above_1")),
+    "above_train": (
+        "share of images with a softmax Jacobian above 1",
+        "training",
+        ("train", "softmax", "share_above_1"),
+    ),
+    "logits": ("logit Jacobian, mean", "test", ("test", "logits", "mean")),
+    "logits_train": ("logit Jacobian, mean", "training", ("train", "logits", "mean")),
+    "gradient": ("gradient of the mean loss", "test", ("test", "mean_loss_gradient")),
+    "gradient_train": ("gradient of the mean loss", "training", ("train", "mean_loss_gradient")),
+    "distance": ("distance from the initial weights", "", ("distance",)),
+    "loss": ("loss", "test", ("test", "loss")),
+    "loss_train": ("loss", "training", ("train", "loss")),
+    "accuracy": ("accuracy", "test", ("test", "accuracy")),
+    "accuracy_train": ("accuracy", "training", ("train", "accuracy")),
+}
+
+Nets = dict[int, dict[int, dict[str, Any] | None]]
+
+
+def nets_of(found: dict[str, Any], budget: str) -> Nets:
+    """{batch size: {seed: what was measured, or None for a net that did not reach the loss}}, smallest batch first."""
+    nets: Nets = {}
+    for results in found["results"].values():
+        measured = zip(results["seeds"], results["budgets"][budget], strict=True)
+        nets.setdefault(results["batch_size"], {}).update(measured)
+    return dict(sorted(nets.items()))
+
+
+def value_of(measured: dict[str, Any], path: Sequence[str]) -> float:
+    """A quantity of one net."""
+    for name in path:
+        measured = measured[name]
+    return float(measured)
+
+
+def values_of(nets: Nets, size: int, path: Sequence[str]) -> dict[int, float]:
+    """{seed: a quantity at a batch size}, of the nets that were measured."""
+    return {seed: value_of(one, path) for seed, one in nets.get(size, {}).items() if one is not None}
+
+
+def trends(nets: Nets, path: Sequence[str]) -> list[float]:
+    """Rank correlations of a quantity with batch size, one a seed, of the seeds with enough batch sizes.
+
+    A quantity that is the same at all of them has no trend: 0.
+    """
+    from scipy import stats
+
+    seeds = sorted({seed for found in nets.values() for seed in found})
+    correlations = []
+    for seed in seeds:
+        pairs = [(size, values[seed]) for size in nets if seed in (values := values_of(nets, size, path))]
+        sizes, values = np.array(pairs).reshape(-1, 2).T
+        if len(pairs) >= FEWEST:
+            correlations.append(float(stats.spearmanr(sizes, values).statistic) if np.ptp(values) else 0.0)
+    return correlations
+
+
+def rises(correlations: Sequence[float]) -> dict[str, Any]:
+    """Whether these trends, one a seed, lie above TREND: mean, agree, seeds, verdict as of `claims.by_margins`."""
+    mean = float(np.mean(correlations)) if len(correlations) else math.nan
+    return {"values": list(correlations), "mean": mean, **claims.by_margins(np.array(correlations) - TREND)}
+
+
+def c11(found: dict[str, Any], path: Sequence[str] = JUDGED) -> dict[str, Any]:
+    """C11: sensitivity rises with batch size, at equal updates and at equal training loss. The test images decide."""
+    parts = [{"budget": budget, **rises(trends(nets_of(found, budget), path))} for budget in ("steps", "loss")]
+    return {"claim": "C11", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+
+
+def worse_than_best(nets: Nets, size: int, quantity: str) -> list[float]:
+    """By how much the nets of a batch size are worse than those of BEST from the same initial weights, on test images.
+
+    quantity: "loss", in nats, or "accuracy", in percentage points.
+    """
+    ours, best = (values_of(nets, each, ("test", quantity)) for each in (size, BEST))
+    factor = 1 if quantity == "loss" else -100
+    return [factor * (ours[seed] - best[seed]) for seed in sorted(ours.keys() & best.keys())]
+
+
+def c12(found: dict[str, Any], budget: str = "steps") -> dict[str, Any]:
+    """C12: test results are best near a batch size of 50. Judged at equal updates, each net against its twin at 50."""
+    nets, parts = nets_of(found, budget), []
+    for size in (*SMALLER, *LARGER):
+        for quantity in ("loss", "accuracy"):
+            margins = worse_than_best(nets, size, quantity)
+            parts.append({"size": size, "quantity": quantity, "values": margins, **claims.by_margins(margins)})
+    return {"claim": "C12", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+
+
+def best_sizes(nets: Nets, quantity: str) -> Counter:
+    """How many seeds have their lowest test loss, or highest test accuracy, at each batch size."""
+    best: dict[int, tuple[float, int]] = {}
+    for size in nets:
+        for seed, value in values_of(nets, size, ("test", quantity)).items():
+            value = value if quantity == "loss" else -value
+            best[seed] = min(best.get(seed, (math.inf, 0)), (value, size))
+    return Counter(size for _, size in best.values())
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that sensitivity.typ shows, but the settings."""
+    eleven, twelve = c11(found), c12(found)
+    return {
+        "budgets": [{"name": budget, "words": words} for budget, words in BUDGETS.items()],
+        "trends": trend_rows(found),
+        "parts_11": [part_11(part) for part in eleven["parts"]],
+        "parts_12": rows_12(twelve),
+        "results": {budget: result_rows(nets_of(found, budget)) for budget in BUDGETS},
+        "verdict_11": eleven["verdict"],
+        "verdict_12": twelve["verdict"],
+        "claim": claim_11(eleven),
+        "more_claims": [claim_12(twelve)],
+        "comment": comment(found, eleven, twelve),
+    }
+
+
+def signed(value: float, places: int = 2) -> str:
+    """With a real minus sign; a dash where there is no value."""
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS) if math.isfinite(value) else comments.NOTHING
+
+
+def with_spread(values: Sequence[float], shown: Callable[[float], str], bounds: float = math.inf) -> str:
+    """Mean and 95 % interval over seeds, or their range where there are too few seeds for one."""
+    if not len(values):
+        return comments.NOTHING
+    mean = shown(float(np.mean(values)))
+    if len(values) == 1:
+        return mean
+    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
+    return f"{mean} [{shown(max(low, -bounds))}, {shown(min(high, bounds))}]"
+
+
+def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+    """Rows of the table of trends: a measure, the images, and its correlations at each budget."""
+    rows = []
+    for words, images, path in MEASURES.values():
+        cells = {budget: with_spread(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
+        rows.append({"measure": words, "images": images, **cells})
+    return rows
+
+
+def part_11(part: dict[str, Any]) -> dict[str, str]:
+    """One row of the table of the parts of C11."""
+    return {
+        "words": f"at {BUDGETS[part['budget']]}",
+        "mean": with_spread(part["values"], signed, 1),
+        "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
+        "verdict": part["verdict"] if part["seeds"] else "not measured",
+    }
+
+
+def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
+    """Rows of the table of the parts of C12: a batch size, by how much it is worse than 50, and the two verdicts."""
+    rows = []
+    for size in (*SMALLER, *LARGER):
+        row = {"size": f"{size:,}", "claimed": "not better" if size in SMALLER else "worse"}
+        for part in (part for part in verdict["parts"] if part["size"] == size):
+            places = 3 if part["quantity"] == "loss" else 2
+            row[part["quantity"]] = with_spread(part["values"], lambda value, places=places: signed(value, places))
+            row[f"{part['quantity']}_verdict"] = part["verdict"] if part["seeds"] else "not measured"
+            row["seeds"] = str(part["seeds"])
+        rows.append(row)
+    return rows
+
+
+def result_rows(nets: Nets) -> list[dict[str, str]]:
+    """Rows of the table of one budget: medians over the seeds that were measured, by batch size."""
+    rows = []
+    for size, found in nets.items():
+        done = sum(one is not None for one in found.values())
+
+        def middle(*path: str, size: int = size, factor: float = 1) -> str:
+            values = list(values_of(nets, size, path).values())
+            return short(factor * float(np.median(values))) if values else comments.NOTHING
+
+        steps = values_of(nets, size, ("step",)).values()
+        rows.append(
+            {
+                "size": f"{size:,}",
+                "n": f"{done} of {len(found)}" if done < len(found) else str(done),
+                "steps": f"{float(np.median(list(steps))):,.0f}" if steps else comments.NOTHING,
+                "train_loss": middle("train", "loss"),
+                "train_accuracy": middle("train", "accuracy", factor=100),
+                "test_loss": middle("test", "loss"),
+                "test_accuracy": middle("test", "accuracy", factor=100),
+                "softmax": middle(*JUDGED),
+                "median": middle("test", "softmax", "median"),
+                "above": middle("test", "softmax", "share_above_1", factor=100),
+                "logits": middle("test", "logits", "mean"),
+                "gradient": middle("train", "mean_loss_gradient"),
+                "distance": middle("distance"),
+            }
+        )
+    return rows
+
+
+def short(value: float) -> str:
+    """Three digits, four for a percentage near 100; a power of ten where it is small."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "diverged"
+    if abs(value) < 1e-3:
+        digits, exponent = f"{value:.1e}".split("e")
+        return f"{digits}e{int(exponent)}".replace("-", MINUS)
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) < 90 else f"{value:.2f}"
+
+
+def claim_11(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C11 in the table that opens the report."""
+    shown = [
+        f"rank correlation with batch size at {BUDGETS[part['budget']]} {signed(part['mean'])} ({part['verdict']})"
+        for part in verdict["parts"]
+        if part["seeds"]
+    ]
+    evidence = "; ".join(shown) or "too few batch sizes are measured"
+    return {
+        "name": "C11",
+        "statement": "The larger the batch, the more sensitive the net is to its input",
+        "evidence": evidence[0].upper() + evidence[1:],
+        "verdict": verdict["verdict"],
+        "section": "sensitivity",
+    }
+
+
+def claim_12(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C12 in the table that opens the report."""
+    measured = [part for part in verdict["parts"] if part["seeds"]]
+    counted = Counter(part["verdict"] for part in measured)
+    evidence = f"Of {len(verdict['parts'])} comparisons with {BEST}, {counted[claims.HOLDS]} hold and "
+    evidence += f"{counted[claims.FAILS]} do not" + against(verdict)
+    return {
+        "name": "C12",
+        "statement": "Test loss and accuracy are best near a batch size of 50",
+        "evidence": evidence if measured else "No two batch sizes to compare",
+        "verdict": verdict["verdict"],
+        "section": "sensitivity",
+    }
+
+
+def against(verdict: dict[str, Any]) -> str:
+    """The comparisons that speak against C12, such as ": loss at 5 and 10"; empty where none does."""
+    sizes: dict[str, list[str]] = {}
+    for part in verdict["parts"]:
+        if part["verdict"] == claims.FAILS:
+            sizes.setdefault(part["quantity"], []).append(f"{part['size']:,}")
+    return ": " + ", ".join(f"{name} at {comments.listed(each)}" for name, each in sizes.items()) if sizes else ""
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def direction(correlations: Sequence[float]) -> int:
+    """1 or -1 where the trends of all seeds have one sign (of their interval from ENOUGH seeds on), else 0."""
+    verdict = claims.by_margins(correlations)["verdict"] if len(correlations) > 1 else claims.UNCLEAR
+    return {claims.HOLDS: 1, claims.FAILS: -1}.get(verdict, 0)
+
+
+TRENDS = {  # of one quantity, and of several
+    1: ("rises with batch size", "rise with batch size"),
+    -1: ("falls with batch size", "fall with batch size"),
+    0: ("has no trend common to all seeds", "have no trend common to all seeds"),
+}
+
+
+def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any]) -> dict[str, list[str]]:
+    """Paragraphs under the figures: sensitivity, training, definition, images, best, distance."""
+    nets = {budget: nets_of(found, budget) for budget in BUDGETS}
+    said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
+    said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
+    said["sensitivity"] += beside_11(found) + reached(nets["loss"])
+    said["training"] = [
+        sentence for budget in ("steps", "epochs") if (sentence := training_results(budget, nets[budget]))
+    ]
+    said["definition"] = [sentence for budget in BUDGETS if (sentence := definitions(budget, nets[budget]))]
+    said["images"] = boundary(nets["steps"])
+    said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
+    said["best"] += [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
+    said["best"] += beside_12(found, twelve)
+    said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
+    return said
+
+
+def sentence_11(part: dict[str, Any]) -> str:
+    outcome = {
+        claims.HOLDS: "this part holds",
+        claims.FAILS: "this part does not hold",
+        claims.UNCLEAR: "this part remains unclear",
+    }[part["verdict"]]
+    seeds = f"{part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+    return (
+        f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
+        f"with batch size of {with_spread(part['values'], signed, 1)} ({seeds}): {outcome}."
+    )
+
+
+def beside_11(found: dict[str, Any]) -> list[str]:
+    """What the same rule says on the training images, and at equal passes; these decide nothing."""
+    train, passes = c11(found, ("train", "softmax", "mean")), rises(trends(nets_of(found, "epochs"), JUDGED))
+    if not passes["seeds"]:
+        return []
+    on_train = comments.VERDICT_WORDS[train["verdict"]].removesuffix(" here")
+    return [
+        f"By the same rule it {on_train} on the training images, and on the test images at equal passes it "
+        f"{comments.VERDICT_WORDS[passes['verdict']].removesuffix(' here')} "
+        f"({with_spread(passes['values'], signed, 1)})."
+    ]
+
+
+def training_results(budget: str, nets: Nets) -> str:
+    """Which way the training results go with batch size."""
+    loss, accuracy = (trends(nets, MEASURES[name][2]) for name in ("loss_train", "accuracy_train"))
+    if not loss:
+        return ""
+    return (
+        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({with_spread(loss, signed, 1)}) and the "
+        f"training accuracy {TRENDS[direction(accuracy)][0]} ({with_spread(accuracy, signed, 1)})."
+    )
+
+
+def reached(nets: Nets) -> list[str]:
+    """Which batch sizes did not reach the training loss, in all or some of their seeds."""
+    short_of = {size: sum(one is None for one in found.values()) for size, found in nets.items()}
+    whole = [f"{size:,}" for size, count in short_of.items() if count == len(nets[size])]
+    partly = [
+        f"{count} of {len(nets[size])} at {size:,}" for size, count in short_of.items() if 0 < count < len(nets[size])
+    ]
+    said = []
+    if whole:
+        sizes = f"size{'s' if len(whole) > 1 else ''} {comments.listed(whole)}"
+        said.append(f"No net of batch {sizes} reached the training loss within the updates allowed.")
+    if partly:
+        said.append(f"Some seeds did not reach it: {comments.listed(partly)}.")
+    return said
+
+
+def definitions(budget: str, nets: Nets) -> str:
+    """Which way each measure of sensitivity goes at a budget."""
+    shown = {"softmax": "softmax Jacobian", "logits": "logit Jacobian", "gradient_train": "gradient of the mean loss"}
+    by_trend: dict[int, list[str]] = {}
+    for name, words in shown.items():
+        correlations = trends(nets, MEASURES[name][2])
+        if correlations:
+            by_trend.setdefault(direction(correlations), []).append(
+                f"the {words} ({signed(float(np.mean(correlations)))})"
+            )
+    pieces = [f"{comments.listed(names)} {TRENDS[trend][len(names) > 1]}" for trend, names in by_trend.items()]
+    return f"At {BUDGETS[budget]}, {'; '.join(pieces)}." if pieces else ""
+
+
+def boundary(nets: Nets) -> list[str]:
+    """How unevenly the softmax Jacobian is spread over the test images, at equal updates."""
+    sizes = [size for size in nets if values_of(nets, size, JUDGED)]
+    if not sizes:
+        return []
+
+    def ranged(path: Sequence[str], factor: float = 1) -> str:
+        medians = [factor * float(np.median(list(values_of(nets, size, path).values()))) for size in sizes]
+        low, high = short(min(medians)), short(max(medians))
+        return low if low == high else f"{low} to {high}"
+
+    above, top = (ranged(("test", "softmax", name), 100) for name in ("share_above_1", "share_of_top_percent"))
+    median, mean = (ranged(("test", "softmax", name)) for name in ("median", "mean"))
+    return [
+        f"At equal updates the median norm over the test images is {median}, by batch size, where the mean is {mean}; "
+        f"{above}{comments.PERCENT} of the images have a norm above 1, and the most sensitive percent of them has "
+        f"{top}{comments.PERCENT} of the sum."
+    ]
+
+
+def best_sentence(budget: str, nets: Nets) -> str:
+    """At which batch sizes the seeds have their best test results."""
+    pieces = []
+    for quantity, words in (("loss", "lowest test loss"), ("accuracy", "highest test accuracy")):
+        counted = best_sizes(nets, quantity)
+        if counted:
+            places = [f"{size:,} ({count})" for size, count in sorted(counted.items())]
+            pieces.append(f"the {words} is at batch size {comments.listed(places)}")
+    return f"At {BUDGETS[budget]}, seeds counted in brackets, {' and '.join(pieces)}." if pieces else ""
+
+
+def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
+    """What the same rule says at the other budgets, and what a single seed leaves open."""
+    said = []
+    for budget in ("epochs", "loss"):
+        other = c12(found, budget)
+        if any(part["seeds"] for part in other["parts"]):
+            words = comments.VERDICT_WORDS[other["verdict"]].removesuffix(" here")
+            said.append(f"By the same rule the claim {words} at {BUDGETS[budget]}{against(other)}.")
+    single = sorted({part["size"] for part in twelve["parts"] if part["seeds"] == 1})
+    if single:
+        sizes = comments.listed([f"{size:,}" for size in single])
+        said.append(f"There is one seed at {sizes}, which decides nothing about other seeds.")
+    return said
+
+
+def distances(budget: str, nets: Nets) -> str:
+    """Whether nets of a large batch stay nearer to their initial weights."""
+    correlations = trends(nets, ("distance",))
+    if not correlations:
+        return ""
+    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither stay nearer nor go farther in all seeds"}
+    medians = {size: list(values_of(nets, size, ("distance",)).values()) for size in nets}
+    shown = [f"{short(float(np.median(values)))} at {size:,}" for size, values in medians.items() if values]
+    return (
+        f"At {BUDGETS[budget]} nets of larger batches {outcome[direction(correlations)]} (rank correlation of the "
+        f"distance with batch size {with_spread(correlations, signed, 1)}; median {shown[0]}, {shown[-1]})."
+    )

@@ -1,0 +1,317 @@
+"""Parameters against generalization: units, wrong labels, what is recorded, a tiny run from end to end, claim C9."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import backend, history, seeds
+from common.checkpoint import Checkpoint
+from common.history_file import LARGEST_WRITTEN, encode
+from hw1_3 import param_count
+
+ROOT = Path(__file__).resolve().parents[1]
+
+backend.start()
+from common import seedwise
+
+# ------------------------------------------------------------------------------------------- nets and units
+
+
+def test_the_ten_nets_have_the_parameters_of_the_reference():
+    assert min(param_count.PARAMETERS.values()) == 13_546
+    assert max(param_count.PARAMETERS.values()) == 51_192_010
+    for width, count in param_count.PARAMETERS.items():
+        assert 784 * width + width + 3 * (width * width + width) + 10 * width + 10 == count
+    for width in (16, 512, 7):
+        assert param_count.build_model(width).count_params() == param_count.parameter_count(width)
+
+
+def test_a_wrong_count_raises(monkeypatch):
+    monkeypatch.setitem(param_count.PARAMETERS, 16, 13_545)
+    with pytest.raises(ValueError, match="the net has 13546 parameters, not 13545"):
+        param_count.build_model(16)
+
+
+def test_the_net_has_four_equal_hidden_layers():
+    shapes = [array.shape for array in param_count.build_model(12).get_weights()]
+    assert shapes == [(784, 12), (12,), *[(12, 12), (12,)] * 3, (12, 10), (10,)]
+
+
+def trained(chosen: param_count.Settings) -> dict[tuple[bool, int], list[int]]:
+    """The seeds of each arm and width, over all units."""
+    found: dict[tuple[bool, int], list[int]] = {}
+    for nets in param_count.units(chosen).values():
+        found.setdefault((nets.noisy, nets.width), []).extend(nets.seeds)
+    return found
+
+
+def test_the_units_of_the_paper_scale():
+    found = trained(param_count.PAPER)
+    for width in param_count.PARAMETERS:
+        assert found[False, width] == list(range(8 if width <= 256 else 3 if width <= 1024 else 1))
+    assert {len(numbers) for (noisy, _), numbers in found.items() if noisy} == {8}
+    names = list(param_count.units(param_count.PAPER))
+    assert names[0] == "noisy/width-0002/seed-0-to-7"
+    assert [name for name in names if not name.startswith("noisy")][-4:] == [
+        "width-1024/seed-2",
+        "width-2000/seed-0",
+        "width-3000/seed-0",
+        "width-4000/seed-0",
+    ]
+    assert {history.group_of(name) for name in names if "-0016/" in name} == {"width-0016", "noisy/width-0016"}
+
+
+def test_more_seeds_extend_and_never_rename():
+    before = param_count.units(param_count.PAPER)
+    more = replace(param_count.PAPER, stacks=(0, 1), wide_seeds=(0, 1, 2, 3), widest_seeds=(0, 1))
+    after = param_count.units(more)
+    assert set(before) < set(after)
+    assert trained(more)[False, 16] == list(range(16))
+    assert trained(more)[False, 4000] == [0, 1]
+    assert all(len(set(numbers)) == len(numbers) for numbers in trained(more).values())
+
+
+# ------------------------------------------------------------------------------------------- wrong labels
+
+
+def test_wrong_labels_are_wrong_and_as_many_as_said():
+    labels = np.arange(4000, dtype=np.int32) % 10
+    noisy, replaced = param_count.wrong_labels(labels, 0.2)
+    assert replaced.sum() == 800
+    assert noisy.dtype == labels.dtype
+    np.testing.assert_array_equal(noisy != labels, replaced)
+    assert (noisy.min(), noisy.max()) == (0, 9)
+    shifts = np.bincount((noisy - labels)[replaced] % 10, minlength=10)
+    assert shifts[0] == 0
+    assert np.sum((shifts[1:] - 800 / 9) ** 2 / (800 / 9)) < 26.1  # chi squared, 8 degrees of freedom, p = 0.001
+    np.testing.assert_array_equal(param_count.wrong_labels(labels, 0.2)[0], noisy)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 180
+    return images, labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def digits() -> SimpleNamespace:
+    images, labels = stripes(340)
+    images = (images[..., None] / 255).astype(np.float32)
+    return SimpleNamespace(
+        train_images=images[:250],
+        train_labels=labels[:250].astype(np.int32),
+        test_images=images[250:],
+        test_labels=labels[250:].astype(np.int32),
+    )
+
+
+TINY = replace(param_count.PAPER, epochs=3, batch_size=32, probe_images=90, noisy_images=120, noisy_epochs=7)
+STILL = replace(TINY, epochs=1, noisy_epochs=2, noisy_every=2, batch_size=100, learning_rate=1e-30)  # weights stay
+CLEAN, NOISY = param_count.Nets(12, range(2, 5)), param_count.Nets(12, range(2, 5), noisy=True)
+
+
+def by_hand(seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Loss and accuracy of the initial net of width 12, in float64."""
+    kernels = seedwise.build(lambda: param_count.build_model(12), [seed])[0].get_weights()
+    hidden = images.reshape(len(images), -1).astype(np.float64)
+    for layer in range(5):
+        hidden = hidden @ kernels[2 * layer] + kernels[2 * layer + 1]
+        hidden = np.maximum(hidden, 0) if layer < 4 else hidden
+    shares = np.exp(hidden) / np.exp(hidden).sum(axis=1, keepdims=True)
+    right = shares[np.arange(len(labels)), labels]
+    return float(-np.mean(np.log(right))), float(np.mean(hidden.argmax(axis=1) == labels))
+
+
+@pytest.mark.parametrize("nets", [CLEAN, NOISY])
+def test_what_is_recorded_is_what_a_net_that_stands_still_has(nets, digits, nowhere):
+    found = param_count.train(STILL, digits, nets, nowhere)
+    order = np.random.default_rng(0).permutation(250)
+    probe = order[: 120 if nets.noisy else 90]
+    images, labels = digits.train_images[probe], digits.train_labels[probe]
+    seen = digits.train_images, digits.train_labels  # what the running values are of
+    if nets.noisy:
+        true = labels
+        labels, replaced = param_count.wrong_labels(true, 0.2)
+        seen = images, labels
+    for place, seed in enumerate(nets.seeds):
+        for name, (inputs, targets) in {
+            "running": seen,  # batches of 100 and a smaller last one: the average is weighted by images
+            "train": (images, labels),
+            "test": (digits.test_images, digits.test_labels),
+        }.items():
+            loss, accuracy = by_hand(seed, inputs, targets)
+            assert found[f"{name}_loss"][place] == pytest.approx([loss], rel=1e-5), name
+            assert found[f"{name}_accuracy"][place] == pytest.approx([accuracy], abs=1e-6), name
+        if nets.noisy:
+            learnt = by_hand(seed, images[replaced], labels[replaced])[1]
+            assert found["wrong_learnt"][place] == pytest.approx([learnt], abs=1e-6)
+    assert ("wrong_learnt" in found) == nets.noisy
+    assert (found["parameters"], found["seeds"]) == (param_count.parameter_count(12), [2, 3, 4])
+    assert not found["dead"].any()
+
+
+def test_records_are_at_the_epochs_that_are_named(digits, nowhere):
+    found = param_count.train(TINY, digits, NOISY, nowhere)
+    assert found["epochs"] == [5, 7]
+    assert found["wrong_learnt"].shape == found["running_loss"].shape == (3, 2)
+    assert param_count.train(TINY, digits, CLEAN, nowhere)["epochs"] == [1, 2, 3]
+
+
+def test_a_batch_may_be_larger_than_the_set(digits, nowhere):
+    found = param_count.train(replace(STILL, batch_size=1000), digits, CLEAN, nowhere)
+    assert found["running_loss"][0] == pytest.approx(by_hand(2, digits.train_images, digits.train_labels)[:1], rel=1e-5)
+
+
+def test_dead_nets_are_named(digits, nowhere, monkeypatch):
+    def build(model, numbers):
+        models = built(model, numbers)
+        arrays = models[1].get_weights()
+        models[1].set_weights([*arrays[:2], -np.abs(arrays[2]) - 1, arrays[3] - 1, *arrays[4:]])
+        return models
+
+    built = seedwise.build
+    monkeypatch.setattr(seedwise, "build", build)
+    assert param_count.train(TINY, digits, CLEAN, nowhere)["dead"].tolist() == [False, True, False]
+
+
+class Stopped(Exception):
+    """What ends a training midway in a test."""
+
+
+class Saving(Checkpoint):
+    """A checkpoint saved at every chance, that ends the training after two times."""
+
+    left = 2
+
+    def save(self, variables, results, now=False):
+        super().save(variables, results, now=True)
+        self.left -= 1
+        if not self.left:
+            raise Stopped
+
+
+@pytest.mark.parametrize("nets", [CLEAN, replace(NOISY, seeds=range(1)), param_count.Nets(300, range(1, 2))])
+def test_resumed_training_equals_uninterrupted(nets, digits, tmp_path, nowhere):
+    chosen = replace(TINY, noisy_every=2)
+    whole = param_count.train(chosen, digits, nets, nowhere)
+    with pytest.raises(Stopped):
+        param_count.train(chosen, digits, nets, Saving(tmp_path / "kept.npz", {}))
+    resumed = param_count.train(chosen, digits, nets, Checkpoint(tmp_path / "kept.npz", {}))
+    as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
+    assert as_text[0] == as_text[1]
+
+
+def test_a_seed_is_the_same_net_in_any_company():
+    alone, _, third = (
+        seedwise.build(lambda: param_count.build_model(8), numbers)[-1].get_weights()
+        for numbers in ([5], [0, 1], [3, 4, 5])
+    )
+    for one, other in zip(alone, third, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert seeds.stream(0, "batches") != seeds.stream(8, "batches")  # so that stacks see other batches
+
+
+def test_a_paper_history_is_small_enough():
+    generator = np.random.default_rng(0)
+    results = {}
+    for name, nets in param_count.units(param_count.PAPER).items():
+        records = 60 if nets.noisy else 20
+        results[name] = {each: generator.random((len(nets.seeds), records)) for each in range(7)}
+    record = {"measured": "2026-11-24T00:00:00+00:00", "code": "0", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
+    made_up = {
+        "schema": 1,
+        "experiment": "hw1_3/param_count",
+        "scale": "paper",
+        "settings": {},
+        "units": {unit: record | {"device": "none"} for unit in results},
+        "complete": True,
+        "data": {"name": "MNIST", "fingerprint": "0"},
+        "environment": {},
+        "code": {"hash": "0", "revision": 1},
+        "wall_seconds": 1.0,
+        "results": {unit: {"summary": {}, **kept} for unit, kept in results.items()},
+    }
+    assert 3 * len(encode(made_up)) < LARGEST_WRITTEN
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = ["--scale", "quick", "--epochs", "4", "--batch-size", "32", "--probe-images", "100", "--noisy-images", "100"]
+FLAGS += ["--noisy-epochs", "6", "--noisy-every", "2", "--stack-size", "2"]
+FEW = ["--widths", "16", "512", "--noisy-widths", "4", "32"]
+
+
+@pytest.fixture(scope="module")
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
+    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "param_count.py", *FLAGS, *FEW)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    assert set(kept["results"]) == {
+        "noisy/width-0004/seed-0-to-1",
+        "noisy/width-0032/seed-0-to-1",
+        "width-0016/seed-0-to-1",
+        "width-0512/seed-0",
+    }
+    for unit, results in kept["results"].items():
+        count = len(results["seeds"])
+        assert count == (1 if "0512" in unit else 2)
+        for name in param_count.CURVES:
+            assert np.shape(results[name]) == (count, 3 if unit.startswith("noisy") else 4)
+        assert kept["units"][unit]["peak_memory_megabytes"] > 0
+    assert kept["results"]["width-0512/seed-0"]["test_accuracy"][0][-1] > 0.5  # chance is 0.1
+
+
+def test_more_seeds_extend_the_history(checkout, path):
+    before = history.read(path)["results"]
+    more = ["--widths", "16", "--noisy-widths", "4", "--stacks", "0", "1"]
+    only = ["--unit", "width-0016/seed-2-to-3"]
+    done = start(checkout, "param_count.py", *FLAGS, *more, *only)
+    assert done.returncode == 0, done.stderr
+    after = history.read(path)["results"]
+    assert set(after) - set(before) == {"width-0016/seed-2-to-3"}
+    assert {unit: after[unit] for unit in before} == before
+    assert after["width-0016/seed-2-to-3"]["seeds"] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--widths", "0"], "--widths"), (["--label-noise", "1"], "--label-noise"), (["--noisy-images", "5"], "--noisy")],
+)
+def test_bad_settings_are_one_message(checkout, flags, words):
+    done = start(checkout, "param_count.py", "--scale", "quick", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
