@@ -1,6 +1,8 @@
-"""Measures of generalization: single measures against closed forms, stops, resuming, a tiny run from end to end."""
+"""Measures of generalization: single measures, stops, resuming, a tiny run from end to end, the bonus claim."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +18,11 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 
 import box
 import hessian
+import measures
 
 from hw1_3 import sharpness
+from report import claims
+from report import sharpness as reported
 
 backend.start()
 
@@ -189,3 +194,182 @@ def test_no_two_nets_of_two_batch_sizes_start_alike(digits, nowhere, monkeypatch
     for unit in ("batch-0016", "batch-0032"):
         sharpness.train(sharpness.replace(TINY, epochs=1, most_steps=3), digits, unit, nowhere)
     assert len(set(numbers)) == 4
+
+
+# -------------------------------------------------------------------------------------------- end to end
+
+FLAGS = ["--scale", "quick", "--images", "60", "--batch-sizes", "8", "64", "--seeds", "2", "--stop-loss", "1.2"]
+FLAGS += ["--epochs", "4", "--box-iterations", "8", "--probes", "3"]
+
+
+@pytest.fixture(scope="module")
+def checkout(checkout: Path) -> Path:
+    """The copy of the code, with striped digits."""
+    (x_train, y_train), (x_test, y_test) = stripes(80), stripes(40)
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return checkout
+
+
+def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
+    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=300)
+
+
+@pytest.fixture(scope="module")
+def path(checkout) -> Path:
+    done = start(checkout, "sharpness.py", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+
+
+def test_a_tiny_run_records_everything(path):
+    kept = history.read(path)
+    assert kept["complete"]
+    assert list(kept["results"]) == ["batch-0008", "batch-0064"]
+    for results in kept["results"].values():
+        for stop in sharpness.STOPS:
+            assert set(results[stop]) == set(results["rescaled"])
+            assert np.shape([results[stop][name] for name in results[stop]]) == (len(results[stop]), 2)
+            assert np.isfinite([results[stop][name] for name in results[stop]]).all()
+            assert {*measures.MEASURES, *measures.BESIDE, *measures.GAPS} <= set(results[stop])
+        assert results["rescaled"]["gap"] == pytest.approx(results["equal_loss"]["gap"][0], rel=1e-6)
+        assert results["rescaled"]["trace_exact"] > 1.5 * results["equal_loss"]["trace_exact"][0]
+
+
+def test_a_second_run_measures_nothing(checkout, path):
+    before = path.read_bytes()
+    assert "kept" in start(checkout, "sharpness.py", *FLAGS).stderr
+    assert path.read_bytes() == before
+
+
+def test_bad_settings_are_one_message(checkout):
+    done = start(checkout, "sharpness.py", "--scale", "quick", "--batch-sizes", "0")
+    assert done.returncode == 2
+    assert "--batch-sizes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_sharpness.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    from matplotlib import image
+
+    for name in reported.FIGURES:
+        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
+        inked = (drawing.min(axis=2) < 0.8).mean()
+        assert 0.01 < inked < 0.6, name
+    assert "up to date" in start(checkout, "plot_sharpness.py", "--history", str(path)).stderr
+
+
+# --------------------------------------------------------------------------------------- claim and report
+
+
+def about(tau: float, p: float) -> dict:
+    return {"tau": tau, "p": p, "interval": [tau - 0.1, tau + 0.1]}
+
+
+@pytest.mark.parametrize(
+    ("over_all", "fixed", "nets", "verdict"),
+    [
+        (about(0.4, 0.01), about(0.2, 0.04), 64, claims.HOLDS),
+        (about(0.4, 0.01), about(0.2, 0.06), 64, claims.UNCLEAR),
+        (about(0.1, 0.20), about(0.2, 0.01), 64, claims.UNCLEAR),
+        (about(0.4, 0.01), about(-0.2, 0.04), 64, claims.FAILS),
+        (about(-0.4, 0.01), about(0.2, 0.04), 64, claims.FAILS),
+        (about(np.nan, np.nan), about(0.2, 0.04), 64, claims.UNCLEAR),
+        (about(0.9, 0.01), about(0.9, 0.01), 7, claims.UNCLEAR),
+    ],
+)
+def test_the_rule_of_a_measure(over_all, fixed, nets, verdict):
+    assert reported.judged({"all": over_all, "fixed": fixed}, nets) == verdict
+
+
+def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int = 8) -> dict:
+    """A history in which each measure rises with the gap (sign 1) or falls (-1), also at fixed batch size."""
+    generator = np.random.default_rng(0)
+    results = {}
+    for size in sizes:
+        stops = {}
+        for stop in sharpness.STOPS:
+            gap = 0.1 + 0.05 * generator.random(seeds)
+            names = [*measures.MEASURES, *measures.BESIDE, "norm", "test_loss"]
+            values = {name: 2 + sign * 10 * gap + 0.01 * generator.random(seeds) for name in names}
+            values |= {"bottom": -values["bottom"], "gap": gap, "accuracy_gap": gap / 10}
+            values |= {f"{name}_{part}": values[name] / 2 for name in ("wide", "narrow") for part in ("lowest", "room")}
+            values |= {f"short_{name}_iterations": np.arange(seeds) for name in ("wide", "narrow")}
+            values |= {"trace_error": np.full(seeds, 0.5), "products": np.full(seeds, 90)}
+            values |= {"top_residual": np.full(seeds, 1e-9), "bottom_residual": np.full(seeds, 3e-7)}
+            stops[stop] = {name: numbers.tolist() for name, numbers in values.items()}
+        twin = {name: 2 * numbers[0] for name, numbers in stops["equal_loss"].items()}
+        twin["gap"] = stops["equal_loss"]["gap"][0]
+        results[f"batch-{size:04d}"] = {"steps": [100] * seeds, "last_step": 30, "rescaled": twin, **stops}
+    return {"results": results, "settings": {}}
+
+
+def test_the_claim_follows_its_measures():
+    found = reported.section(planted(1.0))
+    assert found["claim"]["verdict"] == claims.HOLDS
+    assert "it holds for 10" in found["claim"]["evidence"]
+    assert found["comment"]["result"][1] == "Tested over all nets, all 10 measures rise with the gap."
+    assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
+    assert "3.0 \N{MULTIPLICATION SIGN} 10⁻⁷" in found["comment"]["lanczos"][0]
+    assert found["comment"]["twins"][0] == "Unchanged in all 4 twins: gap."
+    against = reported.section(planted(-1.0))
+    assert against["claim"]["verdict"] == claims.FAILS
+    assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
+
+
+def test_nets_that_did_not_stop_are_named_and_left_out():
+    found = planted(1.0)
+    late = found["results"]["batch-0064"]
+    late["steps"][3], late["rescaled"] = None, None
+    for name in late["equal_loss"]:
+        late["equal_loss"][name][3] = float("nan")
+    said = reported.section(found)
+    assert "1 of batch size 64" in said["comment"]["result"][1]
+    assert said["tables"][0]["nets"] == "31"
+    assert said["sizes"][0]["rows"][1]["n"] == "7"
+
+
+STUB = """
+#import "sharpness.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#sharpness.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["a tiny run", "many nets", "one net", "no net at equal loss", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    if there == "many nets":
+        kept = planted(1.0)
+    elif there == "one net":
+        kept = planted(1.0, sizes=(32,), seeds=1)
+    elif there == "no net at equal loss":
+        kept = planted(1.0)
+        for results in kept["results"].values():
+            results["equal_loss"] = {name: [float("nan")] * 8 for name in results["equal_loss"]}
+            results |= {"steps": [None] * 8, "rescaled": None}
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("sharpness.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning():
+    assert set(reported.MEANINGS) == set(sharpness.Settings.__dataclass_fields__)

@@ -1,0 +1,402 @@
+"""Other measures of generalization (bonus): what the report says of the history of sharpness.py.
+
+`hw1_3/measures.py` says which measures are compared with the gap and how; here their verdicts and sentences are made.
+The gap in loss at equal training loss decides; the gap in accuracy and equal epochs stand beside.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hw1_3 import measures
+from report import claims, comments
+
+FIGURES = ("sharpness", "sharpness_epochs", "sharpness_tau")
+STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
+JUDGED = "equal_loss"
+MEANINGS = {
+    "images": "training images, the first of a fixed shuffle; all measures but the gap are taken on these",
+    "batch_sizes": "images a step",
+    "seeds": "nets of each batch size, each from its own initial weights",
+    "learning_rate": "of Adam; loss: mean cross-entropy",
+    "stop_loss": "nats: training loss at which a net is measured",
+    "check_every": "steps between two looks at it",
+    "most_steps": "a net that has not stopped by then has no measures at equal loss",
+    "epochs": "passes over the images, after which each net is measured as well",
+    "wide_box": "ε of the wide box",
+    "narrow_box": "ε of the narrow box",
+    "short_iterations": "of L-BFGS-B from the weights themselves",
+    "box_starts": "random starts of converged searches; one more goes on from the end of the short one",
+    "box_iterations": "of a converged search at most",
+    "box_tolerance": "share of its rise that its last iteration may add",
+    "lanczos_tolerance": "residuals, as shares of the largest absolute eigenvalue",
+    "lanczos_products": "Hessian-vector products at most",
+    "probes": "random vectors of Hutchinson's estimate",
+    "rescaling": "factor on the first layer of the rescaled twins",
+}
+COLUMNS = {  # of the table by batch size: heading, name, digits
+    "train_loss": ("training\nloss", 3),
+    "test_loss": ("test\nloss", 3),
+    "accuracy_gap": ("accuracy\ngap, %", 3),
+    "wide": ("sharp-\nness, %", 3),
+    "top": ("top\neigenv.", 3),
+    "bottom": ("bottom\neigenv.", 2),
+    "trace_exact": ("trace", 3),
+    "train_jacobian": ("Jacobian", 3),
+    "path_norm": ("path\nnorm", 3),
+    "distance": ("distance", 3),
+}
+TWINS = {  # what a rescaled twin is compared by
+    "gap": "gap",
+    "train_jacobian": "Jacobian of the softmax",
+    "path_norm": "path norm",
+    "wide": "sharpness, wide box, converged",
+    "top": "largest eigenvalue",
+    "trace_exact": "trace of the Hessian",
+    "distance": "distance from the start",
+}
+SAME = 1e-6  # relative: more than the round-off of a mean over images
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, with a real minus sign; a dash where there is no value."""
+    if not math.isfinite(value):
+        return comments.NOTHING
+    shown = f"{value:#.{digits}g}".rstrip(".")
+    return shown.replace("-", "\N{MINUS SIGN}")
+
+
+def place(value: float) -> str:
+    """A correlation: two places, with a real minus sign; a dash where there is no value."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
+
+
+def judged(about: dict[str, Any], nets: int) -> str:
+    """Whether a measure's taus, over all nets and at fixed batch size, are both positive after correction.
+
+    It holds where both differ from 0 and are positive, does not hold where one differs from 0 and is negative, and is
+    unclear otherwise, and with fewer than claims.ENOUGH nets.
+    """
+    if nets < claims.ENOUGH:
+        return claims.UNCLEAR
+    signs = [np.sign(kind["tau"]) if kind["p"] < measures.LEVEL else 0 for kind in (about["all"], about["fixed"])]
+    return claims.FAILS if -1 in signs else claims.HOLDS if signs == [1, 1] else claims.UNCLEAR
+
+
+def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[str, Any]:
+    """Verdict, and parts, one a measure: `name`, `words`, `verdict`, and what `measures.correlations` says; `nets`."""
+    nets = measures.nets_of(found, stop)
+    count = len(nets.get("gap", ()))
+    if count < 2:
+        return {"claim": "bonus", "verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count}
+    about = measures.correlations(nets, gap)
+    parts = [
+        {"name": name, "words": words, "verdict": judged(about[name], count), **about[name]}
+        for name, words in measures.MEASURES.items()
+    ]
+    beside = [{"name": name, "words": words, **about[name]} for name, words in measures.BESIDE.items()]
+    verdict = claims.combined([part["verdict"] for part in parts])
+    return {"claim": "bonus", "verdict": verdict, "parts": parts, "beside": beside, "nets": count}
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that sharpness.typ shows, but the settings."""
+    verdicts = {(stop, gap): bonus(found, stop, gap) for stop in STOPS for gap in measures.GAPS}
+    verdict = verdicts[JUDGED, "gap"]
+    return {
+        "tables": [
+            {
+                "stop": stop,
+                "words": STOPS[stop],
+                "nets": str(verdicts[stop, "gap"]["nets"]),
+                "decides": stop == JUDGED,
+                "rows": tau_rows(verdicts[stop, "gap"], verdicts[stop, "accuracy_gap"]),
+            }
+            for stop in STOPS
+        ],
+        "columns": [{"name": name, "heading": heading} for name, (heading, _) in COLUMNS.items()],
+        "sizes": [{"words": STOPS[stop], "stop": stop, "rows": size_rows(found, stop)} for stop in STOPS],
+        "twins": twin_rows(found),
+        "verdict": verdict["verdict"],
+        "claim": claim_bonus(verdict),
+        "comment": comment(found, verdicts),
+    }
+
+
+def tau_cell(kind: dict[str, Any]) -> str:
+    """0.31 [0.12, 0.48]."""
+    low, high = kind["interval"]
+    return f"{place(kind['tau'])} [{place(low)}, {place(high)}]"
+
+
+def chance(kind: dict[str, Any]) -> str:
+    """The corrected p of a tau; a dash where it has none."""
+    p = kind.get("p", math.nan)
+    return comments.probability(p) if math.isfinite(p) else comments.NOTHING
+
+
+def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str, str]]:
+    """One row a measure: tau with the gap in loss in both kinds, partial coefficients, and with the gap in accuracy."""
+    others = {part["name"]: part for part in [*accuracy["parts"], *accuracy["beside"]]}
+    return [
+        {
+            "words": part["words"],
+            "all": tau_cell(part["all"]),
+            "all_p": chance(part["all"]),
+            "fixed": tau_cell(part["fixed"]),
+            "fixed_p": chance(part["fixed"]),
+            "partial_batch": place(part["partial_batch"]),
+            "partial_loss": place(part["partial_loss"]),
+            "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
+            "verdict": part.get("verdict", comments.NOTHING),
+        }
+        for part in [*verdict["parts"], *verdict["beside"]]
+    ]
+
+
+def size_rows(found: dict[str, Any], stop: str) -> list[dict[str, str]]:
+    """Medians over the nets of each batch size."""
+    rows = []
+    for unit, results in found["results"].items():
+        values = {name: np.array(numbers, float) for name, numbers in results[stop].items()}
+        there = np.isfinite(values["gap"])
+        steps = results["steps"] if stop == JUDGED else [results["last_step"]] * len(there)
+        taken = [step for step in steps if step is not None]
+        row = {"size": str(int(unit.removeprefix("batch-"))), "n": str(int(there.sum()))}
+        row |= {"steps": f"{np.median(taken):,.0f}" if taken else comments.NOTHING}
+        for name, (_, digits) in COLUMNS.items():
+            scale = 100 if name == "accuracy_gap" else 1
+            row[name] = (
+                number(scale * float(np.median(values[name][there])), digits) if any(there) else comments.NOTHING
+            )
+        rows.append(row)
+    return rows
+
+
+def twin_factors(found: dict[str, Any]) -> dict[str, list[float]]:
+    """{measure: values of the rescaled twins as multiples of the nets' own}."""
+    pairs = [(each["rescaled"], each[JUDGED]) for each in found["results"].values() if each.get("rescaled")]
+    return {name: [twin[name] / own[name][0] for twin, own in pairs] for name in TWINS} if pairs else {}
+
+
+def twin_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+    """One row a measure: median, smallest and largest factor from a net to its rescaled twin."""
+    return [
+        {
+            "words": TWINS[name],
+            "median": number(float(np.median(factors))),
+            "range": f"[{number(min(factors))}, {number(max(factors))}]",
+        }
+        for name, factors in twin_factors(found).items()
+    ]
+
+
+def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row in the table that opens the report."""
+    parts = verdict["parts"]
+    counts = {outcome: sum(part["verdict"] == outcome for part in parts) for outcome in VERDICTS}
+    evidence = "No two nets at equal training loss yet"
+    if parts:
+        shown = comments.listed(
+            [f"{words} for {counts[outcome]}" for outcome, words in VERDICTS.items() if counts[outcome]]
+        )
+        taus = [spread([part[kind]["tau"] for part in parts]) for kind in KINDS]
+        evidence = f"Of {len(parts)} measures it {shown}. Kendall's tau: {taus[0]} over all {verdict['nets']} nets, "
+        evidence += f"{taus[1]} at fixed batch size"
+    statement = (
+        "At equal training loss, flatness, norms and sensitivity tell the generalization gap: each measure rises "
+    )
+    return {
+        "name": "bonus",
+        "statement": statement + "with the gap, also at fixed batch size",
+        "evidence": evidence,
+        "verdict": verdict["verdict"],
+        "section": "sharpness",
+    }
+
+
+VERDICTS = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
+
+
+def spread(values: Sequence[float]) -> str:
+    """0.12 to 0.34."""
+    numbers = [value for value in values if math.isfinite(value)]
+    return f"{place(min(numbers))} to {place(max(numbers))}" if numbers else comments.NOTHING
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+
+def comment(found: dict[str, Any], verdicts: dict[tuple[str, str], dict[str, Any]]) -> dict[str, list[str]]:
+    """Paragraphs: result, epochs, accuracy, keskar, trace, lanczos, twins; empty where nothing is measured."""
+    verdict = verdicts[JUDGED, "gap"]
+    said = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
+    said["result"] += [kinds_sentence(kind, verdict, where) for kind, where in KINDS.items() if verdict["parts"]]
+    said["epochs"] = epochs_sentences(verdicts["equal_epochs", "gap"])
+    said["accuracy"] = accuracy_sentences(verdicts[JUDGED, "accuracy_gap"])
+    return said | {
+        "keskar": keskar_sentences(found),
+        "trace": trace_sentences(found),
+        "lanczos": lanczos_sentences(found),
+        "twins": twin_sentences(found),
+    }
+
+
+KINDS = {"all": "over all nets", "fixed": "between nets of one batch size"}
+
+
+def sure(parts: list[dict[str, Any]], kind: str, sign: int) -> list[str]:
+    """Words of the measures whose tau of this kind differs from 0 after correction and has this sign."""
+    return [part["words"] for part in parts if part[kind]["p"] < measures.LEVEL and sign * part[kind]["tau"] > 0]
+
+
+def kinds_sentence(kind: str, verdict: dict[str, Any], where: str) -> str:
+    """Which measures go with the gap, which against it, in one kind of pairs."""
+    total, outcome = len(verdict["parts"]), []
+    for sign, words in ((1, "rise with the gap"), (-1, "fall as the gap grows")):
+        names = sure(verdict["parts"], kind, sign)
+        if len(names) == total:
+            outcome.append(f"all {total} measures {words}")
+        elif names:
+            outcome.append(f"{len(names)} of {total} measures {words} ({comments.listed(names)})")
+    if not outcome:
+        outcome.append(f"after correction, none of the {total} measures has a tau that differs from 0")
+    return f"Tested {where}, {comments.listed(outcome)}."
+
+
+def missing(found: dict[str, Any]) -> list[str]:
+    """Which nets did not reach the loss."""
+    absent = {
+        int(unit.removeprefix("batch-")): sum(step is None for step in results["steps"])
+        for unit, results in found["results"].items()
+    }
+    absent = {size: count for size, count in absent.items() if count}
+    if not absent:
+        return []
+    words = [f"{count} of batch size {size}" for size, count in absent.items()]
+    return [f"Nets that did not reach the training loss in time, and are left out: {comments.listed(words)}."]
+
+
+def epochs_sentences(verdict: dict[str, Any]) -> list[str]:
+    """What the same test says after equal epochs, and what of it the training loss explains."""
+    if not verdict["parts"]:
+        return []
+    loss = next(part for part in verdict["beside"] if part["name"] == "train_loss")
+    taus, partial = ([part[name] for part in verdict["parts"]] for name in ("all", "partial_loss"))
+    return [
+        f"After equal epochs the training losses differ, and the training loss alone has a tau of "
+        f"{place(loss['all']['tau'])} with the gap. The measures have {spread([tau['tau'] for tau in taus])}; with the "
+        f"training loss taken out by Kendall's partial coefficient, {spread(partial)}.",
+        kinds_sentence("fixed", verdict, "between nets of one batch size"),
+    ]
+
+
+def accuracy_sentences(verdict: dict[str, Any]) -> list[str]:
+    """The same with the gap in accuracy."""
+    if not verdict["parts"]:
+        return []
+    taus = [spread([part[kind]["tau"] for part in verdict["parts"]]) for kind in KINDS]
+    return [f"With the gap in accuracy instead, tau is {taus[0]} over all nets and {taus[1]} at fixed batch size."]
+
+
+def gathered(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOPS)) -> np.ndarray:
+    """A quantity of all nets at these stops, where it was measured."""
+    values = [results[stop][name] for results in found["results"].values() for stop in stops]
+    numbers = np.array([value for each in values for value in each], float)
+    return numbers[np.isfinite(numbers)]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f}{comments.PERCENT}"
+
+
+def keskar_sentences(found: dict[str, Any]) -> list[str]:
+    """How far the short search comes, where it stands still, and whether the long ones agree."""
+    said = []
+    for name in ("wide", "narrow"):
+        short, best, worst, room = (
+            gathered(found, each) for each in (f"short_{name}", name, f"{name}_lowest", f"{name}_room")
+        )
+        still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
+        rose = best > 0
+        said.append(
+            f"In the {name} box the short search finds {middle_and_lowest((short / best)[rose])} of what the best "
+            f"converged search finds, and the worst converged search {middle_and_lowest((worst / best)[rose])}. Where "
+            f"the best one ends, the slopes promise {100 * np.median((room / best)[rose]):.2g}{comments.PERCENT} more "
+            "to first order (median)."
+        )
+        if still:
+            said.append(f"The short search stops at once, where it starts, in {still} of {len(short)} measurements.")
+    return said
+
+
+def middle_and_lowest(shares: np.ndarray) -> str:
+    return f"{percent(float(np.median(shares)))} (median; at least {percent(float(shares.min()))})"
+
+
+def trace_sentences(found: dict[str, Any]) -> list[str]:
+    """Hutchinson's estimate against the closed form, and whether its error is small enough to tell nets apart."""
+    estimate, error, exact = (gathered(found, name) for name in ("trace", "trace_error", "trace_exact"))
+    within = np.abs(estimate - exact) < 2 * error
+    said = [
+        f"Hutchinson's estimate lies within two standard errors of the closed form in {int(within.sum())} of "
+        f"{len(within)} measurements."
+    ]
+    nets = measures.nets_of(found, JUDGED)
+    sizes = nets.get("batch_size", np.zeros(0))
+    groups = [nets["trace_exact"][sizes == size] for size in np.unique(sizes) if np.sum(sizes == size) > 1]
+    if groups:
+        errors = float(np.mean(nets["trace_error"] / nets["trace_exact"]))
+        apart = float(np.mean([np.std(group, ddof=1) / np.mean(group) for group in groups]))
+        said.append(
+            f"Its standard error is {100 * errors:.1f}{comments.PERCENT} of the trace; the nets of one batch size "
+            f"differ by {100 * apart:.1f}{comments.PERCENT} at equal training loss (standard deviation). The closed "
+            "form has no such noise and is the measure compared here."
+        )
+    return said
+
+
+def lanczos_sentences(found: dict[str, Any]) -> list[str]:
+    """The largest residual, how many products it took, and whether the nets stand at minima."""
+    residual = max(float(gathered(found, f"{end}_residual").max()) for end in ("top", "bottom"))
+    products, shares = gathered(found, "products"), gathered(found, "bottom") / gathered(found, "top")
+    exponent = math.floor(math.log10(residual)) if residual else 0
+    power = f"{residual / 10.0**exponent:.1f} \N{MULTIPLICATION SIGN} 10{str(exponent).translate(RAISED)}"
+    said = [
+        f"Lanczos's method took {np.median(products):.0f} products (median; {products.min():.0f} to "
+        f"{products.max():.0f}); the largest residual is {power} of the largest absolute eigenvalue."
+    ]
+    negative = int(np.sum(shares < 0))
+    if negative:
+        said.append(
+            f"The smallest eigenvalue is negative in {negative} of {len(shares)} measurements, "
+            f"{number(float(np.median(shares)), 2)} of the largest one (median): the nets do not stand at minima."
+        )
+    return said
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def twin_sentences(found: dict[str, Any]) -> list[str]:
+    """Which measures change when the same function is written with other weights."""
+    factors = twin_factors(found)
+    if not factors:
+        return []
+    same = [TWINS[name] for name, each in factors.items() if max(abs(factor - 1) for factor in each) < SAME]
+    other = [
+        f"{TWINS[name]} (times {number(float(np.median(each)))})"
+        for name, each in factors.items()
+        if TWINS[name] not in same
+    ]
+    said = []
+    if same:
+        said.append(f"Unchanged in all {len(factors['gap'])} twins: {comments.listed(same)}.")
+    if other:
+        said.append(f"Changed, by the median factor: {comments.listed(other)}.")
+    return said
