@@ -20,7 +20,17 @@ from common import figures as drawn
 from common import history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
-from report import claims, comments, error_surface, grad_norm, minimal_ratio, param_pca
+from report import (
+    claims,
+    comments,
+    error_surface,
+    grad_norm,
+    minimal_ratio,
+    param_pca,
+    random_labels,
+    sensitivity,
+    sharpness,
+)
 
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
@@ -32,6 +42,9 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_2/grad_norm": grad_norm.FIGURES,
     "hw1_2/minimal_ratio": minimal_ratio.FIGURES,
     "hw1_2/error_surface": error_surface.FIGURES,
+    "hw1_3/random_labels": random_labels.FIGURES,
+    "hw1_3/sensitivity": sensitivity.FIGURES,
+    "hw1_3/sharpness": sharpness.FIGURES,
 }
 EXPERIMENTS = tuple(FIGURES)
 
@@ -123,7 +136,12 @@ def gather(
         "measured": newest,
         "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
         "box": _box(scale, histories, figures),
-        "claims": [sections[name]["claim"] for name in sections if "claim" in sections[name]],
+        "claims": [
+            claim
+            for section in sections.values()
+            if "claim" in section
+            for claim in (section["claim"], *section.get("more_claims", ()))
+        ],
         "sections": sections,
         "figures": figures,
         "histories": [{key: value for key, value in about.items() if key != "history"} for about in histories.values()],
@@ -504,6 +522,9 @@ SECTIONS = {
     "hw1_2/grad_norm": lambda found: _with_settings(found, grad_norm),
     "hw1_2/minimal_ratio": lambda found: _with_settings(found, minimal_ratio),
     "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
+    "hw1_3/random_labels": lambda found: _with_settings(found, random_labels),
+    "hw1_3/sensitivity": lambda found: _with_settings(found, sensitivity),
+    "hw1_3/sharpness": lambda found: _with_settings(found, sharpness),
 }
 RESULTS = {
     "hw1_1/function_fit": _is_fit,
@@ -513,4 +534,7 @@ RESULTS = {
     "hw1_2/grad_norm": functools.partial(_holds, ("statistics",)),
     "hw1_2/minimal_ratio": functools.partial(_holds, ("loss", "parameters")),
     "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
+    "hw1_3/random_labels": functools.partial(_holds, random_labels.NEEDED),
+    "hw1_3/sensitivity": functools.partial(_holds, ("batch_size", "seeds", "budgets", "checks")),
+    "hw1_3/sharpness": functools.partial(_holds, ("equal_loss", "equal_epochs", "steps", "last_step", "rescaled")),
 }
