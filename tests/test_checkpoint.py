@@ -1,6 +1,7 @@
 """A killed training carries on where it was: what a checkpoint restores, and what it refuses."""
 
 import signal
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_what_was_saved_comes_back_bit_for_bit(path):
     for each, original in zip(restored, variables(), strict=True):
         assert each.value.dtype == original.value.dtype
         assert each.value.tobytes() == original.value.tobytes()
+
+
+def test_saving_takes_little_memory(path):
+    large = [Variable(np.full((1000, 1000), float(place), np.float32)) for place in range(20)]  # 80 MB
+    tracemalloc.start()
+    checkpoint.Checkpoint(path, IDENTITY).save(large, RESULTS, now=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    restored = [Variable(np.zeros_like(each.value)) for each in large]
+    assert checkpoint.Checkpoint(path, IDENTITY).load(restored) == RESULTS
+    assert all((each.value == place).all() for place, each in enumerate(restored))
 
 
 def test_saving_after_every_epoch_writes_only_now_and_then(path, monkeypatch):

@@ -14,7 +14,9 @@ import pytest
 from common import backend, history, seeds
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
-from hw1_3 import param_count
+from hw1_3 import param_count, ten_nets
+from report import claims
+from report import param_count as reported
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -315,3 +317,204 @@ def test_bad_settings_are_one_message(checkout, flags, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_figures_are_drawn_and_not_blank(checkout, path):
+    done = start(checkout, "plot_param_count.py", "--history", str(path))
+    assert done.returncode == 0, done.stderr
+    from matplotlib import image
+
+    for name in reported.FIGURES:
+        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
+        inked = drawing.min(axis=2) < 0.8
+        assert 0.01 < inked.mean() < 0.6, name
+        for rows in np.array_split(inked, 2):  # four panels
+            assert all(panel.mean() > 0.005 for panel in np.array_split(rows, 2, axis=1)), name
+    assert "up to date" in start(checkout, "plot_param_count.py", "--history", str(path)).stderr
+
+
+def test_an_arm_that_is_not_measured_is_said_to_be_so(path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "hw1_3")
+    import plot_param_count
+
+    from common import figures
+
+    figures.use_style()
+    kept = history.read(path)
+    for draw, noisy in ((plot_param_count.draw_sizes, True), (plot_param_count.draw_noise, False)):
+        results = {unit: about for unit, about in kept["results"].items() if unit.startswith("noisy") == noisy}
+        figure = draw(kept | {"results": results})
+        assert "none of these nets" in figure.axes[0].texts[0].get_text()
+
+
+# --------------------------------------------------------------------------------------- claim and report
+
+
+def test_the_reference_has_the_ten_nets():
+    assert list(ten_nets.REFERENCE) == list(param_count.PARAMETERS)
+    assert ten_nets.CURVES == param_count.CURVES
+    assert ten_nets.LAST == param_count.LAST
+    for row in ten_nets.REFERENCE.values():
+        assert row["train_loss"] < row["test_loss"]
+        assert row["test_accuracy"] < row["train_accuracy"]
+
+
+def nets_with(**values: dict[int, list[float]]) -> dict:
+    """Nets whose curves are level at these values; {curve: {width: a value a seed}}."""
+    nets: dict[int, dict] = {}
+    for name, by_width in values.items():
+        for width, ends in by_width.items():
+            net = nets.setdefault(width, {"parameters": np.array(param_count.parameter_count(width))})
+            net |= {"seeds": np.arange(len(ends)), "dead": np.zeros(len(ends)), name: np.tile(ends, (6, 1)).T}
+    return nets
+
+
+def test_the_mean_of_the_last_five_counts():
+    curves = np.arange(14.0).reshape(2, 7)
+    net = {"test_loss": curves, "train_loss": 0 * curves, "test_accuracy": -curves, "train_accuracy": 0 * curves}
+    np.testing.assert_array_equal(ten_nets.at_the_end(net, "test_loss"), [4, 11])
+    np.testing.assert_array_equal(ten_nets.gap(net, "loss"), [4, 11])
+    np.testing.assert_array_equal(ten_nets.gap(net, "accuracy"), [4, 11])
+
+
+@pytest.mark.parametrize(
+    ("losses", "correlation", "verdict"),
+    [
+        ((6, 5, 4, 3, 2, 1), 1.0, claims.HOLDS),
+        ((6, 5, 4, 3, 1, 2), 1 - 6 * 2 / 210, claims.HOLDS),  # 1 - 6 sum d^2 / n (n^2 - 1)
+        ((6, 5, 4, 1, 3, 2), 1 - 6 * 6 / 210, claims.UNCLEAR),
+        ((1, 2, 3, 4, 5, 6), -1.0, claims.FAILS),
+        ((1, 6, 5, 4, 3, 2), 1 - 6 * 30 / 210, claims.FAILS),
+    ],
+)
+def test_the_rule_of_the_rise(losses, correlation, verdict):
+    widths = (16, 32, 64, 128, 256, 512)
+    nets = nets_with(train_loss={width: [loss, loss + 0.1] for width, loss in zip(widths, losses, strict=True)})
+    found = reported.trend(nets, "train_loss", -1)
+    assert found["value"] == pytest.approx(correlation)
+    assert found["verdict"] == verdict
+    wider = nets | nets_with(train_loss={1024: [9.0, 9.0]})
+    assert reported.trend(wider, "train_loss", -1) == found  # beyond 512 it may rise
+    nets[512] = nets_with(train_loss={512: [losses[-1]]})[512]
+    assert reported.trend(nets, "train_loss", -1)["verdict"] == claims.UNCLEAR
+    del nets[512]
+    assert reported.trend(nets, "train_loss", -1)["verdict"] == claims.UNCLEAR
+
+
+def test_the_rule_of_the_level():
+    def judged(*accuracies: list[float]) -> dict:
+        return reported.level(nets_with(test_accuracy=dict(zip((1024, 2000, 3000, 4000), accuracies, strict=False))))
+
+    inside = judged([0.981, 0.983], [0.9845, 0.9847], [0.982, 0.984], [0.983, 0.983])  # means, not seeds, count
+    assert (inside["value"], inside["verdict"]) == (pytest.approx(0.26), claims.HOLDS)
+    assert judged([0.981, 0.983], [0.984, 0.987], [0.98, 0.98], [0.98, 0.98])["verdict"] == claims.FAILS
+    assert judged([0.98, 0.98], [0.98], [0.98, 0.98], [0.98, 0.98])["verdict"] == claims.UNCLEAR  # one seed
+    assert judged([0.98, 0.98], [0.98, 0.98])["verdict"] == claims.UNCLEAR
+    assert judged([0.98, 0.98])["widths"] == 1
+    assert reported.level({})["verdict"] == claims.UNCLEAR
+
+
+def ten(crossing: dict[int, int], seeds_of: dict[int, int]) -> dict:
+    """Ten nets that all improve but for training from a width to the next in so many seeds."""
+    losses, accuracies, loss = {}, {}, np.full(8, 1.0)
+    widths = list(param_count.PARAMETERS)
+    for place, width in enumerate(widths):
+        worse = crossing.get(widths[place - 1], 0) if place else 0
+        loss = loss + np.where(np.arange(8) < worse, 0.01, -0.01)
+        count = seeds_of.get(width, 3)
+        losses[width] = loss[:count].tolist()
+        accuracies[width] = [0.9 + place / 1000] * count
+    return nets_with(train_loss=losses, test_accuracy=accuracies)
+
+
+def test_the_rule_of_the_extra_clause():
+    assert reported.crossing(ten({}, {}))["verdict"] == claims.FAILS
+    assert reported.crossing(ten({512: 2}, {}))["verdict"] == claims.FAILS  # not all seeds
+    found = reported.crossing(ten({512: 3}, {16: 8}))
+    assert found["verdict"] == claims.HOLDS
+    assert found["value"] == {"narrow": 512, "wide": 1024, "agree": 3, "seeds": 3}
+    single = {2000: 1, 3000: 1, 4000: 1}
+    assert reported.crossing(ten({3000: 1}, single))["verdict"] == claims.UNCLEAR
+    assert reported.crossing(ten({2000: 0}, single))["verdict"] == claims.FAILS
+    some = {width: net for width, net in ten({256: 3}, {}).items() if width != 512}
+    assert reported.crossing(some)["verdict"] == claims.UNCLEAR  # 256 and 1024 are no neighbours
+    assert reported.crossing({})["pairs"] == 0
+
+
+def test_the_claim_needs_all_its_parts():
+    whole = ten({512: 3}, {})
+    for place, width in enumerate(reported.LEVEL):
+        whole[width]["test_accuracy"] = np.full((3, 6), 0.95 + place / 10_000)
+    assert reported.c9(whole)["verdict"] == claims.HOLDS
+    whole[4000]["test_accuracy"] += 0.01
+    assert reported.c9(whole)["verdict"] == claims.FAILS
+    assert reported.c9({})["verdict"] == claims.UNCLEAR
+    assert "Too few" in reported.claim_9(reported.c9({}))["evidence"]
+
+
+def test_a_planted_bump_is_found():
+    errors = {2: 0.9, 4: 0.4, 8: 0.3, 16: 0.45, 32: 0.35, 64: 0.2}
+    shifts = np.linspace(-0.01, 0.01, 8)
+    nets = nets_with(test_accuracy={width: (1 - error + shifts).tolist() for width, error in errors.items()})
+    found = reported.bump(nets, "test_accuracy", -1)
+    assert (found["before"], found["peak"], found["after"], found["verdict"]) == (8, 16, 64, claims.HOLDS)
+    assert found["rise"] == pytest.approx(0.15)
+    assert found["fall"] == pytest.approx(0.25)
+    assert "double descent" in reported.bump_sentence("error", found, "points", 100)
+    nets[16]["dead"][0] = 1
+    assert len(reported.bump(nets, "test_accuracy", -1)["rise"]) == 7
+    falling = nets_with(test_accuracy={width: [0.1 * width] * 8 for width in (2, 4, 8)})
+    assert reported.bump(falling, "test_accuracy", -1) is None
+    assert reported.bump({2: nets[2], 4: nets[4]}, "test_accuracy", -1) is None
+
+
+def test_sentences_follow_the_numbers(path):
+    kept = history.read(path)
+    said = reported.section(kept, 10_000)
+    assert said["claim"]["verdict"] == said["verdict"] == claims.UNCLEAR
+    net = kept["results"]["width-0512/seed-0"]
+    row = said["rows"][-1]
+    assert row["train_loss"] == f"{np.mean(net['train_loss']):.4f}"  # 4 epochs, fewer than 5
+    assert row["train_loss_last"] == f"{net['running_loss'][0][-1]:.4f}"
+    assert row["test_accuracy_last"] == f"{100 * net['test_accuracy'][0][-1]:.2f}"
+    assert (row["train_loss_reference"], row["test_accuracy_reference"]) == ("0.0091", "98.30")
+    assert "binomial" in said["comment"]["noise"][0]
+    assert "binomial" not in reported.section(kept)["comment"]["noise"][0]
+
+
+STUB = """
+#import "param_count.typ"
+#let data = json("numbers.json")
+#let say(sentences) = sentences.join(" ")
+#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
+#let pieces = (
+  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  has: section => section.state != "missing",
+)
+#set heading(numbering: "1.1")
+#param_count.section(data, pieces)
+#bibliography("sources.bib")
+"""
+
+
+@pytest.mark.parametrize("there", ["both arms", "sizes", "noise", "nothing"])
+def test_the_section_can_be_set(there, path):
+    import typst
+
+    kept = history.read(path)
+    if there in ("sizes", "noise"):
+        noisy = there == "noise"
+        kept["results"] = {unit: found for unit, found in kept["results"].items() if unit.startswith("noisy") == noisy}
+    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
+    folder = ROOT / "report"
+    project = {name: (folder / name).read_bytes() for name in ("param_count.typ", "template.typ", "sources.bib")}
+    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
+    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
+    assert pdf.startswith(b"%PDF")
+    assert not warnings
+
+
+def test_every_setting_has_a_meaning_and_every_field_is_there(path):
+    assert set(reported.MEANINGS) == set(param_count.Settings.__dataclass_fields__)
+    for results in history.read(path)["results"].values():
+        assert set(reported.NEEDED) <= set(results)

@@ -1,0 +1,218 @@
+"""Draw generalization against the number of parameters, from the history of param_count.py.
+
+param_count         loss, accuracy and the gap between training and test, a mark a seed, with an earlier report's values
+param_count_noise   the nets that learn wrong labels: loss, error and labels learnt by size, test error by epoch
+
+    python hw1_3/plot_param_count.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import ten_nets
+
+from common import figures, settings
+
+TRAINING = {"color": "#004488", "linestyle": "-", "linewidth": 1.3}
+TESTING = {"color": "#BB5566", "linestyle": "--", "linewidth": 1.3}
+RUNNING = {"color": "#004488", "linestyle": ":", "linewidth": 1.1}
+BEST = {"color": "#BB5566", "linestyle": ":", "linewidth": 1.1}
+BETWEEN = {"color": "black", "linestyle": "-", "linewidth": 1.3}
+SEED = {"linestyle": "", "markersize": 3, "alpha": 0.45, "markeredgewidth": 0}
+MARKERS = {"train": "o", "test": "s", "gap": "D"}
+HOLLOW = {"linestyle": "", "markersize": 5, "markerfacecolor": "none", "markeredgewidth": 0.9, "zorder": 4}
+DEAD = {"color": "#777777", "linestyle": "", "marker": "x", "markersize": 3.5, "markeredgewidth": 0.7}
+FITS = {"color": "#777777", "linestyle": "-.", "linewidth": 0.8}
+CHANCE = {"color": "#777777", "linestyle": ":", "linewidth": 0.8}
+FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
+SHOWN_WIDTHS = 7  # of the panel by epoch
+
+
+def plain(style: dict) -> dict:
+    """The colour alone."""
+    return {"color": style["color"]}
+
+
+def points(axes: Any, nets: dict[int, dict[str, np.ndarray]], values: list[np.ndarray], style: dict, kind: str) -> None:
+    """A mark a seed at each size, a cross where it is dead, and a line through the medians.
+
+    values: (seeds,) of each of the nets; kind: of MARKERS.
+    """
+    sizes = sizes_of(nets)
+    for net, size, each in zip(nets.values(), sizes, values, strict=True):
+        dead = net["dead"].astype(bool)
+        axes.plot(np.full(sum(~dead), size), each[~dead], marker=MARKERS[kind], **SEED | plain(style))
+        axes.plot(np.full(sum(dead), size), each[dead], **DEAD)
+    single = {"marker": MARKERS[kind]} if len(sizes) == 1 else {}
+    axes.plot(sizes, [np.median(each) for each in values], **style | single)
+
+
+def sizes_of(nets: dict[int, dict[str, np.ndarray]]) -> list[float]:
+    """Parameters of each of the nets."""
+    return [float(net["parameters"]) for net in nets.values()]
+
+
+def size_axis(axes: Any) -> None:
+    """A log axis of parameters, with numbers at the decades alone."""
+    from matplotlib import ticker
+
+    axes.set(xscale="log", xlabel="parameters")
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def any_dead(nets: dict[int, dict[str, np.ndarray]]) -> dict[str, dict]:
+    """The key's entry for dead nets, where there is one."""
+    return {"dead": DEAD} if any(net["dead"].any() for net in nets.values()) else {}
+
+
+def draw_sizes(history: dict) -> Any:
+    """Loss and accuracy above, the gaps between test and training below; means of the last epochs."""
+    nets = ten_nets.by_width(history)
+    if not nets:
+        return nothing_yet(history)
+    figure, panels = figures.grid(2, 2, 5.3, sharex=True)
+    sizes = sizes_of(nets)
+    known = {width: float(net["parameters"]) for width, net in nets.items() if width in ten_nets.REFERENCE}
+    for axes, quantity, unit in zip(panels[0], ("loss", "accuracy"), (1, 100), strict=True):
+        for data, style in (("train", TRAINING), ("test", TESTING)):
+            values = [unit * ten_nets.at_the_end(net, f"{data}_{quantity}") for net in nets.values()]
+            points(axes, nets, values, style, data)
+            theirs = [unit * ten_nets.REFERENCE[width][f"{data}_{quantity}"] for width in known]
+            axes.plot(list(known.values()), theirs, marker=MARKERS[data], **HOLLOW | plain(style))
+        running = [unit * ten_nets.at_the_end(net, f"running_{quantity}") for net in nets.values()]
+        axes.plot(sizes, [np.median(each) for each in running], **RUNNING)
+    for axes, quantity, unit in zip(panels[1], ("loss", "accuracy"), (1, 100), strict=True):
+        points(axes, nets, [unit * ten_nets.gap(net, quantity) for net in nets.values()], BETWEEN, "gap")
+        for width, size in known.items():
+            theirs = ten_nets.REFERENCE[width]
+            difference = unit * abs(theirs[f"test_{quantity}"] - theirs[f"train_{quantity}"])
+            axes.plot(size, difference, marker=MARKERS["gap"], **HOLLOW | plain(BETWEEN))
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        size_axis(axes)
+    panels[0, 0].set(yscale="log", ylabel="cross-entropy (nats)")
+    panels[0, 1].set_ylabel("accuracy (%)")
+    panels[1, 0].set_ylabel("cross-entropy (nats)")
+    panels[1, 1].set_ylabel("accuracy (percentage points)")
+    figures.log_ticks(panels[0, 0].yaxis)
+    titles = ("loss", "accuracy", "gap in loss: test less training", "gap in accuracy: training less test")
+    figures.letters(panels.flat, titles)
+    entries = {
+        "training": TRAINING | {"marker": MARKERS["train"]},
+        "training, running": RUNNING,
+        "test": TESTING | {"marker": MARKERS["test"]},
+        "gap": BETWEEN | {"marker": MARKERS["gap"]},
+        "an earlier report": HOLLOW | {"marker": MARKERS["train"]},
+    }
+    figures.key(figure, entries | any_dead(nets))
+    figures.subtitle(figure, remark(history, noisy=False))
+    figure.align_ylabels()
+    return figure
+
+
+def nothing_yet(history: dict) -> Any:
+    """A figure that says that none of its nets is measured."""
+    figure, panels = figures.grid(1, 1, 1.0)
+    panels[0, 0].set_axis_off()
+    panels[0, 0].text(0.5, 0.5, "none of these nets is measured yet", ha="center", va="center")
+    figures.subtitle(figure, figures.caveats(history, []))
+    return figure
+
+
+def remark(history: dict, noisy: bool) -> str:
+    """What a reader must know of this history first; a width without any seed counts as not measured."""
+    planned = [unit for unit in history["units"] if unit.startswith("noisy/") == noisy]
+    missing = sum(unit not in history["results"] for unit in planned)
+    words = figures.caveats(history, [])
+    parts = [words] if words else []
+    if missing:
+        parts.append(f"{len(planned) - missing} of {len(planned)} trainings measured")
+    return "; ".join(parts)
+
+
+def draw_noise(history: dict) -> Any:
+    """Above: loss and error by size at the end. Below: wrong labels learnt by size, and test error by epoch."""
+    nets = ten_nets.by_width(history, noisy=True)
+    if not nets:
+        return nothing_yet(history)
+    figure, panels = figures.grid(2, 2, 5.3)
+    (loss, error), (learnt, epochs) = panels
+    sizes = sizes_of(nets)
+    for data, style in (("train", TRAINING), ("test", TESTING)):
+        points(loss, nets, [net[f"{data}_loss"][:, -1] for net in nets.values()], style, data)
+        wrong = [100 * (1 - net[f"{data}_accuracy"][:, -1]) for net in nets.values()]
+        points(error, nets, wrong, style, data)
+    error.plot(sizes, [np.median(best_error(net)) for net in nets.values()], **BEST)
+    points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
+    learnt.axhline(10, **CHANCE)
+    fitting = [size for size, net in zip(sizes, nets.values(), strict=True) if fits(net)]
+    for axes in (loss, error, learnt):
+        size_axis(axes)
+        if fitting:
+            axes.axvline(fitting[0], **FITS)
+    by_epoch(epochs, nets)
+    loss.set(yscale="log", ylabel="cross-entropy (nats)")
+    error.set(ylabel="error (%)")
+    learnt.set(ylabel="share (%)")
+    epochs.set(xscale="log", xlabel="epoch", ylabel="error (%)")
+    figures.log_ticks(loss.yaxis)
+    figures.log_ticks(epochs.xaxis)
+    titles = ("loss at the end", "error at the end", "wrong labels learnt", "test error by epoch, medians")
+    figures.letters(panels.flat, titles)
+    entries = {
+        "training": TRAINING | {"marker": MARKERS["train"]},
+        "test": TESTING | {"marker": MARKERS["test"]},
+        "test, best epoch": BEST,
+        "chance": CHANCE,
+    }
+    entries |= {"99 % of labels learnt": FITS} if fitting else {}
+    figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
+    figures.subtitle(figure, remark(history, noisy=True))
+    figure.align_ylabels()
+    return figure
+
+
+def fits(net: dict[str, np.ndarray]) -> bool:
+    """Whether the median net has learnt all labels but a hundredth."""
+    return bool(np.median(net["train_accuracy"][:, -1]) >= FITTED)
+
+
+def best_error(net: dict[str, np.ndarray]) -> np.ndarray:
+    """(n,), in percent: the lowest test error of all records."""
+    return 100 * (1 - net["test_accuracy"].max(axis=1))
+
+
+def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]]) -> None:
+    """Median test error by epoch for some of the widths, evenly among them, named at the line's end."""
+    import matplotlib
+
+    shown = [list(nets)[place] for place in np.unique(np.linspace(0, len(nets) - 1, SHOWN_WIDTHS).round().astype(int))]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(shown)))
+    ends = []
+    for width, colour in zip(shown, colours, strict=True):
+        error = 100 * (1 - np.median(nets[width]["test_accuracy"], axis=0))
+        axes.plot(nets[width]["epochs"], error, color=colour, linewidth=1.2)
+        ends.append(error[-1])
+    axes.margins(x=0)
+    low, high = axes.get_ylim()
+    heights = figures.apart([(end - low) / (high - low) for end in ends], 0.075)
+    for width, colour, height in zip(shown, colours, heights, strict=True):
+        axes.text(1.02, height, str(width), transform=axes.transAxes, color=colour, va="center", clip_on=False)
+    axes.text(1.02, 1.04, "units", transform=axes.transAxes, va="bottom")
+
+
+FIGURES = {"param_count": draw_sizes, "param_count_noise": draw_noise}
+
+
+def main() -> None:
+    drawing = figures.start(__file__, __doc__, FIGURES)
+    for name in drawing.due:
+        drawing.save(name, FIGURES[name](drawing.history))
+
+
+if __name__ == "__main__":
+    with settings.one_message():
+        main()

@@ -1,0 +1,66 @@
+"""The ten nets as an earlier report measured them, and the results of param_count.py by width."""
+
+from typing import Any
+
+import numpy as np
+
+from common import figures
+
+LAST = 5  # epochs that a net's results are averaged over: its last ones
+CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+# Training loss, test loss, test accuracy and training accuracy by width, as the table of an earlier report on this
+# homework (three authors, 2018) gives them: one training each, values of the last of 20 epochs, those of training being
+# running means within it.
+_TABLE = {
+    16: (0.0702, 0.1741, 0.9576, 0.9782),
+    32: (0.0398, 0.1186, 0.9697, 0.9874),
+    64: (0.0179, 0.1107, 0.9764, 0.9945),
+    128: (0.0139, 0.1061, 0.9781, 0.9958),
+    256: (0.0081, 0.0915, 0.9825, 0.9975),
+    512: (0.0091, 0.0888, 0.983, 0.9973),
+    1024: (0.0163, 0.0781, 0.985, 0.996),
+    2000: (0.0149, 0.0972, 0.9844, 0.9962),
+    3000: (0.0149, 0.1159, 0.9839, 0.9963),
+    4000: (0.0154, 0.1013, 0.983, 0.9962),
+}
+_COLUMNS = ("train_loss", "test_loss", "test_accuracy", "train_accuracy")
+REFERENCE = {width: dict(zip(_COLUMNS, row, strict=True)) for width, row in _TABLE.items()}
+
+
+def by_width(history: dict[str, Any], noisy: bool = False) -> dict[int, dict[str, np.ndarray]]:
+    """What is measured of each width, narrowest first, over all its units; of the nets that learn wrong labels or not.
+
+    Each has `seeds` (n,), `parameters` and `epochs` of the records, `dead` (n,), and curves (n, records), accuracies as
+    shares. Problem where the history lacks one of them.
+    """
+    found: dict[int, list[dict[str, np.ndarray]]] = {}
+    names = (*CURVES, "wrong_learnt") if noisy else CURVES
+    for unit in history["results"]:
+        if unit.startswith("noisy/") == noisy:
+            width = int(figures.field(history, unit, "width"))
+            fields = ("seeds", "parameters", "epochs", "dead", *names)
+            found.setdefault(width, []).append({name: figures.field(history, unit, name) for name in fields})
+    return {width: _joined(parts) for width, parts in sorted(found.items())}
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The units of one width as one, in the order of their seeds."""
+    order = np.argsort(np.concatenate([part["seeds"] for part in parts]), kind="stable")
+    return {
+        name: parts[0][name]
+        if name in ("parameters", "epochs")
+        else np.concatenate([part[name] for part in parts])[order]
+        for name in parts[0]
+    }
+
+
+def at_the_end(net: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """(n,): the mean of a curve's last LAST records, or of all where there are fewer."""
+    return net[name][:, -LAST:].mean(axis=1)
+
+
+def gap(net: dict[str, np.ndarray], quantity: str) -> np.ndarray:
+    """(n,): by how much test images fare worse than training images at the end, both clean; of loss or accuracy."""
+    difference = at_the_end(net, f"test_{quantity}") - at_the_end(net, f"train_{quantity}")
+    return difference if quantity == "loss" else -difference

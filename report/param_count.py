@@ -1,0 +1,509 @@
+"""Number of parameters against generalization: what the report says of the history of param_count.py, and claim C9.
+
+A net's value is the mean of its last five epochs, of clean evaluations; a width's is the mean over its seeds
+(`hw1_3/ten_nets.py`). Trends are Spearman's rank correlations with the width.
+"""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from hw1_3 import ten_nets
+from report import claims, comments
+
+RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a layer up to which results improve
+LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
+AGREES, DENIES = 0.9, 0.5  # rank correlations from which on a trend holds, and up to which it does not
+WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
+FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
+FIGURES = ("param_count", "param_count_noise")
+NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
+MEANINGS = {
+    "epochs": "passes over the training images",
+    "batch_size": "images a step",
+    "learning_rate": "of Adam; loss: mean cross-entropy",
+    "probe_images": "training images, always the same, of the clean evaluation",
+    "noisy_images": "training images, always the same, of the nets that learn wrong labels",
+    "label_noise": "share of these images whose label is wrong",
+    "noisy_epochs": "passes over them",
+    "noisy_every": "of these passes between two records",
+    "stack_size": "nets of one width, up to 256 and with wrong labels, that train side by side on the same batches",
+    "widths": "units of each of the four hidden layers",
+    "noisy_widths": "the same, with wrong labels",
+    "stacks": "which stacks of seeds",
+    "wide_seeds": "of widths from 257 to 1,024, one training each",
+    "widest_seeds": "of wider nets, one training each",
+}
+Nets = dict[int, dict[str, np.ndarray]]
+
+
+# ------------------------------------------------------------------------------------------------- the claim
+
+
+def mean_at_the_end(nets: Nets, name: str) -> dict[int, float]:
+    """{width: mean over the seeds of a curve's end}."""
+    return {width: float(np.mean(ten_nets.at_the_end(net, name))) for width, net in nets.items()}
+
+
+def rank_correlation(values: dict[int, float]) -> float:
+    """Spearman's, of values and widths; NaN below three widths or where all values are one."""
+    from scipy import stats
+
+    if len(values) < 3 or len(set(values.values())) == 1:
+        return math.nan
+    return float(stats.spearmanr(list(values), list(values.values())).statistic)
+
+
+def trend(nets: Nets, name: str, sign: int) -> dict[str, Any]:
+    """Whether a quantity improves with the width: a rank correlation of the means over seeds; better times `sign`.
+
+    Unclear where a width of RISING has fewer than two seeds.
+    """
+    means = {width: value for width, value in mean_at_the_end(nets, name).items() if width in RISING}
+    value = sign * rank_correlation(means)
+    verdict = claims.HOLDS if value >= AGREES else claims.FAILS if value <= DENIES else claims.UNCLEAR
+    whole = all(count_of(nets, width) > 1 for width in RISING)
+    return {"value": value, "widths": len(means), "verdict": verdict if whole else claims.UNCLEAR}
+
+
+def count_of(nets: Nets, width: int) -> int:
+    """Seeds of a width."""
+    return len(nets[width]["seeds"]) if width in nets else 0
+
+
+def level(nets: Nets) -> dict[str, Any]:
+    """Percentage points between the highest and the lowest mean test accuracy of LEVEL.
+
+    Unclear where one of these widths has fewer than two seeds: one seed decides nothing about others.
+    """
+    means = {width: value for width, value in mean_at_the_end(nets, "test_accuracy").items() if width in LEVEL}
+    span = 100 * (max(means.values()) - min(means.values())) if len(means) > 1 else math.nan
+    verdict = claims.HOLDS if span <= WITHIN else claims.FAILS if span > WITHIN else claims.UNCLEAR
+    whole = all(count_of(nets, width) > 1 for width in LEVEL)
+    return {"value": span, "widths": len(means), "verdict": verdict if whole else claims.UNCLEAR}
+
+
+def crossings(nets: Nets) -> list[dict[str, Any]]:
+    """For each two neighbours among the ten widths: in how many common seeds training gets worse and testing better.
+
+    By training loss and test accuracy, the two measures of the trends. Only pairs that are measured.
+    """
+    found = []
+    for narrow, wide in itertools.pairwise(ten_nets.REFERENCE):
+        if narrow not in nets or wide not in nets:
+            continue
+        _, *places = np.intersect1d(nets[narrow]["seeds"], nets[wide]["seeds"], return_indices=True)
+        changes = {}
+        for name in ("train_loss", "test_accuracy"):
+            before, after = (
+                ten_nets.at_the_end(nets[width], name)[place]
+                for width, place in zip((narrow, wide), places, strict=True)
+            )
+            changes[name] = after - before
+        both = (changes["train_loss"] > 0) & (changes["test_accuracy"] > 0)
+        found.append({"narrow": narrow, "wide": wide, "agree": int(both.sum()), "seeds": len(both)})
+    return found
+
+
+def crossing(nets: Nets) -> dict[str, Any]:
+    """Whether some pair of neighbouring widths crosses in all of two or more seeds; unclear where one seed says so."""
+    pairs = crossings(nets)
+    whole = [pair for pair in pairs if pair["seeds"] and pair["agree"] == pair["seeds"]]
+    best = max(whole, key=lambda pair: pair["seeds"], default=None)  # the first of those with most seeds
+    verdict = claims.UNCLEAR
+    if best is not None and best["seeds"] > 1:
+        verdict = claims.HOLDS
+    elif best is None and len(pairs) == len(ten_nets.REFERENCE) - 1:
+        verdict = claims.FAILS
+    widths = sum(width in nets for width in ten_nets.REFERENCE)
+    return {"value": best, "whole": len(whole), "pairs": len(pairs), "widths": widths, "verdict": verdict}
+
+
+def c9(nets: Nets) -> dict[str, Any]:
+    """C9: training and test results improve with size up to a peak and then level off; testing improves for longer."""
+    parts = [
+        {
+            "name": "loss",
+            "words": f"up to {RISING[-1]} units a layer the training loss falls with the width",
+            **trend(nets, "train_loss", -1),
+        },
+        {
+            "name": "accuracy",
+            "words": f"up to {RISING[-1]} units a layer the test accuracy rises with the width",
+            **trend(nets, "test_accuracy", 1),
+        },
+        {"name": "level", "words": f"from {LEVEL[0]:,} units on the test accuracy is level", **level(nets)},
+        {
+            "name": "crossing",
+            "words": "between two neighbouring widths training gets worse (loss) and testing better (accuracy)",
+            **crossing(nets),
+        },
+    ]
+    return {"claim": "C9", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+
+
+RULES = {
+    "loss": f"rank correlation of width and minus the loss: \N{GREATER-THAN OR EQUAL TO} {AGREES} holds, "
+    f"\N{LESS-THAN OR EQUAL TO} {DENIES} not",
+    "accuracy": f"rank correlation: \N{GREATER-THAN OR EQUAL TO} {AGREES} holds, "
+    f"\N{LESS-THAN OR EQUAL TO} {DENIES} not",
+    "level": f"highest less lowest: at most {WITHIN} points",
+    "crossing": "in one pair of widths, in all seeds, of at least two",
+}
+
+
+# ---------------------------------------------------------------------------------------------- the section
+
+
+def section(found: dict[str, Any], images: int | None = None) -> dict[str, Any]:
+    """All that param_count.typ shows, but the settings. images: test images, where the data's description says."""
+    nets, noisy = ten_nets.by_width(found), ten_nets.by_width(found, noisy=True)
+    verdict = c9(nets)
+    return {
+        "parts": [part_row(part) for part in verdict["parts"]],
+        "rows": [row(width, nets[width]) for width in nets],
+        "noisy_rows": [noisy_row(width, noisy[width]) for width in noisy],
+        "verdict": verdict["verdict"],
+        "claim": claim_9(verdict),
+        "comment": comment(nets, verdict, images),
+        "noise": noise_comment(noisy),
+    }
+
+
+def loss_text(value: float) -> str:
+    """Four places, as the earlier report gives its losses."""
+    return f"{value:.4f}" if math.isfinite(value) else "diverged"
+
+
+def percent(share: float, places: int = 2) -> str:
+    """A share in percent, without the sign."""
+    return f"{100 * share:.{places}f}" if math.isfinite(share) else "diverged"
+
+
+def with_deviation(values: np.ndarray, text: Any) -> str:
+    """Mean, and where there are several seeds their standard deviation."""
+    mean = text(float(np.mean(values)))
+    return f"{mean} \N{PLUS-MINUS SIGN} {text(float(np.std(values, ddof=1)))}" if len(values) > 1 else mean
+
+
+def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
+    """A width's row in both tables beside the earlier report's values: means over the seeds."""
+    cells = {"width": f"{width:,}", "parameters": f"{int(net['parameters']):,}", "n": str(len(net["seeds"]))}
+    theirs = ten_nets.REFERENCE.get(width, {})
+    for quantity, text in (("loss", loss_text), ("accuracy", percent)):
+        for data, last in (("train", "running"), ("test", "test")):
+            name = f"{data}_{quantity}"
+            cells[name] = with_deviation(ten_nets.at_the_end(net, name), text)
+            cells[f"{name}_last"] = text(float(np.mean(net[f"{last}_{quantity}"][:, -1])))
+            cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
+    return cells
+
+
+def noisy_row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
+    """A width's row in the table of the nets that learn wrong labels: medians over all seeds after the last epoch."""
+
+    def middle(values: np.ndarray, text: Any) -> str:
+        return text(float(np.median(values)))
+
+    return {
+        "width": f"{width:,}",
+        "parameters": f"{int(net['parameters']):,}",
+        "n": str(len(net["seeds"])),
+        "dead": str(int(net["dead"].sum())),
+        "train_loss": middle(net["train_loss"][:, -1], loss_text),
+        "train_error": middle(1 - net["train_accuracy"][:, -1], percent),
+        "wrong_learnt": middle(net["wrong_learnt"][:, -1], percent),
+        "test_loss": middle(net["test_loss"][:, -1], lambda value: f"{value:.3f}"),
+        "test_error": middle(1 - net["test_accuracy"][:, -1], percent),
+        "best_error": middle(1 - net["test_accuracy"].max(axis=1), percent),
+    }
+
+
+def value_text(part: dict[str, Any]) -> str:
+    """The value by which a part is judged."""
+    if part["name"] == "crossing":
+        pair = part["value"]
+        if pair is None:
+            return f"none of {part['pairs']} pairs" if part["pairs"] else comments.NOTHING
+        return f"{pair['narrow']:,} to {pair['wide']:,}: {pair['agree']} of {pair['seeds']} seeds"
+    if not math.isfinite(part["value"]):
+        return comments.NOTHING
+    shown = f"{part['value']:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{shown} points" if part["name"] == "level" else shown
+
+
+def measured_of(part: dict[str, Any]) -> str:
+    """How many of the widths that a part is about are measured."""
+    planned = {"level": len(LEVEL), "crossing": len(ten_nets.REFERENCE)}.get(part["name"], len(RISING))
+    return f"{part['widths']} of {planned}"
+
+
+def part_row(part: dict[str, Any]) -> dict[str, str]:
+    """One row of the table of the claim's parts."""
+    return {
+        "words": part["words"],
+        "rule": RULES[part["name"]],
+        "widths": measured_of(part),
+        "value": value_text(part),
+        "verdict": part["verdict"] if part["widths"] else "not measured",
+    }
+
+
+def claim_9(verdict: dict[str, Any]) -> dict[str, str]:
+    """The row of C9 in the table that opens the report."""
+    names = {
+        "loss": "rank correlation of size with training results",
+        "accuracy": "with test accuracy",
+        "level": "from 1,024 units on test accuracies span",
+        "crossing": "training worse but testing better:",
+    }
+    shown = [
+        f"{names[part['name']]} {value_text(part)} ({part['verdict']})"
+        for part in verdict["parts"]
+        if value_text(part) != comments.NOTHING
+    ]
+    evidence = "; ".join(shown) or "Too few widths are measured yet"
+    return {
+        "name": "C9",
+        "statement": "Results improve with size up to a peak, then level off; testing improves longer than training",
+        "evidence": evidence[0].upper() + evidence[1:],
+        "verdict": verdict["verdict"],
+        "section": "param_count",
+    }
+
+
+# -------------------------------------------------------------------------------------------- its sentences
+
+OUTCOMES = {
+    claims.HOLDS: "this part holds",
+    claims.FAILS: "this part does not hold",
+    claims.UNCLEAR: "this part remains unclear",
+}
+
+
+def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
+    """Paragraphs under the tables: result, peak, noise, running, gap, reference; empty where nothing is measured."""
+    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said["result"] += [part_sentence(part, nets) for part in verdict["parts"] if part["widths"]]
+    several = len(nets) > 1
+    said["peak"] = peak_sentences(nets) if several else []
+    said["noise"] = noise_sentences(nets, images) if nets else []
+    said["running"] = running_sentences(nets) if several else []
+    said["gap"] = gap_sentences(nets) if several else []
+    return said
+
+
+def part_sentence(part: dict[str, Any], nets: Nets) -> str:
+    """What the history says about a part of the claim, and why it decides nothing where seeds are missing."""
+    outcome = OUTCOMES[part["verdict"]]
+    if part["name"] in ("loss", "accuracy"):
+        wanted, name = ("fall", "training loss") if part["name"] == "loss" else ("rise", "test accuracy")
+        value = value_text(part)
+        return (
+            f"Up to {RISING[-1]} units a layer the {name} should {wanted} with the width: the rank correlation in that "
+            f"direction is {value} over {measured_of(part)} widths, and {outcome}."
+        )
+    if part["name"] == "level":
+        single = [f"{width:,}" for width in LEVEL if count_of(nets, width) == 1]
+        because = (
+            f", as there is one seed of {comments.listed(single)} units" if single and "unclear" in outcome else ""
+        )
+        if not math.isfinite(part["value"]):
+            return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}."
+        return (
+            f"From {LEVEL[0]:,} units on, the mean test accuracies of {measured_of(part)} widths lie within "
+            f"{part['value']:.2f} percentage points of each other (level: at most {WITHIN}): {outcome}{because}."
+        )
+    pair, pairs = part["value"], part["pairs"]
+    if not pairs:
+        return f"No two neighbours of the ten widths are measured: {outcome}."
+    if pair is None:
+        return (
+            f"None of {pairs} pairs of neighbouring widths has a higher training loss and a higher test "
+            f"accuracy at the wider net in all seeds: {outcome}."
+        )
+    seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{pair['seeds']} seed{'s' if pair['seeds'] > 1 else ''}"
+    return (
+        f"From {pair['narrow']:,} to {pair['wide']:,} units the training loss rises and yet the test accuracy rises, "
+        f"{seeds}; so it is in all seeds of {part['whole']} of {pairs} pairs of neighbouring widths: {outcome}."
+    )
+
+
+def peak_sentences(nets: Nets) -> list[str]:
+    """Which widths are best by each quantity."""
+    best = {}
+    for words, name, sign in (
+        ("training loss", "train_loss", -1),
+        ("training accuracy", "train_accuracy", 1),
+        ("test loss", "test_loss", -1),
+        ("test accuracy", "test_accuracy", 1),
+    ):
+        means = mean_at_the_end(nets, name)
+        width = max(means, key=lambda each, means=means, sign=sign: claims.score(sign * means[each]))
+        text = percent(means[width]) + comments.PERCENT if sign > 0 else loss_text(means[width])
+        best[words] = f"{width:,} units ({text})"
+    return [f"Best are, by {comments.listed([f'{words}, nets of {where}' for words, where in best.items()])}."]
+
+
+def noise_sentences(nets: Nets, images: int | None) -> list[str]:
+    """How far chance alone moves a test accuracy: by images, and by seeds."""
+    said = []
+    means = mean_at_the_end(nets, "test_accuracy")
+    middle = float(np.median(list(means.values())))
+    if images and math.isfinite(middle):
+        error = 100 * math.sqrt(middle * (1 - middle) / images)
+        said.append(
+            f"A test accuracy of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial standard "
+            f"error of {error:.2f} percentage points."
+        )
+    deviations = [np.std(ten_nets.at_the_end(net, "test_accuracy"), ddof=1) for net in nets.values() if count(net) > 1]
+    if deviations:
+        low, high = 100 * min(deviations), 100 * max(deviations)
+        said.append(f"Seeds of one width differ with a standard deviation of {low:.2f} to {high:.2f} points.")
+    wide = [row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width >= 256]
+    said.append(
+        f"The earlier report's six largest nets, one training each, span {100 * (max(wide) - min(wide)):.2f} points."
+    )
+    return said
+
+
+def count(net: dict[str, np.ndarray]) -> int:
+    """Seeds of a net."""
+    return len(net["seeds"])
+
+
+def running_sentences(nets: Nets) -> list[str]:
+    """Whether the running loss names another best net than the clean one, and by how much it is higher."""
+    running, clean = mean_at_the_end(nets, "running_loss"), mean_at_the_end(nets, "train_loss")
+    finite = {width: running[width] / clean[width] for width in nets if clean[width] > 0 and running[width] > 0}
+    finite = {width: ratio for width, ratio in finite.items() if math.isfinite(ratio)}
+    if len(finite) < 2:
+        return []
+    low, high = min(finite.values()), max(finite.values())
+    best = {words: min(finite, key=values.__getitem__) for words, values in (("running", running), ("clean", clean))}
+    same = "Both are lowest" if best["running"] == best["clean"] else "The running loss is lowest"
+    rest = "" if best["running"] == best["clean"] else f", the clean loss at {best['clean']:,}"
+    return [
+        f"The running loss of the last epochs is {low:.1f} to {high:.1f} times the clean training loss. {same} at "
+        f"{best['running']:,} units{rest}."
+    ]
+
+
+def gap_sentences(nets: Nets) -> list[str]:
+    """How the distance between training and testing changes with the size."""
+    said = []
+    widths = list(nets)
+    for words, quantity, text in (
+        ("test loss less training loss", "loss", loss_text),
+        ("training accuracy less test accuracy", "accuracy", lambda value: f"{100 * value:.2f} points"),
+    ):
+        means = {width: float(np.mean(ten_nets.gap(net, quantity))) for width, net in nets.items()}
+        correlation = rank_correlation(means)
+        trend = f", rank correlation with the size {correlation:.2f}" if math.isfinite(correlation) else ""
+        trend = trend.replace("-", "\N{MINUS SIGN}")
+        said.append(
+            f"The gap, {words}, is {text(means[widths[0]])} at {widths[0]:,} units and {text(means[widths[-1]])} at "
+            f"{widths[-1]:,}{trend}."
+        )
+    return said
+
+
+# ------------------------------------------------------------------------------------------------ wrong labels
+
+
+def bump(nets: Nets, name: str, sign: int) -> dict[str, Any] | None:
+    """The width whose median stands out most above a narrower and a wider one, None where none does.
+
+    name: a curve, of which the last record counts; sign: -1 for an accuracy, of which a fall is a bump. Returns the
+    widths before, peak, after; and by seed, for those live at all three, how high it stands above before and after,
+    with a verdict each (`claims.by_margins`) and of both.
+    """
+    values = {width: sign * net[name][:, -1] for width, net in nets.items()}
+    widths = list(values)
+    medians = np.array([np.median(values[width]) for width in widths])
+    if len(widths) < 3 or not np.isfinite(medians).all():
+        return None
+    heights = [
+        medians[place] - max(medians[:place].min(), medians[place + 1 :].min()) for place in range(1, len(widths) - 1)
+    ]
+    peak = int(np.argmax(heights)) + 1
+    if heights[peak - 1] <= 0:
+        return None
+    places = int(np.argmin(medians[:peak])), peak, peak + 1 + int(np.argmin(medians[peak + 1 :]))
+    before, top, after = (widths[place] for place in places)
+    live = {width: dict(zip(nets[width]["seeds"], values[width], strict=True)) for width in (before, top, after)}
+    for width, by_seed in live.items():
+        for seed in nets[width]["seeds"][nets[width]["dead"].astype(bool)]:
+            del by_seed[seed]
+    common = sorted(set.intersection(*map(set, live.values())))
+    rise, fall = (np.array([live[top][seed] - live[other][seed] for seed in common]) for other in (before, after))
+    judged = [claims.by_margins(each) for each in (rise, fall)]
+    return {
+        "before": before,
+        "peak": top,
+        "after": after,
+        "rise": rise,
+        "fall": fall,
+        "verdict": claims.combined([each["verdict"] for each in judged]),
+    }
+
+
+def fitting_width(nets: Nets) -> int | None:
+    """The narrowest net that has learnt FITTED of all labels, by the median over seeds."""
+    return next((width for width, net in nets.items() if np.median(net["train_accuracy"][:, -1]) >= FITTED), None)
+
+
+def noise_comment(nets: Nets) -> list[str]:
+    """What the nets that learn wrong labels show; empty where none is measured."""
+    if not nets:
+        return []
+    said = []
+    dead = {width: int(net["dead"].sum()) for width, net in nets.items() if net["dead"].any()}
+    fitting = fitting_width(nets)
+    if fitting is None:
+        said.append("No width learns 99\N{NO-BREAK SPACE}% of all labels, so none is past the size that just fits.")
+    else:
+        size = int(nets[fitting]["parameters"])
+        said.append(
+            f"The narrowest nets that learn 99{comments.PERCENT} of all labels, wrong ones included, have {fitting:,} "
+            f"units a layer, {size:,} parameters (median over seeds)."
+        )
+    said += [
+        bump_sentence("error", bump(nets, "test_accuracy", -1), "percentage points", 100),
+        bump_sentence("loss", bump(nets, "test_loss", 1), "nats", 1),
+    ]
+    gains = {
+        width: 100 * float(np.median(net["test_accuracy"].max(axis=1) - net["test_accuracy"][:, -1]))
+        for width, net in nets.items()
+    }
+    most = max(gains, key=gains.__getitem__)
+    said.append(
+        f"Stopped at its best epoch, which is chosen by the test images here, a net does better than at the end by up "
+        f"to {gains[most]:.1f} points, the median at {most:,} units."
+    )
+    if dead:
+        counts = [f"{number} of {count(nets[width])} at {width:,} units" for width, number in dead.items()]
+        said.append(f"Some nets are dead at the end, their output constant: {comments.listed(counts)}.")
+    return said
+
+
+def bump_sentence(quantity: str, found: dict[str, Any] | None, unit: str, scale: float) -> str:
+    """Whether a quantity of the test images falls, rises and falls again with the size."""
+    if found is None:
+        return f"The median test {quantity} has no bump: no double descent in it."
+    rise, fall = (scale * each for each in (found["rise"], found["fall"]))
+    if not len(rise):
+        return f"No seed is live at all of {found['before']}, {found['peak']} and {found['after']} units."
+    outcome = {
+        claims.HOLDS: "the seeds agree: double descent",
+        claims.FAILS: "the seeds deny it",
+        claims.UNCLEAR: "the seeds do not agree on it",
+    }[found["verdict"]]
+    outcome = "one seed decides nothing" if len(rise) == 1 else outcome
+    return (
+        f"The test {quantity} is higher at {found['peak']:,} units than at {found['before']:,} by {np.mean(rise):.2f} "
+        f"{unit} and than at {found['after']:,} by {np.mean(fall):.2f} (means of {len(rise)} "
+        f"seed{'s' if len(rise) > 1 else ''}); {outcome}."
+    )
