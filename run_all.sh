@@ -13,6 +13,10 @@ experiments=(
     hw1_2/grad_norm
     hw1_2/minimal_ratio
     hw1_2/error_surface
+    hw1_3/random_labels
+    hw1_3/param_count
+    hw1_3/sensitivity
+    hw1_3/sharpness
 )
 
 # The steps of a run, in order. At quick scale the committed paper histories are drawn too, so that every figure is.

@@ -26,6 +26,7 @@ from report import (
     error_surface,
     grad_norm,
     minimal_ratio,
+    param_count,
     param_pca,
     random_labels,
     sensitivity,
@@ -43,6 +44,7 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_2/minimal_ratio": minimal_ratio.FIGURES,
     "hw1_2/error_surface": error_surface.FIGURES,
     "hw1_3/random_labels": random_labels.FIGURES,
+    "hw1_3/param_count": param_count.FIGURES,
     "hw1_3/sensitivity": sensitivity.FIGURES,
     "hw1_3/sharpness": sharpness.FIGURES,
 }
@@ -523,6 +525,10 @@ SECTIONS = {
     "hw1_2/minimal_ratio": lambda found: _with_settings(found, minimal_ratio),
     "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
     "hw1_3/random_labels": lambda found: _with_settings(found, random_labels),
+    "hw1_3/param_count": lambda found: {
+        "settings": _settings(found, param_count.MEANINGS),
+        **param_count.section(found, test_images(found)),
+    },
     "hw1_3/sensitivity": lambda found: _with_settings(found, sensitivity),
     "hw1_3/sharpness": lambda found: _with_settings(found, sharpness),
 }
@@ -535,6 +541,7 @@ RESULTS = {
     "hw1_2/minimal_ratio": functools.partial(_holds, ("loss", "parameters")),
     "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
     "hw1_3/random_labels": functools.partial(_holds, random_labels.NEEDED),
+    "hw1_3/param_count": functools.partial(_holds, param_count.NEEDED),
     "hw1_3/sensitivity": functools.partial(_holds, ("batch_size", "seeds", "budgets", "checks")),
     "hw1_3/sharpness": functools.partial(_holds, ("equal_loss", "equal_epochs", "steps", "last_step", "rescaled")),
 }

@@ -276,7 +276,9 @@ def test_complete_paper_report_has_no_box(tmp_path: Path) -> None:
     everything(tmp_path)
     numbers, drawings = measured.gather(tmp_path, "paper")
     assert len(drawings) == sum(len(names) for names in measured.FIGURES.values())
-    of_these = [line for line in numbers["box"] if not line.startswith(("hw1_2/", "hw1_3/"))]  # whose histories are not made here
+    of_these = [
+        line for line in numbers["box"] if not line.startswith(("hw1_2/", "hw1_3/"))
+    ]  # whose histories are not made here
     assert all("not as its plot script left it" in line for line in of_these)
 
 
