@@ -76,9 +76,9 @@ def place_label(history: dict, unit: str) -> str:
 def draw_batches(history: dict) -> Any:
     """A column for each stage of gradient descent: loss, accuracy, and test accuracy enlarged."""
     units = measured(history, UNITS[:3])
-    figure, panels = figures.grid(3, max(len(units), 1), 6.6, sharex=True, sharey="row")
     if not units:
-        return unmeasured(figure, panels, history)
+        return unmeasured(history, "small and large batches")
+    figure, panels = figures.grid(3, len(units), 6.6, sharex=True, sharey="row")
     for column, unit in zip(panels.T, units, strict=True):
         draw_line(column, history, unit)
         column[-1].set_xlabel(place_label(history, unit))
@@ -92,9 +92,9 @@ def draw_batches(history: dict) -> Any:
 def draw_rates(history: dict) -> Any:
     """Adam: loss, accuracy, and the test accuracy enlarged, side by side."""
     unit = UNITS[3]
-    figure, panels = figures.grid(1, 3, 2.9)
     if not measured(history, (unit,)):
-        return unmeasured(figure, panels, history)
+        return unmeasured(history, "small and large learning rates")
+    figure, panels = figures.grid(1, 3, 2.9)
     draw_line(panels[0], history, unit)
     for axes in panels[0]:
         axes.set_xlabel(place_label(history, unit))
@@ -163,11 +163,11 @@ def finish(figure: Any, panels: np.ndarray, history: dict) -> Any:
     return figure
 
 
-def unmeasured(figure: Any, panels: np.ndarray, history: dict) -> Any:
+def unmeasured(history: dict, what: str) -> Any:
     """A figure that says what is missing."""
-    for axes in panels.flat:
-        axes.axis("off")
-    panels.flat[0].text(0, 0.5, "not measured yet", va="center")
+    figure, panels = figures.grid(1, 1, 1.2)
+    panels[0, 0].axis("off")
+    panels[0, 0].text(0.5, 0.5, f"{what}: not measured yet", ha="center", va="center")
     figures.subtitle(figure, figures.caveats(history, list(UNITS)))
     return figure
 

@@ -199,7 +199,7 @@ def width(values: Sequence[float]) -> str:
     if not finite:
         return "never"
     shown = spread(finite, 2)
-    return shown if len(finite) == len(values) else f"{shown}\n({len(finite)} of {len(values)} seeds)"
+    return shown if len(finite) == len(values) else f"{inline(shown)}\n({len(finite)} of {len(values)} seeds)"
 
 
 def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
