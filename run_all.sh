@@ -15,6 +15,7 @@ experiments=(
     hw1_2/error_surface
     hw1_3/random_labels
     hw1_3/param_count
+    hw1_3/interpolation
     hw1_3/sensitivity
     hw1_3/sharpness
 )

@@ -25,6 +25,7 @@ from report import (
     comments,
     error_surface,
     grad_norm,
+    interpolation,
     minimal_ratio,
     param_count,
     param_pca,
@@ -45,6 +46,7 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_2/error_surface": error_surface.FIGURES,
     "hw1_3/random_labels": random_labels.FIGURES,
     "hw1_3/param_count": param_count.FIGURES,
+    "hw1_3/interpolation": interpolation.FIGURES,
     "hw1_3/sensitivity": sensitivity.FIGURES,
     "hw1_3/sharpness": sharpness.FIGURES,
 }
@@ -529,6 +531,7 @@ SECTIONS = {
         "settings": _settings(found, param_count.MEANINGS),
         **param_count.section(found, test_images(found)),
     },
+    "hw1_3/interpolation": lambda found: _with_settings(found, interpolation),
     "hw1_3/sensitivity": lambda found: _with_settings(found, sensitivity),
     "hw1_3/sharpness": lambda found: _with_settings(found, sharpness),
 }
@@ -542,6 +545,7 @@ RESULTS = {
     "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
     "hw1_3/random_labels": functools.partial(_holds, random_labels.NEEDED),
     "hw1_3/param_count": functools.partial(_holds, param_count.NEEDED),
+    "hw1_3/interpolation": functools.partial(_holds, ("alpha", "ends", "lines", "flatness")),
     "hw1_3/sensitivity": functools.partial(_holds, ("batch_size", "seeds", "budgets", "checks")),
     "hw1_3/sharpness": functools.partial(_holds, ("equal_loss", "equal_epochs", "steps", "last_step", "rescaled")),
 }
