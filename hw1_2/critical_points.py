@@ -11,6 +11,7 @@ from common import stacked
 CRITICAL = 1e-8  # a gradient norm that counts as zero
 FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H
 SAME = 1e-5  # outputs that differ by less are one
+CHANNEL = 10  # a cancellation from which on a net counts as standing in a channel
 
 
 def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,21 +22,23 @@ def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
     """
     if gradient.dtype != np.float64 or hessian.dtype != np.float64:
         raise TypeError(f"gradient and Hessian are {gradient.dtype} and {hessian.dtype}, not float64")
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    norm, spectral = newton.norms(gradient), np.abs(eigenvalues).max(axis=1)
+    values, vectors = np.linalg.eigh(hessian)
+    norm, spectral = newton.norms(gradient), np.abs(values).max(axis=1)
+    tiny = np.finfo(np.float64).tiny
     tolerance = 100 * gradient.shape[1] * np.finfo(np.float64).eps * spectral
-    pushed = newton.norms((hessian @ gradient[:, :, None])[:, :, 0])
-    turned = pushed / np.maximum(spectral * norm, np.finfo(np.float64).tiny)
-    eigenvalues = np.where(np.abs(eigenvalues) > tolerance[:, None], eigenvalues, 0.0)
+    along = (vectors.swapaxes(1, 2) @ gradient[:, :, None])[:, :, 0]
+    curved = newton.norms(values * along) / np.maximum(spectral * norm, tiny)
+    eigenvalues = np.where(np.abs(values) > tolerance[:, None], values, 0.0)
     index = np.sum(eigenvalues < 0, axis=1)
     critical = norm <= CRITICAL * np.maximum(1, spectral)
-    kind = np.where(critical, np.where(index > 0, "saddle", "minimum"), np.where(turned < FLAT, "flat", "unfinished"))
+    kind = np.where(critical, np.where(index > 0, "saddle", "minimum"), np.where(curved < FLAT, "flat", "unfinished"))
     return {
         "kind": kind,
         "index": index,
         "gradient_norm": norm,
         "spectral_norm": spectral,
-        "turned": turned,
+        "curvature_along_gradient": curved,  # |Hg| / (|H||g|)
+        "newton_step": newton.norms(along / np.where(np.abs(values) < tiny, tiny, values)),  # |H^-1 g|
         "eigenvalues": eigenvalues,  # ascending; those within the tolerance are 0
         "positive_share": np.mean(eigenvalues > 0, axis=1),
         "negative_share": np.mean(eigenvalues < 0, axis=1),
@@ -43,25 +46,29 @@ def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> int:
-    """How many hidden units of one net (n,) are distinct and have an effect.
+    """How many hidden units of one net (n,) are distinct and have an effect on the output.
 
-    Units that are equal or opposite on all points count once, with their outgoing weights taken together; one whose
-    effect is constant does not count.
+    Units that are equal or opposite on all points count once, with their outgoing weights taken together. One whose
+    effect on all units above that count is constant does not count.
     """
     passed = newton.activations(weights[None], inputs, widths)
     arrays = stacked.split(weights, widths)
-    width = 0
-    for depth in range(1, len(widths)):
-        units, outgoing = passed[depth][0], arrays[2 * depth]
-        waiting = list(range(len(units)))
+    width, above = 0, np.ones(1, bool)  # which units of the layer above count; the output does
+    for depth in range(len(widths) - 1, 0, -1):
+        units, outgoing = passed[depth][0], arrays[2 * depth][:, above]
+        waiting, counting = list(range(len(units))), np.zeros(len(units), bool)
         while waiting:
-            first = units[waiting[0]]
+            first = waiting[0]
             signs = {
-                unit: sign for unit in waiting for sign in (1, -1) if np.abs(units[unit] - sign * first).max() < SAME
+                unit: sign
+                for unit in waiting
+                for sign in (1, -1)
+                if np.abs(units[unit] - sign * units[first]).max() < SAME
             }
             waiting = [unit for unit in waiting if unit not in signs]
-            together = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max()
-            width += bool(together * np.ptp(first) > SAME)
+            together = np.abs(sum(sign * outgoing[unit] for unit, sign in signs.items())).max(initial=0)
+            counting[first] = together * np.ptp(units[first]) > SAME
+        width, above = width + int(counting.sum()), counting
     return width
 
 

@@ -11,7 +11,7 @@ The minimal ratio has two definitions, which need not agree:
 - by curvature: the share of eigenvalues of the Hessian H that are positive (and the share that are negative).
 Where g = 0 and the sphere is small, the first is P(sum lambda_i z_i^2 > 0) over standard normal z: the predicted share.
 Kinds of point: Dauphin et al. 2014; regions where g lies in the kernel of H: Frye et al. 2021; saddles made of narrower
-nets: Fukumizu and Amari 2000. The unit `reference` is the recipe of an earlier report, to see what it measures.
+nets: Fukumizu and Amari 2000. The net 1-40-40-1 follows the recipe of an earlier report, to see what it measures.
 
     python hw1_2/minimal_ratio.py --scale paper      about 4 minutes on one CPU core
 """
@@ -28,13 +28,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import critical_points
+import earlier_recipe
 import newton
-import reference_recipe
 
 from common import backend, history, progress, seeds, settings, stacked
 
 REVISION = 1
 WIDTHS = {"1-4-1": (4, 1), "1-8-1": (8, 1), "1-4-4-1": (4, 4, 1)}
+RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
 START_EPOCHS = (0, 10, 30, 100, 300, 500, 700, 1000, 1500)  # of Adam, and its last
 INPUT_SCALE = 3.0  # the nets see the interval as [-3, 3], on which tanh bends
 CONVERGED = 1e-12  # where the Newton steps stop
@@ -51,7 +52,7 @@ class Settings:
     sphere_points: settings.Count = 100  # random points on each sphere
     draws: settings.Count = 100_000  # of the predicted share
     seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
-    nets: tuple[Literal["1-4-1", "1-8-1", "1-4-4-1", "reference"], ...] = (*WIDTHS, "reference")  # nets to train
+    nets: tuple[Literal["1-4-1", "1-8-1", "1-4-4-1", "1-40-40-1"], ...] = (*WIDTHS, RECIPE)  # nets to train
 
     __post_init__ = settings.check_ranges
 
@@ -119,16 +120,19 @@ def adam_path(
     return path
 
 
+def starts_of(run_settings: Settings) -> list[str]:
+    """Names of the places from which the gradient norm is minimised: epochs of Adam, and what least squares adds."""
+    epochs = [*(epoch for epoch in START_EPOCHS if epoch < run_settings.epochs), run_settings.epochs]
+    return [*map(str, epochs), f"{run_settings.epochs} + least squares"]
+
+
 def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> dict:
     """Train all seeds of one net, take each to zero gradient, and measure what is there."""
-    widths = WIDTHS[net]
+    widths, names = WIDTHS[net], starts_of(run_settings)
     points, targets = grid(run_settings)
     about = (INPUT_SCALE * points, targets, widths)
-    epochs = [*(epoch for epoch in START_EPOCHS if epoch < run_settings.epochs), run_settings.epochs]
-    labels = [*map(str, epochs), f"{epochs[-1]} + least squares"]
-
     kept = checkpoint.load([])
-    with progress.shown(net, len(labels) + 2) as tell:
+    with progress.shown(net, len(names) + 2) as tell:
         # 1. Adam on the loss, remembered at the epochs that are starts
         if not kept:
             initial = [seeds.stream(seed, "weights", net) for seed in range(run_settings.seeds)]
@@ -136,13 +140,13 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
                 stacked.glorot_uniform(widths, initial),
                 lambda at: newton.gradients(at, *about)[1],
                 run_settings.learning_rate,
-                epochs,
+                [int(name) for name in names[:-1]],
             )
-            kept = {"starts": np.array(path).tolist(), "attempts": []}
+            kept = {"starts": np.array(path).tolist(), "found": []}
             checkpoint.save([], kept)
         tell(1)
         # 2. Levenberg-Marquardt on the loss from the last of them
-        if len(kept["starts"]) < len(labels):
+        if len(kept["starts"]) < len(names):
             best = newton.minimise_loss(
                 lambda at: newton.gauss_newton(at, *about),
                 np.array(kept["starts"][-1]),
@@ -152,41 +156,57 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
             kept["starts"].append(best.tolist())
             checkpoint.save([], kept)
         tell(2)
-        # 3. Newton steps on the gradient norm, each net from the next start until one succeeds
-        starts, nets = np.array(kept["starts"]), np.arange(run_settings.seeds)
-        lowest = np.full(len(nets), np.inf)  # gradient norms
-        ends, start = starts[-2].copy(), np.zeros(len(nets), int)
-        attempts = np.full((len(nets), len(labels)), np.nan)
-        for turn in range(len(labels)):
-            waiting = nets[lowest >= critical_points.CRITICAL]
-            tried = (waiting + turn) % len(labels)
-            if turn == len(kept["attempts"]):
-                found = newton.minimise_gradient_norm(
-                    lambda at: newton.hessians(at, *about),
-                    starts[tried, waiting],
-                    run_settings.newton_steps,
-                    CONVERGED,
-                )
-                kept["attempts"].append(found.tolist())
-                checkpoint.save([], kept)
-            found = np.reshape(kept["attempts"][turn], (len(waiting), starts.shape[2]))
-            norm = newton.norms(newton.gradients(found, *about)[1])
-            attempts[waiting, tried] = norm
-            better = norm < lowest[waiting]
-            chosen = waiting[better]
-            ends[chosen], start[chosen], lowest[chosen] = found[better], tried[better], norm[better]
-            tell(turn + 3, found=int(np.sum(lowest < critical_points.CRITICAL)))
-    adam_loss, adam_gradient = newton.gradients(starts[-2], *about)
+        # 3. Newton steps on the gradient norm
+        searched = search(run_settings, np.array(kept["starts"]), about, kept, checkpoint, tell)
+    adam_loss, adam_gradient = newton.gradients(np.array(kept["starts"][-2]), *about)
     return {
-        "parameters": starts.shape[2],
-        "starts": labels,
-        "start": start,  # of `starts`, by net
-        "attempts": attempts,  # gradient norms (nets, starts); NaN where not tried
+        "parameters": stacked.parameter_count(widths),
+        "starts": names,
         "adam_loss": adam_loss,
         "adam_norm": newton.norms(adam_gradient),
-        "weights": ends,
-        **measure(run_settings, net, ends, about),
+        **searched,
+        **measure(run_settings, net, searched["weights"], about),
     }
+
+
+def search(
+    run_settings: Settings,
+    starts: np.ndarray,
+    about: tuple,
+    kept: dict,
+    checkpoint: history.Checkpoint,
+    tell: Callable,
+) -> dict:
+    """Minimise the gradient norm of each net from one of `starts` (starts, nets, n) after another until it is zero.
+
+    about: inputs, targets and widths. kept: takes the ends of each turn, `found`, and goes to the checkpoint. Returns
+    the weights (nets, n) with the smallest norm, the `start` they came from, and of each net and start `search_norm`
+    and `search_kind`, NaN and "" where not tried.
+    """
+    count, nets = len(starts), np.arange(starts.shape[1])
+    lowest = np.full(len(nets), np.inf)
+    ends, start = starts[-2].copy(), np.zeros(len(nets), int)
+    norms, kinds = np.full((len(nets), count), np.nan), np.full((len(nets), count), "", object)
+    for turn in range(count):
+        waiting = nets[lowest >= critical_points.CRITICAL]
+        tried = (waiting + turn) % count
+        if turn == len(kept["found"]):
+            found = newton.minimise_gradient_norm(
+                lambda at: newton.hessians(at, *about), starts[tried, waiting], run_settings.newton_steps, CONVERGED
+            )
+            kept["found"].append(found.tolist())
+            checkpoint.save([], kept)
+        found = np.reshape(kept["found"][turn], (len(waiting), starts.shape[2]))
+        if len(waiting):
+            _, gradient, hessian = newton.hessians(found, *about)
+            norms[waiting, tried] = newton.norms(gradient)
+            kinds[waiting, tried] = critical_points.kinds(gradient, hessian)["kind"]
+        better = norms[waiting, tried] < lowest[waiting]
+        chosen = waiting[better]
+        ends[chosen], start[chosen] = found[better], tried[better]
+        lowest[chosen] = norms[chosen, start[chosen]]
+        tell(turn + 3, found=int(np.sum(lowest < critical_points.CRITICAL)))
+    return {"weights": ends, "start": start, "search_norm": norms, "search_kind": kinds.tolist()}
 
 
 def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) -> dict:
@@ -202,6 +222,7 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         sampled.append(
             [sampled_ratio(lambda at: newton.losses(at, *about), weights, directions, radius) for radius in radii]
         )
+    cancelled = critical_points.cancellation(ends, inputs, widths)
     minima, generator = ends[found["kind"] == "minimum"], np.random.default_rng(seeds.stream(0, "doubled"))
     summary = {"below 1e-8": int(np.sum(found["gradient_norm"] < critical_points.CRITICAL)), "loss": loss}
     summary |= {kind: int(np.sum(found["kind"] == kind)) for kind in ("minimum", "saddle", "flat", "unfinished")}
@@ -211,7 +232,8 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         "weight_norm": newton.norms(ends),
         "constant": np.ptp(newton.activations(ends, inputs, widths)[-1][:, 0], axis=1) < critical_points.SAME,
         "effective_width": [critical_points.effective_width(weights, inputs, widths) for weights in ends],
-        "cancellation": critical_points.cancellation(ends, inputs, widths),
+        "cancellation": cancelled,
+        "channel": cancelled >= critical_points.CHANNEL,  # a constant output, NaN, has nothing to cancel
         "radii": RADII,
         "sampled": sampled,  # (nets, radii)
         "predicted": predicted_share(found["eigenvalues"], run_settings.draws, seeds.stream(0, "draws")),
@@ -224,11 +246,11 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     kept = history.start(run, REVISION, run.settings.nets)
     for unit in kept.missing():
-        if unit == "reference":
+        if unit == RECIPE:
             backend.start(intra_threads=1, inter_threads=1)
             points, targets = grid(run.settings)
             numbers = run.settings.seeds, run.settings.epochs, run.settings.sphere_points
-            kept.keep(unit, reference_recipe.train(points, targets, *numbers, kept.checkpoint(unit)))
+            kept.keep(unit, earlier_recipe.train(points, targets, *numbers, kept.checkpoint(unit)))
         else:
             kept.keep(unit, train(run.settings, unit, kept.checkpoint(unit)))
     kept.report()

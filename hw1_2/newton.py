@@ -71,7 +71,10 @@ def gradients(
     return np.mean(errors**2, axis=1), _gradients(parameters, passed, errors, widths)[0]
 
 
-def _gradients(parameters, passed, errors, widths):
+def _gradients(
+    parameters: np.ndarray, passed: Sequence[np.ndarray], errors: np.ndarray, widths: Sequence[int]
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Gradients (nets, parameters) from the errors (nets, points), and what `backward` returns on the way to them."""
     to_sums, to_activations = backward(parameters, passed, errors * (2 / errors.shape[1]), widths)
     parts = []
     for below, slopes in zip(passed, to_sums, strict=False):
@@ -153,7 +156,13 @@ def minimise_gradient_norm(
     in the eigenvectors of H. A trust region sets the damping, net by net. evaluate: of any number of nets.
     Stops a net early where |g| <= tolerance or the damping has no effect left. Returns the last parameters.
     """
-    return _descend(evaluate, parameters, steps, tolerance, of_loss=False)
+
+    def move(curvatures: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mu = (damping * norms(slopes))[:, None]
+        divisor = curvatures**2 + mu
+        return -curvatures * slopes / divisor, 0.5 * np.sum(slopes**2 - (slopes * mu / divisor) ** 2, axis=1)
+
+    return _trust_region(evaluate, lambda _, gradients: 0.5 * norms(gradients) ** 2, move, parameters, steps, tolerance)
 
 
 def minimise_loss(
@@ -163,43 +172,49 @@ def minimise_loss(
 
     Here mu = damping, in the units of the curvature. Stops as `minimise_gradient_norm`.
     """
-    return _descend(evaluate, parameters, steps, tolerance, of_loss=True)
+
+    def move(curvatures: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        moves = -slopes / (curvatures + damping[:, None])
+        return moves, -np.sum(slopes * moves + 0.5 * curvatures * moves**2, axis=1)
+
+    return _trust_region(evaluate, lambda losses, _: losses, move, parameters, steps, tolerance)
 
 
-def _descend(evaluate, parameters, steps, tolerance, of_loss):
-    """Both of the above: they differ in what falls, and in what the curvature does to the step."""
+def _trust_region(
+    evaluate: Callable[[np.ndarray], Evaluation],
+    objective: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    move: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    parameters: np.ndarray,
+    steps: int,
+    tolerance: float,
+) -> np.ndarray:
+    """The loop of both: try a damped step, keep it where it gains, and damp more or less by how well it was foretold.
+
+    objective(losses, gradients) -> (nets,), what shall fall. move(curvatures, slopes, damping) -> steps (nets, n) and
+    promised gains (nets,), where curvatures and slopes (nets, n) are along the eigenvectors of the curvature.
+    """
     parameters = parameters.copy()
-    value, gradient, curvature = evaluate(parameters)
+    losses, gradients, curvature = evaluate(parameters)
     values, vectors = np.linalg.eigh(curvature)
+    reached = objective(losses, gradients)
     damping = np.full(len(parameters), FIRST_DAMPING)
     for _ in range(steps):
-        moving = (norms(gradient) > tolerance) & (damping < LARGEST_DAMPING)
+        moving = (norms(gradients) > tolerance) & (damping < LARGEST_DAMPING)
         if not moving.any():
             break
-        along = (vectors[moving].swapaxes(1, 2) @ gradient[moving][:, :, None])[:, :, 0]
-        scale = values[moving]
-        if of_loss:
-            divisor = scale + damping[moving, None]
-            moves = -along / divisor
-            promised = -np.sum(along * moves + 0.5 * scale * moves**2, axis=1)
-        else:
-            strength = (damping[moving] * norms(along))[:, None]
-            divisor = scale**2 + strength
-            moves = -scale * along / divisor
-            promised = 0.5 * np.sum(along**2 - (along * strength / divisor) ** 2, axis=1)
+        slopes = (vectors[moving].swapaxes(1, 2) @ gradients[moving][:, :, None])[:, :, 0]
+        moves, promised = move(values[moving], slopes, damping[moving])
         trial = parameters[moving] + (vectors[moving] @ moves[:, :, None])[:, :, 0]
-        new_value, new_gradient, new_curvature = evaluate(trial)
-        if of_loss:
-            gained = value[moving] - new_value
-        else:
-            gained = 0.5 * (np.sum(gradient[moving] ** 2, axis=1) - np.sum(new_gradient**2, axis=1))
+        new_losses, new_gradients, new_curvature = evaluate(trial)
+        new_reached = objective(new_losses, new_gradients)
+        gained = reached[moving] - new_reached
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             trust = np.where(np.isfinite(gained) & (promised > 0), gained / promised, -1.0)
         factor = np.where(trust > 0.75, 1 / 3, np.where(trust < 0.25, 4.0, 1.0))
         damping[moving] = np.maximum(damping[moving] * factor, SMALLEST_DAMPING)
         better = trust > 1e-4
         accepted = np.flatnonzero(moving)[better]
-        parameters[accepted], value[accepted] = trial[better], new_value[better]
-        gradient[accepted] = new_gradient[better]
+        parameters[accepted], reached[accepted] = trial[better], new_reached[better]
+        gradients[accepted] = new_gradients[better]
         values[accepted], vectors[accepted] = np.linalg.eigh(new_curvature[better])
     return parameters

@@ -17,18 +17,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import figures, settings
 
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
-RECIPE = "reference"  # the unit of the earlier report's recipe
+RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
 MARKERS = {"minimum": "o", "saddle": "^", "flat": "s", "unfinished": "x"}
 RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
 RATIOS = {
     "sampled": "higher on a sphere",
-    "positive_share": "eigenvalues > 0",
-    "negative_share": "eigenvalues < 0",
+    "not_negative": "eigenvalues not negative",
+    "positive_share": "eigenvalues positive",
 }
-JITTER = 0.02  # width of the strip across which equal ratios are spread
+JITTER = 0.06  # width of the strip across which equal ratios are spread
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
-CHANNEL = 10  # units that cancel tenfold or more stand in a channel, as report/minimal_ratio.py counts
-BEFORE, AFTER = {"color": "#DDAA33", "alpha": 0.75}, {"color": "#004488", "alpha": 0.75}
+DARKEST, BRIGHTEST = 0.0, 0.85  # of the colour map: its yellow vanishes on paper
+BEFORE = {"color": "#DDAA33"}
+AFTER = {"histtype": "step", "color": "#004488", "linewidth": 1.2}  # an outline, seen over the other as well
 STOP = {"color": "#E8E8E8", "linewidth": 7}
 EQUAL = {"color": "black", "linewidth": 0.8, "linestyle": "-"}
 POINT = {"linestyle": "", "marker": "o", "markersize": 3, "color": "#004488", "alpha": 0.45, "markeredgewidth": 0}
@@ -41,7 +42,9 @@ def nets_of(history: dict) -> list[str]:
 
 
 def ratio_of(history: dict, net: str, name: str) -> np.ndarray:
-    """(nets,): a minimal ratio, of the middle radius where there are several."""
+    """(nets,): a minimal ratio, of the middle radius where there are several; `not_negative` is one as well."""
+    if name == "not_negative":
+        return 1 - figures.field(history, net, "negative_share")
     values = figures.field(history, net, name)
     return values[:, RADIUS] if values.ndim == 2 else values
 
@@ -57,18 +60,20 @@ def unmeasured(history: dict, words: str) -> Any:
 
 def draw_ratio(history: dict) -> Any:
     """Ratio (x) against loss (y, log): colour by gradient norm, marker by kind, hollow where units cancel."""
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import ListedColormap, LogNorm
 
     nets = nets_of(history)
     if not nets:
         return unmeasured(history, "no net")
     figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
     norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
-    shade = ScalarMappable(LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values()))))
+    colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
+    shade = ScalarMappable(LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values()))), colours)
     for net, row in zip(nets, panels, strict=True):
         loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
-        cancelled = figures.field(history, net, "cancellation") >= CHANNEL
+        cancelled = figures.field(history, net, "channel").astype(bool)
         for axes, name in zip(row, RATIOS, strict=True):
             x = figures.scattered(0, loss, JITTER) + ratio_of(history, net, name)
             colours = shade.to_rgba(norms[net])
@@ -83,12 +88,12 @@ def draw_ratio(history: dict) -> Any:
             axes.set_yscale("log")
             axes.set_xlim(-0.05, 1.05)
             axes.set_xticks([0, 0.5, 1])
-        row[0].set_ylabel("loss (mean squared error)")
+        row[0].set_ylabel(f"{net}: mean squared error")
         if loss.min() > 1e-4:  # else powers of ten, as matplotlib writes them
             figures.log_ticks(row[0].yaxis)
-    for axes, words in zip(panels[-1], RATIOS.values(), strict=True):
-        axes.set_xlabel(f"share of {words}" if "eigen" in words else f"share {words}")
-    figures.letters(panels.flat, [net for net in nets for _ in RATIOS])
+    for axes in panels[-1]:
+        axes.set_xlabel("share")
+    figures.letters(panels.flat, [*RATIOS.values(), *[""] * (len(RATIOS) * (len(nets) - 1))])
     figure.colorbar(shade, ax=panels, shrink=0.6, aspect=30, label="gradient norm").ax.grid(visible=False)
     hollow = {"markerfacecolor": "none", "markeredgecolor": figures.NEUTRAL}
     look = {"linestyle": "", "markersize": 4}
@@ -118,8 +123,7 @@ def draw_norm(history: dict) -> Any:
     for axes, (net, (before, after)) in zip(panels.flat, names.items(), strict=False):
         axes.axvspan(*OTHERS_STOP, color=STOP["color"], zorder=0)
         for name, style in ((before, BEFORE), (after, AFTER)):
-            norms = figures.field(history, net, name)
-            axes.hist(np.clip(norms, SMALLEST, 1), bins, **style)
+            axes.hist(np.clip(figures.field(history, net, name), SMALLEST, 1), bins, **style)
         axes.set_xscale("log")
         axes.set_ylabel("nets")
         axes.yaxis.get_major_locator().set_params(integer=True)
@@ -127,8 +131,8 @@ def draw_norm(history: dict) -> Any:
     for axes in panels[-1]:
         axes.set_xlabel("gradient norm")
     figures.letters(panels.flat[: len(names)], ["the earlier recipe" if net == RECIPE else net for net in names])
-    entries = {"after the loss is minimised": BEFORE, "after its gradient norm is": AFTER}
-    entries = {words: style | {"linewidth": 7} for words, style in entries.items()}
+    entries = {"loss minimised": BEFORE | {"linewidth": 7}}
+    entries["gradient norm minimised"] = {"color": AFTER["color"], "linewidth": 1.2}
     figures.key(figure, entries | {"where other answers stop": STOP})
     figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
     return figure

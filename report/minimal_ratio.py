@@ -4,8 +4,8 @@ The claim is about an order among points where the gradient vanishes, one a trai
 ratio are held against the loss by Spearman's rank correlation, with bootstrap intervals over the points.
 """
 
-import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,19 @@ from report import claims, comments
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
-JUDGED = "1-4-1"  # nearly all of its trainings reach zero gradient; of the others only some do, a choice by difficulty
-RECIPE = "reference"  # the unit of the earlier report's recipe
+JUDGED = "1-4-1"  # the claim names no net; of this one most trainings reach zero gradient
+RECIPE = "1-40-40-1"  # the net of the earlier report's recipe
 RADIUS = 2  # of the history's radii: the middle one
 RESAMPLES = 2000  # of the bootstrap
-CHANNEL = 10  # units that cancel tenfold or more stand in a channel that falls towards infinity
-GROUP = 4  # critical points from the same start, at least, for a correlation among them
+GROUP = 4  # points, at least, for a correlation among them
 ZERO = 1e-8  # a gradient norm that counts as zero
 ROUND_OFF = 1e-9  # of a gradient whose Hessian is large
-RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
+LEVEL = 1e-6  # losses that differ by a smaller share are one: repeats of one critical point
+RATIOS = {
+    "index": "the share of eigenvalues that are not negative",
+    "sampled": "the share of points on the sphere that are higher",
+}
+COLUMNS = ("index", "positive", "sampled", "predicted")  # of the table of correlations
 MEANINGS = {
     "epochs": "full-batch steps of Adam on the loss (mean squared error)",
     "points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1], which the nets see as [\N{MINUS SIGN}3, 3]",
@@ -32,7 +36,7 @@ MEANINGS = {
     "sphere_points": "random points on each sphere",
     "draws": "of the predicted share",
     "seeds": "nets of a kind, each from its own initial weights",
-    "nets": "units a layer; the last is an earlier report's recipe",
+    "nets": "units a layer; 1-40-40-1 follows the earlier recipe",
 }
 
 
@@ -44,14 +48,28 @@ def points(results: dict[str, Any]) -> dict[str, np.ndarray]:
     kind = np.array(results["kind"])
     return {
         "loss": np.array(results["loss"], float),
+        "level": levels(np.array(results["loss"], float)),
         "index": 1 - np.array(results["index"], float) / results["parameters"],
+        "positive": np.array(results["positive_share"], float),
         "sampled": np.array(results["sampled"], float)[:, RADIUS],
         "predicted": np.array(results["predicted"], float),
         "start": np.array(results["start"], int),
         "minimum": kind == "minimum",
+        "saddle": kind == "saddle",
         "critical": (kind == "minimum") | (kind == "saddle"),
-        "channel": np.array(results["cancellation"], float) >= CHANNEL,  # a constant output, NaN, has nothing to cancel
+        "zero": np.array(results["gradient_norm"], float) < ZERO,
+        "constant": np.array(results["constant"], bool),
+        "channel": np.array(results["channel"], bool),
     }
+
+
+def levels(losses: np.ndarray) -> np.ndarray:
+    """Number of the level, lowest first, at which each loss lies: neighbours closer than LEVEL share one."""
+    order = np.argsort(losses, kind="stable")
+    gaps = np.diff(losses[order]) > LEVEL * losses[order][1:]
+    found = np.zeros(len(losses))
+    found[order[1:]] = np.cumsum(gaps)
+    return found
 
 
 def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -61,9 +79,8 @@ def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     ranks = [stats.rankdata(each, axis=1) for each in (first, second)]
     centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
     lengths = np.sqrt(np.prod([np.sum(each**2, axis=1) for each in centred], axis=0))
-    return np.divide(
-        np.sum(centred[0] * centred[1], axis=1), lengths, out=np.full(len(first), np.nan), where=lengths > 0
-    )
+    products = np.sum(centred[0] * centred[1], axis=1)
+    return np.divide(products, lengths, out=np.full(len(first), np.nan), where=lengths > 0)
 
 
 def correlation(loss: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
@@ -81,6 +98,11 @@ def correlation(loss: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
     return {"value": value, "low": float(low), "high": float(high)}
 
 
+def among(about: dict[str, np.ndarray], chosen: np.ndarray, ratio: str) -> dict[str, float]:
+    """`correlation` of the losses' levels and a ratio among the chosen points, a mask (seeds,) or indices."""
+    return correlation(about["level"][chosen], about[ratio][chosen])
+
+
 def c6(found: dict[str, Any]) -> dict[str, Any]:
     """C6: among critical points, lower loss goes with a higher minimal ratio. The net `JUDGED` decides.
 
@@ -91,7 +113,7 @@ def c6(found: dict[str, Any]) -> dict[str, Any]:
     for name, words in RATIOS.items():
         result = {"value": math.nan, "low": math.nan, "high": math.nan}
         if about is not None:
-            result = correlation(about["loss"][about["critical"]], about[name][about["critical"]])
+            result = among(about, about["critical"], name)
         verdict = claims.HOLDS if result["high"] < 0 else claims.FAILS if result["low"] > 0 else claims.UNCLEAR
         parts.append({"name": name, "words": words, **result, "verdict": verdict})
         verdicts.append(verdict)
@@ -109,8 +131,12 @@ def number(value: float) -> str:
 
 
 def power(value: float) -> str:
-    """Two digits and a power of ten, as 1.3e-6."""
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
+    """Two digits, with a power of ten where it is small, as 1.3e-6."""
+    if not math.isfinite(value):
+        return comments.NOTHING
+    if abs(value) >= 1e-3:
+        return f"{value:.2g}"
+    return f"{value:.1e}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
@@ -125,100 +151,167 @@ def interval(result: dict[str, float]) -> str:
     return f"{number(result['value'])} [{number(result['low'])}, {number(result['high'])}]"
 
 
-def measured(found: dict[str, Any]) -> list[str]:
-    """The nets that were taken to zero gradient."""
-    return [net for net in NETS if net in found["results"]]
+def span(values: np.ndarray, shown: Callable[[float], str] = lambda value: str(int(value))) -> str:
+    """From the smallest to the largest; whole numbers unless `shown` writes them."""
+    if not len(values):
+        return comments.NOTHING
+    low, high = shown(values.min()), shown(values.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def measured(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Results of the nets that were taken to zero gradient."""
+    return {net: found["results"][net] for net in NETS if net in found["results"]}
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that minimal_ratio.typ shows, but the settings."""
-    verdict = c6(found)
+    verdict, nets = c6(found), measured(found)
     return {
-        "ends": [ends(net, found["results"][net]) for net in measured(found)],
-        "rows": [row for net in measured(found) for row in correlations(net, points(found["results"][net]))],
+        "nets": list(nets),
+        "searches": searches(nets),
+        "ends": [ends(net, results) for net, results in nets.items()],
+        "rows": [row for net, results in nets.items() for row in correlations(net, points(results))],
+        "doubled": [row for net, results in nets.items() for row in doubled(net, results)],
         "judged": JUDGED,
-        "radius": radius(found),
+        "starts": comments.listed(next(iter(nets.values()))["starts"][:-1]) if nets else comments.NOTHING,
+        "radius": f"{next(iter(nets.values()))['radii'][RADIUS]:g}" if nets else comments.NOTHING,
         "verdict": verdict["verdict"],
-        "claim": claim_6(verdict),
+        "claim": claim_6(found, verdict),
         "comment": comment(found, verdict),
     }
 
 
-def radius(found: dict[str, Any]) -> str:
-    """The sphere's radius as a share of the weights' norm."""
-    return next((f"{found['results'][net]['radii'][RADIUS]:g}" for net in measured(found)), comments.NOTHING)
+def tally(results: dict[str, Any]) -> list[dict[str, int]]:
+    """How the searches from each start ended: tried, minima and saddles with a norm of zero, flat and other ends."""
+    norm, kind = np.array(results["search_norm"], float), np.array(results["search_kind"])
+    zero = norm < ZERO
+    flat = (kind == "flat") & ~zero
+    counted = {
+        "tried": np.isfinite(norm),
+        "minima": zero & (kind == "minimum"),
+        "saddles": zero & (kind == "saddle"),
+        "flat": flat,
+        "others": np.isfinite(norm) & ~zero & ~flat,
+    }
+    sums = {name: mask.sum(axis=0) for name, mask in counted.items()}
+    return [{name: int(sums[name][start]) for name in sums} for start in range(norm.shape[1])]
+
+
+def searches(nets: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Rows of the table of searches: a start and, net by net, how the searches from it ended; last all of them."""
+    if not nets:
+        return []
+    by_net = {net: tally(results) for net, results in nets.items()}
+    names = next(iter(nets.values()))["starts"]
+    rows = [
+        [name.replace(" + ", " +\n"), *(str(count) for tallies in by_net.values() for count in tallies[start].values())]
+        for start, name in enumerate(names)
+    ]
+    sums = [sum(each[name] for each in tallies) for tallies in by_net.values() for name in tallies[0]]
+    return [*rows, ["all", *map(str, sums)]]
 
 
 def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
     """One row of the table of what stands at the ends."""
-    kind, norm, loss = (np.array(results[name]) for name in ("kind", "gradient_norm", "loss"))
     about, index = points(results), np.array(results["index"])
-    saddles = index[kind == "saddle"]
+    minimum, saddle, channel = about["minimum"], about["saddle"], about["channel"]
     width = np.array(results["effective_width"])
     return {
         "net": net,
-        "parameters": str(results["parameters"]),
-        "n": str(len(kind)),
-        "zero": str(int(np.sum(norm < ZERO))),
-        "largest": power(float(norm.max())),
-        "minima": str(int(np.sum(kind == "minimum"))),
-        "channel": str(int(np.sum(about["channel"] & (kind == "minimum")))),
-        "saddles": str(len(saddles)),
-        "index": span(saddles),
-        "flat": str(int(np.sum(kind == "flat"))),
-        "unfinished": str(int(np.sum(kind == "unfinished"))),
-        "constant": str(int(np.sum(results["constant"]))),
-        "width": span(width),
-        "loss": f"{power(float(np.median(loss)))} [{power(float(loss.min()))}, {power(float(loss.max()))}]",
+        "zero": str(int(about["zero"].sum())),
+        "minima": str(int(minimum.sum())),
+        "strict": str(int(np.sum(minimum & (about["positive"] == 1)))),
+        "minima_channel": str(int(np.sum(minimum & channel))),
+        "minima_loss": span(about["loss"][minimum], power),
+        "minima_width": span(width[minimum]),
+        "saddles": str(int(saddle.sum())),
+        "index": span(index[saddle]),
+        "saddles_channel": str(int(np.sum(saddle & channel))),
+        "saddles_loss": span(about["loss"][saddle], power),
+        "saddles_width": span(width[saddle]),
+        "constant": str(int(np.sum(about["critical"] & about["constant"]))),
     }
-
-
-def span(counts: np.ndarray) -> str:
-    """From the smallest to the largest of whole numbers."""
-    if not len(counts):
-        return comments.NOTHING
-    low, high = int(counts.min()), int(counts.max())
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]:
-    """Rows of the table of correlations: all critical points of a net, and parts of them."""
+    """Rows of the table of correlations: all critical points of a net, parts of them, and one point a level."""
     critical = about["critical"]
-    views = {
-        "all critical points": critical,
-        "outside channels": critical & ~about["channel"],
-        "minima": critical & about["minimum"],
+    chosen = {
+        "all critical points": np.flatnonzero(critical),
+        "norm below 1e\N{MINUS SIGN}8": np.flatnonzero(critical & about["zero"]),
+        "output not constant": np.flatnonzero(critical & ~about["constant"]),
+        "one point a level of loss": one_a_level(about),
     }
-    rows = []
-    for words, chosen in views.items():
-        cells = {
-            name: interval(correlation(about["loss"][chosen], about[name][chosen]))
-            for name in ("index", "sampled", "predicted")
+    rows = [
+        {
+            "net": net,
+            "words": words,
+            "points": str(len(places)),
+            **{name: interval(among(about, places, name)) for name in COLUMNS},
         }
-        rows.append({"net": net, "words": words, "points": str(int(chosen.sum())), **cells})
+        for words, places in chosen.items()
+    ]
     return [*rows, within_starts(net, about)]
 
 
-def within_starts(net: str, about: dict[str, np.ndarray]) -> dict[str, str]:
-    """The row of correlations among points from the same start: their median over the starts that have one."""
+def one_a_level(about: dict[str, np.ndarray]) -> np.ndarray:
+    """Indices of one critical point of each level of loss and index."""
+    places = np.flatnonzero(about["critical"])
+    _, first = np.unique(np.stack([about["level"][places], about["index"][places]]), axis=1, return_index=True)
+    return places[first]
+
+
+def groups_of(about: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Masks of the critical points that come from one start, GROUP or more."""
     groups = [about["critical"] & (about["start"] == start) for start in np.unique(about["start"])]
-    groups = [group for group in groups if group.sum() >= GROUP]
-    cells = {}
-    for name in ("index", "sampled", "predicted"):
-        values = [rank_correlations(about["loss"][group][None], about[name][group][None])[0] for group in groups]
-        values = [value for value in values if math.isfinite(value)]
-        cells[name] = f"{number(float(np.median(values)))} ({len(values)})" if values else comments.NOTHING
-    return {"net": net, "words": "within a start", "points": str(sum(map(int, map(np.sum, groups)))), **cells}
+    return [group for group in groups if group.sum() >= GROUP]
 
 
-def claim_6(verdict: dict[str, Any]) -> dict[str, str]:
+def within_starts(net: str, about: dict[str, np.ndarray]) -> dict[str, str]:
+    """The row of correlations among points from the same start: their range over the starts that have one."""
+    cells, counted = {}, np.zeros(len(about["loss"]), bool)
+    for name in COLUMNS:
+        values = {
+            index: rank_correlations(about["level"][group][None], about[name][group][None])[0]
+            for index, group in enumerate(groups_of(about))
+        }
+        known = {index: value for index, value in values.items() if math.isfinite(value)}
+        cells[name] = f"{span(np.array(list(known.values())), number)} ({len(known)})" if known else comments.NOTHING
+        for index in known:
+            counted |= groups_of(about)[index]
+    return {"net": net, "words": "within a start", "points": str(int(counted.sum())), **cells}
+
+
+def doubled(net: str, results: dict[str, Any]) -> list[dict[str, str]]:
+    """The row of the check with a doubled unit; none where there is no minimum."""
+    norm, wider = (np.array(results["doubled"][name], float) for name in ("norm", "doubled_norm"))
+    if not len(norm):
+        return []
+    known = norm > ROUND_OFF
+    kinds = list(results["doubled"]["kind"])
+    return [
+        {
+            "net": net,
+            "minima": str(len(norm)),
+            "known": str(int(known.sum())),
+            "ratio": number(float((wider[known] / norm[known]).max())) if known.any() else comments.NOTHING,
+            "saddles": str(kinds.count("saddle")),
+            "others": str(len(kinds) - kinds.count("saddle")),
+        }
+    ]
+
+
+def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C6 in the table that opens the report."""
     shown = [
-        f"share of {part['words']}: rank correlation {interval(part)}"
+        f"against {part['words']}: rank correlation {interval(part)}"
         for part in verdict["parts"]
         if math.isfinite(part["value"])
     ]
-    evidence = f"{verdict['points']} critical points of the net {JUDGED}, loss with the {' and the '.join(shown)}"
+    evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
+    if shown and not both_kinds(points(found["results"][JUDGED])):
+        evidence += "; but no start leads to minima and to saddles, so this compares ways of searching as well"
     return {
         "name": "C6",
         "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
@@ -231,23 +324,21 @@ def claim_6(verdict: dict[str, Any]) -> dict[str, str]:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
+def both_kinds(about: dict[str, np.ndarray]) -> int:
+    """How many starts lead to minima as well as to saddles."""
+    return len(set(about["start"][about["minimum"]]) & set(about["start"][about["saddle"]]))
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
-    """Paragraphs under the figures: result, norms, channels, definitions, doubled, recipe."""
-    results = found["results"]
-    nets = {net: results[net] for net in measured(found)}
-    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    """Paragraphs under the figures: result, soundness, norms, channels, definitions, recipe."""
+    nets = measured(found)
+    said: dict[str, list[str]] = {"result": [f"By its rule the claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
-    said["norms"] = [norm_sentence(net, about) for net, about in nets.items()]
-    if nets:
-        kinds = [kind for about in nets.values() for kind in about["kind"]]
-        flat, unfinished = kinds.count("flat"), kinds.count("unfinished")
-        said["norms"].append(
-            f"Of all {len(kinds)} trainings {flat} end in a gradient-flat region and {unfinished} unfinished."
-        )
-    said["channels"] = list(filter(None, (channel_sentence(net, about) for net, about in nets.items())))
-    said["definitions"] = list(filter(None, map(functools.partial(share_sentence, nets), nets)))
-    said["doubled"] = list(filter(None, (doubled_sentence(net, about) for net, about in nets.items())))
-    said["recipe"] = recipe_sentences(results[RECIPE]) if RECIPE in results else []
+    said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
+    said["norms"] = [norm_sentence(net, results) for net, results in nets.items()]
+    said["channels"] = list(filter(None, (channel_sentence(net, results) for net, results in nets.items())))
+    said["definitions"] = list(filter(None, (share_sentence(net, results) for net, results in nets.items())))
+    said["recipe"] = recipe_sentences(found["results"][RECIPE]) if RECIPE in found["results"] else []
     return said
 
 
@@ -255,69 +346,102 @@ def part_sentence(part: dict[str, Any]) -> str:
     if not math.isfinite(part["value"]):
         return ""
     direction = {
-        claims.HOLDS: "lower loss goes with a higher share",
-        claims.FAILS: "lower loss goes with a lower share",
+        claims.HOLDS: "lower loss goes with a higher one",
+        claims.FAILS: "lower loss goes with a lower one",
         claims.UNCLEAR: "no direction is certain",
     }[part["verdict"]]
-    return f"By the share of {part['words']}, {direction} (rank correlation with the loss {interval(part)})."
+    return f"Of {part['words']}, {direction} (rank correlation with the loss {interval(part)})."
+
+
+def soundness(results: dict[str, Any]) -> list[str]:
+    """What the correlation of the deciding net rests on."""
+    about = points(results)
+    critical, said = about["critical"], []
+    if not critical.any():
+        return []
+    starts = len(set(about["start"][critical]))
+    both = both_kinds(about)
+    said.append(
+        f"The critical points of {JUDGED} come from {starts} starts, of which {both or 'none'} "
+        f"{'leads' if both < 2 else 'lead'} to both minima and saddles"
+        + (": the correlation compares ways of searching as much as points." if not both else ".")
+    )
+    moving = about["sampled"][critical & ~about["constant"]]
+    constant = int(np.sum(critical & about["constant"]))
+    if len(moving) and moving.min() == 1 and constant:
+        said.append(
+            f"On the sphere all {len(moving)} points whose output is not constant have a share of 1.00, saddles "
+            f"included: that ratio tells the {constant} nets with constant output from the others, and nothing else."
+        )
+    elif len(moving):
+        said.append(f"Among points whose output is not constant the sampled share is {span(moving, number)}.")
+    by_size = int(np.sum(critical & ~about["zero"]))
+    count = len(set(about["level"][critical]))
+    said.append(
+        f"The {int(critical.sum())} points stand at {count} level{'s' if count != 1 else ''} of loss, and the interval "
+        f"takes repeats of one critical point for independent; {by_size} of them are critical only because the bound "
+        f"grows with the Hessian."
+    )
+    return said
 
 
 def norm_sentence(net: str, results: dict[str, Any]) -> str:
+    """How near to zero Adam comes, and from where the searches succeed."""
     norm, adam = (np.array(results[name], float) for name in ("gradient_norm", "adam_norm"))
-    below = int(np.sum(norm < ZERO))
+    tallies = tally(results)
+    own, total = tallies[-2], {name: sum(each[name] for each in tallies) for name in tallies[0]}
     return (
-        f"{net}: after Adam the gradient norm is {power(float(np.median(adam)))} (median); minimised, {below} of "
-        f"{len(norm)} are below 1e\N{MINUS SIGN}8 and the largest is {power(float(norm.max()))}."
+        f"{net}: after Adam the gradient norm is {power(float(np.median(adam)))} (median). "
+        f"{int(np.sum(norm < ZERO))} of {len(norm)} trainings come below 1e\N{MINUS SIGN}8, in {total['tried']} "
+        f"searches; from Adam's own end {own['minima'] + own['saddles']} of {own['tried']} do. The largest norm left "
+        f"is {power(float(norm.max()))}. Of the searches that fail, {total['flat']} end in a gradient-flat region."
     )
 
 
 def channel_sentence(net: str, results: dict[str, Any]) -> str:
-    """How many minima are no places at all, and how large their weights are beside those of the others."""
+    """How many points are no places at all, and how far Newton's step would still go there and elsewhere."""
     about, weights = points(results), np.array(results["weight_norm"], float)
+    step = np.array(results["newton_step"], float) / weights
     inside, outside = (about["minimum"] & (about["channel"] == which) for which in (True, False))
     if not inside.any():
         return f"{net}: none of its {int(about['minimum'].sum())} minima stands in a channel."
-    beside = f", against {np.median(weights[outside]):.0f} at the others" if outside.any() else ""
+    beside = ""
+    if outside.any():
+        beside = (
+            f", against {np.median(weights[outside]):.0f} and at most {power(float(step[outside].max()))} at the others"
+        )
+    saddles = int(np.sum(about["saddle"] & about["channel"]))
     return (
-        f"{net}: {int(inside.sum())} of its {int(about['minimum'].sum())} minima stand in a channel; the norm of their "
-        f"weights is {np.median(weights[inside]):.0f} (median){beside}."
+        f"{net}: {int(inside.sum())} of its {int(about['minimum'].sum())} minima stand in a channel; there the norm of "
+        f"the weights is {np.median(weights[inside]):.0f} (median), and Newton's step would go on by at least "
+        f"{power(float(step[inside].min()))} of it{beside}."
+        + (f" So do {saddles} of its saddles, whose negative eigenvalues are near round-off." if saddles else "")
     )
 
 
-def share_sentence(nets: dict[str, dict[str, Any]], net: str) -> str:
+def share_sentence(net: str, results: dict[str, Any]) -> str:
     """How well the eigenvalues predict the sampled share, and how far the two definitions differ."""
-    about = points(nets[net])
+    about = points(results)
     if not about["critical"].any():
         return ""
     sampled, predicted, index = (about[name][about["critical"]] for name in ("sampled", "predicted", "index"))
+    apart = np.abs(sampled - index).max()
     return (
         f"{net}: sampled and predicted share differ by {np.abs(sampled - predicted).max():.2f} at most; the sampled "
-        f"share and the share of eigenvalues that are not negative by up to {np.abs(sampled - index).max():.2f}."
-    )
-
-
-def doubled_sentence(net: str, results: dict[str, Any]) -> str:
-    doubled = results["doubled"]
-    norm, wider = np.array(doubled["norm"], float), np.array(doubled["doubled_norm"], float)
-    if not len(norm):
-        return ""
-    kept = int(np.sum(wider <= math.sqrt(2) * norm + ROUND_OFF))
-    saddles = sum(kind == "saddle" for kind in doubled["kind"])
-    return (
-        f"{net}: of {len(norm)} minima with a doubled unit {kept} have a gradient norm of at most \N{SQUARE ROOT}2 "
-        f"times the one before (but for round-off), and {saddles} are saddles."
+        f"share and the share of eigenvalues that are not negative by up to {apart:.2f}."
     )
 
 
 def recipe_sentences(results: dict[str, Any]) -> list[str]:
     names = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "ties", "by_slope")
     middle = {name: float(np.median(np.array(results[name], float))) for name in names}
-    ratio = np.array(results["ratio"], float)
+    spans = {name: span(np.array(results[name], float), number) for name in ("ratio", "exact_ratio")}
+    still = int(np.sum(np.array(results["moved_share"], float) == 0))
     return [
-        f"After the loss is minimised its gradient norm is {middle['norm_before']:.2f}, and after the norm is, "
-        f"{middle['norm_after']:.2f} (medians of {len(ratio)} trainings): the steps are so short that only "
-        f"{100 * middle['moved_share']:.1f}{comments.PERCENT} of the weights change at all in float32.",
-        f"The ratio it finds is {middle['ratio']:.2f} (median; {ratio.min():.2f} to {ratio.max():.2f}), and of the "
-        f"same moves in float64 {middle['exact_ratio']:.2f}; in {percent(middle['by_slope'])} of the moves the slope "
-        f"alone says whether the loss rises.",
+        f"The gradient norm is {middle['norm_before']:.4f} before the steps on it and {middle['norm_after']:.4f} after "
+        f"them (medians of {len(results['ratio'])} trainings): in float32 they are too short for "
+        f"{percent(1 - middle['moved_share'])} of the weights, and for all weights of {still} nets.",
+        f"The ratio is {middle['ratio']:.2f} (median; {spans['ratio']}); of the same moves in float64 it is "
+        f"{middle['exact_ratio']:.2f} ({spans['exact_ratio']}). In {percent(middle['by_slope'])} of the moves the "
+        f"slope alone says whether the loss rises.",
     ]

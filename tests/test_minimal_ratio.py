@@ -16,8 +16,8 @@ from common.checkpoint import Checkpoint
 
 sys.path.insert(0, str(ROOT / "hw1_2"))
 import critical_points
+import earlier_recipe
 import newton
-import reference_recipe
 
 from hw1_2 import minimal_ratio, plot_minimal_ratio
 from report import claims
@@ -193,6 +193,18 @@ def test_effective_width_counts_distinct_units_with_an_effect(kernel, bias, outg
     assert critical_points.effective_width(net_of(kernel, bias, outgoing), POINTS, (3, 1)) == width
 
 
+def test_units_below_a_layer_without_effect_do_not_count():
+    widths = (2, 2, 1)
+    net = stacked.glorot_uniform(widths, [3])[0]
+    assert critical_points.effective_width(net, POINTS, widths) == 4
+    cut = net.copy()
+    cut[-3:-1] = 0  # outgoing weights of the last hidden layer
+    assert critical_points.effective_width(cut, POINTS, widths) == 0
+    half = net.copy()
+    half[-3] = 0
+    assert critical_points.effective_width(half, POINTS, widths) == 3
+
+
 def test_units_that_cancel_are_found():
     apart = net_of([1, 2], [0, 0.3], [1, 1])
     alike = net_of([1, 1.001], [0, 0], [1000, -1000])
@@ -232,9 +244,13 @@ def test_most_nets_reach_zero_gradient_at_minima_and_at_saddles(nowhere):
     again = newton.gradients(weights, 3 * points, targets, widths)
     np.testing.assert_allclose(again[0], results["loss"], rtol=1e-12)
     np.testing.assert_allclose(newton.norms(again[1]), norms, rtol=1e-6)
-    attempts = np.array(results["attempts"])
-    np.testing.assert_allclose(attempts[np.arange(12), results["start"]], norms, rtol=1e-6)
-    assert (np.nanmin(attempts, axis=1) == attempts[np.arange(12), results["start"]]).all()
+    searched, kinds = np.array(results["search_norm"]), np.array(results["search_kind"])
+    ends = np.arange(12), results["start"]
+    np.testing.assert_allclose(searched[ends], norms, rtol=1e-6)
+    assert (np.nanmin(searched, axis=1) == searched[ends]).all()
+    assert kinds[ends].tolist() == results["kind"]
+    assert ((kinds == "") == np.isnan(searched)).all()
+    assert results["starts"][-2:] == ["2500", "2500 + least squares"]
     critical = [kind in ("minimum", "saddle") for kind in results["kind"]]
     sampled = np.array(results["sampled"])[:, 2]
     assert np.abs(sampled - results["predicted"])[critical].max() < 0.25  # 100 points each: five standard errors
@@ -268,7 +284,7 @@ def test_a_net_has_the_same_start_whichever_stand_beside_it(nowhere):
 
 def test_the_earlier_recipe_hardly_moves_and_its_ratio_follows_the_slope(nowhere):
     points, targets = minimal_ratio.grid(dataclasses.replace(SMALL, points=32))
-    found = reference_recipe.train(points, targets, 3, 40, 50, nowhere)
+    found = earlier_recipe.train(points, targets, 3, 40, 50, nowhere)
     initial = np.random.default_rng(seeds.stream(0, "recipe")).standard_normal(found["parameters"])
     assert found["parameters"] == 1761 == len(initial)
     np.testing.assert_allclose(found["norm_after"], found["norm_before"], rtol=1e-4)
@@ -285,7 +301,7 @@ FLAGS = ["--epochs", "60", "--seeds", "5", "--newton-steps", "60", "--levenberg-
 
 @pytest.fixture(scope="module")
 def finished(checkout):
-    done = call(checkout, "minimal_ratio", "--nets", "1-4-1", "reference", "--points", "32")
+    done = call(checkout, "minimal_ratio", "--nets", "1-4-1", "1-40-40-1", "--points", "32")
     assert done.returncode == 0, done.stderr
     return checkout, done, Path(done.stdout.splitlines()[-1].removeprefix("history: "))
 
@@ -303,13 +319,13 @@ def test_the_history_holds_what_the_claim_needs(finished):
     assert kept["complete"] and kept["data"]["name"] == "computed"
     results = kept["results"]["1-4-1"]
     assert np.shape(results["sampled"]) == (5, 5) and np.shape(results["eigenvalues"]) == (5, 13)
-    assert np.shape(results["attempts"]) == (5, len(results["starts"]))
+    assert np.shape(results["search_norm"]) == np.shape(results["search_kind"]) == (5, len(results["starts"]))
     for name in ("loss", "gradient_norm", "positive_share", "negative_share", "predicted"):
         assert np.isfinite(results[name]).all() and len(results[name]) == 5
     assert (np.array(results["loss"]) < 0.5).all()
     assert sum(results["summary"][kind] for kind in ("minimum", "saddle", "flat", "unfinished")) == 5
-    assert len(kept["results"]["reference"]["ratio"]) == 5
-    flags = ["--nets", "1-4-1", "reference", "--points", "32"]
+    assert len(kept["results"]["1-40-40-1"]["ratio"]) == 5
+    flags = ["--nets", "1-4-1", "1-40-40-1", "--points", "32"]
     assert call(copy, "minimal_ratio", *flags, "--check").stdout.startswith("up to date")
 
 
@@ -337,9 +353,10 @@ def made_up(sign: float = 1.0, noise: float = 0.0, count: int = 40, channel: boo
     loss = np.exp(sign * index + noise * random.normal(size=count))
     results = {
         "parameters": 13,
-        "starts": ["0", "10"],
+        "starts": ["0", "10", "10 + least squares"],
         "start": np.arange(count) % 2,
-        "attempts": np.full((count, 2), 1e-10),
+        "search_norm": np.tile([1e-4, 1e-10, np.nan], (count, 1)),
+        "search_kind": [["flat", "saddle" if each else "minimum", ""] for each in index],
         "loss": loss,
         "adam_norm": np.full(count, 3e-3),
         "gradient_norm": np.full(count, 1e-10),
@@ -354,6 +371,8 @@ def made_up(sign: float = 1.0, noise: float = 0.0, count: int = 40, channel: boo
         "constant": [False] * count,
         "effective_width": 4 - index % 2,
         "cancellation": np.where(index == 0, 500.0 if channel else 1.5, 1.5),
+        "channel": (index == 0) & channel,
+        "newton_step": np.where((index == 0) & channel, 3.0, 1e-9),
         "doubled": {"norm": [1e-10] * 3, "doubled_norm": [1.2e-10] * 3, "kind": ["saddle", "saddle", "minimum"]},
         "summary": {"loss": loss},
     }
@@ -417,13 +436,42 @@ def test_rank_correlations_are_those_of_scipy():
 
 def test_sentences_follow_the_numbers():
     said = {sign: reported.section(made_up(sign=sign))["comment"]["result"] for sign in (1.0, -1.0)}
-    assert "lower loss goes with a higher share" in said[1.0][1]
-    assert "lower loss goes with a lower share" in said[-1.0][1]
+    assert "lower loss goes with a higher one" in said[1.0][1]
+    assert "lower loss goes with a lower one" in said[-1.0][1]
     channels = [reported.section(made_up(channel=channel))["comment"]["channels"][0] for channel in (False, True)]
     assert "none of its 8 minima" in channels[0]
     assert "8 of its 8 minima stand in a channel" in channels[1]
-    rows = {row["words"]: row for row in reported.section(made_up(channel=True))["rows"]}
-    assert (rows["all critical points"]["points"], rows["outside channels"]["points"]) == ("40", "32")
+
+
+def test_the_tables_count_points_and_searches():
+    shown = reported.section(made_up(channel=True))
+    rows = {row["words"]: row for row in shown["rows"]}
+    assert (rows["all critical points"]["points"], rows["one point a level of loss"]["points"]) == ("40", "5")
+    assert shown["ends"][0]["minima"] == shown["ends"][0]["minima_channel"] == "8"
+    assert shown["searches"][0] == ["0", "40", "0", "0", "40", "0"]  # tried, minima, saddles, flat, others
+    assert shown["searches"][1] == ["10", "40", "8", "32", "0", "0"]
+    assert shown["searches"][-1] == ["all", "80", "8", "32", "40", "0"]
+
+
+def test_the_report_says_what_the_verdict_rests_on():
+    found = made_up()
+    results = found["results"]["1-4-1"]
+    said = " ".join(reported.section(found)["comment"]["soundness"])
+    assert "come from 2 starts, of which 2 lead to both" in said
+    assert "stand at 5 levels of loss" in said
+    results["start"] = [int(each > 0) for each in results["index"]]
+    results["constant"] = [each == 4 for each in results["index"]]
+    results["sampled"] = [[0.9 if constant else 1.0] * 5 for constant in results["constant"]]
+    shown = reported.section(found)
+    said = " ".join(shown["comment"]["soundness"])
+    assert "of which none leads to both" in said
+    assert "tells the 8 nets with constant output from the others" in said
+    assert "ways of searching" in shown["claim"]["evidence"]
+
+
+def test_losses_that_differ_by_round_off_are_one_level():
+    losses = np.array([0.3, 0.1, 0.1 + 1e-9, 1e-8, 0.3 - 1e-9, 2e-8])
+    assert reported.levels(losses).tolist() == [3, 2, 2, 0, 3, 1]
 
 
 def test_figures_of_partial_histories_say_what_is_missing():

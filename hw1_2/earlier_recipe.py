@@ -52,7 +52,7 @@ def train(
         weights.assign_sub(NORM_LEARNING_RATE * tape.gradient(total, at))
 
     done = checkpoint.load([weights]).get("epochs", 0)
-    with progress.shown("reference", epochs, done) as tell:
+    with progress.shown("1-40-40-1", epochs, done) as tell:
         for epoch in range(done, epochs):
             descend_loss()
             tell(epoch + 1)
