@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 
 MEASURES = {  # name in the history: words; the family of the correction
-    "short_wide": "sharpness, wide box, 10 iterations",
-    "wide": "sharpness, wide box, converged",
-    "short_narrow": "sharpness, narrow box, 10 iterations",
-    "narrow": "sharpness, narrow box, converged",
+    "short_wide": "10-iteration sharpness (wide box)",
+    "wide": "converged sharpness (wide box)",
+    "short_narrow": "10-iteration sharpness (narrow box)",
+    "narrow": "converged sharpness (narrow box)",
     "top": "largest eigenvalue",
-    "bottom": "smallest eigenvalue, negated",
+    "bottom": "negated smallest eigenvalue",
     "trace_exact": "trace of the Hessian",
     "path_norm": "path norm",
     "train_jacobian": "Jacobian of the softmax",
     "distance": "distance from the start",
 }
 BESIDE = {  # shown, and in no family
-    "trace": "trace, Hutchinson's estimate",
+    "trace": "Hutchinson's trace",
     "train_logit_jacobian": "Jacobian of the logits",
     "norm": "length of the weight vector",
     "train_loss": "training loss",

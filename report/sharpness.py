@@ -38,7 +38,7 @@ MEANINGS = {
 }
 COLUMNS = {  # of the table by batch size: heading, name, digits
     "train_loss": ("training\nloss", 3),
-    "test_loss": ("test\nloss", 3),
+    "gap": ("gap in\nloss", 3),
     "accuracy_gap": ("accuracy\ngap, %", 3),
     "wide": ("sharp-\nness, %", 3),
     "top": ("top\neigenv.", 3),
@@ -52,7 +52,7 @@ TWINS = {  # what a rescaled twin is compared by
     "gap": "gap",
     "train_jacobian": "Jacobian of the softmax",
     "path_norm": "path norm",
-    "wide": "sharpness, wide box, converged",
+    "wide": "converged sharpness (wide box)",
     "top": "largest eigenvalue",
     "trace_exact": "trace of the Hessian",
     "distance": "distance from the start",
@@ -319,17 +319,21 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
     """How far the short search comes, where it stands still, and whether the long ones agree."""
     said = []
     for name in ("wide", "narrow"):
-        short, best, worst, room = (
-            gathered(found, each) for each in (f"short_{name}", name, f"{name}_lowest", f"{name}_room")
+        short, best, worst, continued, room = (
+            gathered(found, each)
+            for each in (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
         )
         still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
         rose = best > 0
         said.append(
             f"In the {name} box the short search finds {middle_and_lowest((short / best)[rose])} of what the best "
-            f"converged search finds, and the worst converged search {middle_and_lowest((worst / best)[rose])}. Where "
+            f"converged search finds, the worst search from a random start {middle_and_lowest((worst / best)[rose])}, "
+            f"and the one that goes on from the short search {middle_and_lowest((continued / best)[rose])}. Where "
             f"the best one ends, the slopes promise {100 * np.median((room / best)[rose]):.2g}{comments.PERCENT} more "
             "to first order (median)."
         )
+        cut = int(np.sum(gathered(found, f"{name}_iterations") >= found["settings"]["box_iterations"]))
+        said.append(f"Of the converged searches {cut or 'none'} {'were' if cut > 1 else 'was'} cut off before that.")
         if still:
             said.append(f"The short search stops at once, where it starts, in {still} of {len(short)} measurements.")
     return said
@@ -365,17 +369,20 @@ def lanczos_sentences(found: dict[str, Any]) -> list[str]:
     """The largest residual, how many products it took, and whether the nets stand at minima."""
     residual = max(float(gathered(found, f"{end}_residual").max()) for end in ("top", "bottom"))
     products, shares = gathered(found, "products"), gathered(found, "bottom") / gathered(found, "top")
+    asked = found["settings"]["lanczos_tolerance"]
     exponent = math.floor(math.log10(residual)) if residual else 0
     power = f"{residual / 10.0**exponent:.1f} \N{MULTIPLICATION SIGN} 10{str(exponent).translate(RAISED)}"
     said = [
         f"Lanczos's method took {np.median(products):.0f} products (median; {products.min():.0f} to "
-        f"{products.max():.0f}); the largest residual is {power} of the largest absolute eigenvalue."
+        f"{products.max():.0f}); the largest residual is {power} of the largest absolute eigenvalue"
+        + (f", above the {asked:g} asked for." if residual > asked else ".")
     ]
     negative = int(np.sum(shares < 0))
     if negative:
         said.append(
             f"The smallest eigenvalue is negative in {negative} of {len(shares)} measurements, "
-            f"{number(float(np.median(shares)), 2)} of the largest one (median): the nets do not stand at minima."
+            f"{number(float(np.median(shares[shares < 0])), 2)} of the largest one (median of these): those nets do "
+            f"not stand at minima."
         )
     return said
 

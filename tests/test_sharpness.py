@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 
 import box
 import hessian
+import jacobians
 import measures
 
 from hw1_3 import sharpness
@@ -82,7 +83,9 @@ def test_a_rescaled_twin_is_the_same_function_with_another_curvature(digits):
     shapes, inputs = [array.shape for array in arrays], images.reshape(len(images), -1).astype(float)
     values = [hessian.passes(weights.flatten(each), shapes, inputs, labels)[0] for each in (arrays, twin)]
     assert values[0] == pytest.approx(values[1], rel=1e-12)
-    assert sharpness.path_norm(arrays) != sharpness.path_norm(net(1))
+    assert sharpness.path_norm(twin) == pytest.approx(sharpness.path_norm(arrays), rel=1e-6)
+    for name, norms in jacobians.jacobian_norms(twin, images).items():
+        np.testing.assert_allclose(norms, jacobians.jacobian_norms(arrays, images)[name], rtol=1e-5)
     traces = [hessian.exact_trace(weights.flatten(each), shapes, inputs) for each in (arrays, twin)]
     assert traces[1] > 1.5 * traces[0]
 
@@ -297,15 +300,16 @@ def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int
             names = [*measures.MEASURES, *measures.BESIDE, "norm", "test_loss"]
             values = {name: 2 + sign * 10 * gap + 0.01 * generator.random(seeds) for name in names}
             values |= {"bottom": -values["bottom"], "gap": gap, "accuracy_gap": gap / 10}
-            values |= {f"{name}_{part}": values[name] / 2 for name in ("wide", "narrow") for part in ("lowest", "room")}
-            values |= {f"short_{name}_iterations": np.arange(seeds) for name in ("wide", "narrow")}
+            for name in ("wide", "narrow"):
+                values |= {f"{name}_{part}": values[name] / 2 for part in ("lowest", "continued", "room")}
+                values |= {f"{name}_iterations": np.full(seeds, 20), f"short_{name}_iterations": np.arange(seeds)}
             values |= {"trace_error": np.full(seeds, 0.5), "products": np.full(seeds, 90)}
             values |= {"top_residual": np.full(seeds, 1e-9), "bottom_residual": np.full(seeds, 3e-7)}
             stops[stop] = {name: numbers.tolist() for name, numbers in values.items()}
         twin = {name: 2 * numbers[0] for name, numbers in stops["equal_loss"].items()}
         twin["gap"] = stops["equal_loss"]["gap"][0]
         results[f"batch-{size:04d}"] = {"steps": [100] * seeds, "last_step": 30, "rescaled": twin, **stops}
-    return {"results": results, "settings": {}}
+    return {"results": results, "settings": {"box_iterations": 60, "lanczos_tolerance": 1e-6}}
 
 
 def test_the_claim_follows_its_measures():
