@@ -53,7 +53,7 @@ class Settings:
     noisy_images: Annotated[int, settings.Range(100, 10**6)] = 4000  # training images, fixed, with wrong labels
     label_noise: Annotated[float, settings.Range(0.01, 0.99)] = 0.2  # share of these images whose label is wrong
     noisy_epochs: settings.Count = 300  # passes over them
-    noisy_every: settings.Count = 5  # of these passes between two records
+    noisy_every: settings.Count = 5  # of these passes between two records; the first so many are all recorded
     widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
     noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
     stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
@@ -171,7 +171,7 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
     steps = -(-len(images) // chosen.batch_size)
     sizes = np.full(steps, chosen.batch_size)
     sizes[-1] = len(images) - sizes[:-1].sum()
-    stops = [*range(every, epochs, every), epochs]
+    stops = sorted({*range(1, min(every, epochs)), *range(every, epochs, every), epochs})
     variables = [*seedwise.trainable(models), *slots]
     curves: dict[str, list] = checkpoint.load(variables) or {name: [] for name in names}
     done = len(curves["test_loss"])

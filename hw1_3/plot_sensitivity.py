@@ -35,7 +35,7 @@ COLUMNS = {  # of each figure: title of a column and what it shows
         "softmax\nJacobian": (("train", "softmax", "mean"), ("test", "softmax", "mean")),
     },
     "sensitivity_measures": {
-        "softmax Jac.,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
+        "softmax Jacobian,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
         "logit\nJacobian": (("train", "logits", "mean"), ("test", "logits", "mean")),
         "gradient of\nmean loss": (("train", "mean_loss_gradient"), ("test", "mean_loss_gradient")),
         "distance\nfrom start": (("distance",),),

@@ -121,8 +121,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
     def evaluation(images_of: slice) -> tuple[float, float, float]:
         """Loss and accuracy on training images by the labels given, and accuracy by the true ones."""
-        _, true_accuracy = evaluate(images[images_of], true_labels[images_of])
-        return *evaluate(images[images_of], labels[images_of]), true_accuracy
+        loss, accuracy = evaluate(images[images_of], labels[images_of])
+        return loss, accuracy, evaluate(images[images_of], true_labels[images_of])[1] if share else accuracy
 
     # 3. Training, until the labels are fitted; with true labels for the whole number of epochs.
     variables = [variable.value for variable in model.variables] + slots

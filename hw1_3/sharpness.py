@@ -8,7 +8,8 @@ is set against measures that the training images and the weights alone give: Kes
 eigenvalues and the trace of the Hessian of the training loss (`hessian.py`), the path norm (Neyshabur et al. 2015), the
 Jacobian of the outputs (`jacobians.py`, Novak et al. 2018) and the distance from the initial weights. Each net is
 measured twice: when its training loss is first found at most 0.01, and after 30 epochs. At unequal losses every measure
-of curvature mostly tells the loss. Rescaled twins show that flatness depends on how a function is written down (Dinh et al. 2017).
+of curvature mostly tells the loss. Rescaled twins show that flatness depends on how a function is written (Dinh et al.
+2017).
 
     python hw1_3/sharpness.py --scale paper      about an hour on two CPU cores
 """

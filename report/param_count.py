@@ -28,7 +28,7 @@ MEANINGS = {
     "noisy_images": "training images, always the same, of the nets that learn wrong labels",
     "label_noise": "share of these images whose label is wrong",
     "noisy_epochs": "passes over them",
-    "noisy_every": "of these passes between two records",
+    "noisy_every": "of these passes between two records; the first so many are all recorded",
     "stack_size": "nets of one width, up to 256 and with wrong labels, that train side by side on the same batches",
     "widths": "units of each of the four hidden layers",
     "noisy_widths": "the same, with wrong labels",

@@ -98,6 +98,12 @@ def trends(nets: Nets, path: Sequence[str]) -> list[float]:
     return correlations
 
 
+def shared(nets: Nets) -> list[int]:
+    """The batch sizes at which all seeds were trained."""
+    seeds = {seed for found in nets.values() for seed in found}
+    return [size for size, found in nets.items() if set(found) == seeds]
+
+
 def rises(correlations: Sequence[float]) -> dict[str, Any]:
     """Whether these trends, one a seed, lie above TREND: mean, agree, seeds, verdict as of `claims.by_margins`."""
     mean = float(np.mean(correlations)) if len(correlations) else math.nan
@@ -131,9 +137,9 @@ def c12(found: dict[str, Any], budget: str = "steps") -> dict[str, Any]:
 
 
 def best_sizes(nets: Nets, quantity: str) -> Counter:
-    """How many seeds have their lowest test loss, or highest test accuracy, at each batch size."""
+    """How many seeds have their lowest test loss, or highest test accuracy, at each batch size that all seeds have."""
     best: dict[int, tuple[float, int]] = {}
-    for size in nets:
+    for size in shared(nets):
         for seed, value in values_of(nets, size, ("test", quantity)).items():
             value = value if quantity == "loss" else -value
             best[seed] = min(best.get(seed, (math.inf, 0)), (value, size))
@@ -154,7 +160,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "results": {budget: result_rows(nets_of(found, budget)) for budget in BUDGETS},
         "verdict_11": eleven["verdict"],
         "verdict_12": twelve["verdict"],
-        "claim": claim_11(eleven),
+        "claim": claim_11(found, eleven),
         "more_claims": [claim_12(twelve)],
         "comment": comment(found, eleven, twelve),
     }
@@ -215,9 +221,11 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
     for size, found in nets.items():
         done = sum(one is not None for one in found.values())
 
-        def middle(*path: str, size: int = size, factor: float = 1) -> str:
+        def middle(*path: str, size: int = size, share: bool = False) -> str:
             values = list(values_of(nets, size, path).values())
-            return short(factor * float(np.median(values))) if values else comments.NOTHING
+            if not values:
+                return comments.NOTHING
+            return f"{100 * float(np.median(values)):.2f}" if share else short(float(np.median(values)))
 
         steps = values_of(nets, size, ("step",)).values()
         rows.append(
@@ -226,12 +234,12 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
                 "n": f"{done} of {len(found)}" if done < len(found) else str(done),
                 "steps": f"{float(np.median(list(steps))):,.0f}" if steps else comments.NOTHING,
                 "train_loss": middle("train", "loss"),
-                "train_accuracy": middle("train", "accuracy", factor=100),
+                "train_accuracy": middle("train", "accuracy", share=True),
                 "test_loss": middle("test", "loss"),
-                "test_accuracy": middle("test", "accuracy", factor=100),
+                "test_accuracy": middle("test", "accuracy", share=True),
                 "softmax": middle(*JUDGED),
                 "median": middle("test", "softmax", "median"),
-                "above": middle("test", "softmax", "share_above_1", factor=100),
+                "above": middle("test", "softmax", "share_above_1", share=True),
                 "logits": middle("test", "logits", "mean"),
                 "gradient": middle("train", "mean_loss_gradient"),
                 "distance": middle("distance"),
@@ -241,16 +249,16 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
 
 
 def short(value: float) -> str:
-    """Three digits, four for a percentage near 100; a power of ten where it is small."""
+    """Three significant digits; a power of ten where it is small."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "diverged"
     if abs(value) < 1e-3:
         digits, exponent = f"{value:.1e}".split("e")
         return f"{digits}e{int(exponent)}".replace("-", MINUS)
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) < 90 else f"{value:.2f}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
-def claim_11(verdict: dict[str, Any]) -> dict[str, str]:
+def claim_11(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C11 in the table that opens the report."""
     shown = [
         f"rank correlation with batch size at {BUDGETS[part['budget']]} {signed(part['mean'])} ({part['verdict']})"
@@ -258,6 +266,9 @@ def claim_11(verdict: dict[str, Any]) -> dict[str, str]:
         if part["seeds"]
     ]
     evidence = "; ".join(shown) or "too few batch sizes are measured"
+    train = c11(found, ("train", "softmax", "mean"))["parts"][0]
+    if shown and train["seeds"]:
+        evidence += f"; on training images {signed(train['mean'])} at {BUDGETS[train['budget']]}"
     return {
         "name": "C11",
         "statement": "The larger the batch, the more sensitive the net is to its input",
@@ -273,6 +284,8 @@ def claim_12(verdict: dict[str, Any]) -> dict[str, str]:
     counted = Counter(part["verdict"] for part in measured)
     evidence = f"Of {len(verdict['parts'])} comparisons with {BEST}, {counted[claims.HOLDS]} hold and "
     evidence += f"{counted[claims.FAILS]} do not" + against(verdict)
+    if counted[claims.UNCLEAR]:
+        evidence += f"; {counted[claims.UNCLEAR]} are unclear"
     return {
         "name": "C12",
         "statement": "Test loss and accuracy are best near a batch size of 50",
@@ -295,15 +308,17 @@ def against(verdict: dict[str, Any]) -> str:
 
 
 def direction(correlations: Sequence[float]) -> int:
-    """1 or -1 where the trends of all seeds have one sign (of their interval from ENOUGH seeds on), else 0."""
-    verdict = claims.by_margins(correlations)["verdict"] if len(correlations) > 1 else claims.UNCLEAR
-    return {claims.HOLDS: 1, claims.FAILS: -1}.get(verdict, 0)
+    """1 or -1 where the trends lie beyond TREND on one side, by the rule of `rises`, else 0."""
+    for sign in (1, -1):
+        if rises(sign * np.asarray(correlations, float))["verdict"] == claims.HOLDS:
+            return sign
+    return 0
 
 
 TRENDS = {  # of one quantity, and of several
     1: ("rises with batch size", "rise with batch size"),
     -1: ("falls with batch size", "fall with batch size"),
-    0: ("has no trend common to all seeds", "have no trend common to all seeds"),
+    0: ("has no clear trend", "have no clear trend"),
 }
 
 
@@ -312,7 +327,7 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     nets = {budget: nets_of(found, budget) for budget in BUDGETS}
     said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
-    said["sensitivity"] += beside_11(found) + reached(nets["loss"])
+    said["sensitivity"] += coverage(nets["steps"]) + beside_11(found) + reached(nets["loss"])
     said["training"] = [
         sentence for budget in ("steps", "epochs") if (sentence := training_results(budget, nets[budget]))
     ]
@@ -338,6 +353,28 @@ def sentence_11(part: dict[str, Any]) -> str:
     )
 
 
+def coverage(nets: Nets) -> list[str]:
+    """Which batch sizes only some of the seeds have, and the trend over those that all have."""
+    common = shared(nets)
+    rest = [f"{len(found)} at {size:,}" for size, found in nets.items() if size not in common]
+    if not rest or len(common) < FEWEST:
+        return []
+    values = trends({size: nets[size] for size in common}, JUDGED)
+    return [
+        f"A seed's correlation is over the batch sizes that it was trained at: all up to {max(common):,}, and beyond "
+        f"that {comments.listed(rest)}. Over those that all seeds share it is {with_spread(values, signed, 1)} at "
+        f"equal updates."
+    ]
+
+
+def extremes(nets: Nets, path: Sequence[str]) -> str:
+    """At which batch sizes the median over seeds is lowest and highest."""
+    medians = {size: list(values_of(nets, size, path).values()) for size in nets}
+    medians = {size: float(np.median(values)) for size, values in medians.items() if values}
+    low, high = min(medians, key=medians.get), max(medians, key=medians.get)
+    return f"lowest median {short(medians[low])} at {low:,}, highest {short(medians[high])} at {high:,}"
+
+
 def beside_11(found: dict[str, Any]) -> list[str]:
     """What the same rule says on the training images, and at equal passes; these decide nothing."""
     train, passes = c11(found, ("train", "softmax", "mean")), rises(trends(nets_of(found, "epochs"), JUDGED))
@@ -357,8 +394,9 @@ def training_results(budget: str, nets: Nets) -> str:
     if not loss:
         return ""
     return (
-        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({with_spread(loss, signed, 1)}) and the "
-        f"training accuracy {TRENDS[direction(accuracy)][0]} ({with_spread(accuracy, signed, 1)})."
+        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({with_spread(loss, signed, 1)}; "
+        f"{extremes(nets, MEASURES['loss_train'][2])}) and the training accuracy {TRENDS[direction(accuracy)][0]} "
+        f"({with_spread(accuracy, signed, 1)})."
     )
 
 
@@ -374,22 +412,32 @@ def reached(nets: Nets) -> list[str]:
         sizes = f"size{'s' if len(whole) > 1 else ''} {comments.listed(whole)}"
         said.append(f"No net of batch {sizes} reached the training loss within the updates allowed.")
     if partly:
-        said.append(f"Some seeds did not reach it: {comments.listed(partly)}.")
+        said.append(f"Some seeds did not reach it, and are left out: {comments.listed(partly)}.")
+    losses = [one["train"]["loss"] for found in nets.values() for one in found.values() if one is not None]
+    if losses:
+        said.append(
+            f"It was looked at now and then, so the nets that are compared have a training loss of "
+            f"{short(min(losses))} to {short(max(losses))}."
+        )
     return said
 
 
 def definitions(budget: str, nets: Nets) -> str:
-    """Which way each measure of sensitivity goes at a budget."""
-    shown = {"softmax": "softmax Jacobian", "logits": "logit Jacobian", "gradient_train": "gradient of the mean loss"}
-    by_trend: dict[int, list[str]] = {}
-    for name, words in shown.items():
-        correlations = trends(nets, MEASURES[name][2])
-        if correlations:
-            by_trend.setdefault(direction(correlations), []).append(
-                f"the {words} ({signed(float(np.mean(correlations)))})"
-            )
-    pieces = [f"{comments.listed(names)} {TRENDS[trend][len(names) > 1]}" for trend, names in by_trend.items()]
-    return f"At {BUDGETS[budget]}, {'; '.join(pieces)}." if pieces else ""
+    """Which way each measure of sensitivity goes at a budget, on the test images and on the training images."""
+    shown = {"softmax": "softmax Jacobian", "logits": "logit Jacobian", "gradient": "gradient of the mean loss"}
+    sentences = []
+    for images, suffix in (("test", ""), ("training", "_train")):
+        by_trend: dict[int, list[str]] = {}
+        for name, words in shown.items():
+            correlations = trends(nets, MEASURES[name + suffix][2])
+            if correlations:
+                by_trend.setdefault(direction(correlations), []).append(
+                    f"the {words} ({signed(float(np.mean(correlations)))})"
+                )
+        pieces = [f"{comments.listed(names)} {TRENDS[trend][len(names) > 1]}" for trend, names in by_trend.items()]
+        if pieces:
+            sentences.append(f"on the {images} images {'; '.join(pieces)}")
+    return f"At {BUDGETS[budget]}, {', and '.join(sentences)}." if sentences else ""
 
 
 def boundary(nets: Nets) -> list[str]:
@@ -403,12 +451,17 @@ def boundary(nets: Nets) -> list[str]:
         low, high = short(min(medians)), short(max(medians))
         return low if low == high else f"{low} to {high}"
 
-    above, top = (ranged(("test", "softmax", name), 100) for name in ("share_above_1", "share_of_top_percent"))
+    above = ranged(("test", "softmax", "share_above_1"), 100)
+    few = [
+        f"{short(100 * float(np.median(list(values_of(nets, size, path).values()))))}{comments.PERCENT} at {size:,}"
+        for path in [("test", "softmax", "share_of_top_percent")]
+        for size in (sizes[0], sizes[-1])
+    ]
     median, mean = (ranged(("test", "softmax", name)) for name in ("median", "mean"))
     return [
         f"At equal updates the median norm over the test images is {median}, by batch size, where the mean is {mean}; "
-        f"{above}{comments.PERCENT} of the images have a norm above 1, and the most sensitive percent of them has "
-        f"{top}{comments.PERCENT} of the sum."
+        f"{above}{comments.PERCENT} of the images have a norm above 1. The most sensitive percent of them has this "
+        f"share of the sum: {comments.listed(few)}."
     ]
 
 
@@ -420,7 +473,8 @@ def best_sentence(budget: str, nets: Nets) -> str:
         if counted:
             places = [f"{size:,} ({count})" for size, count in sorted(counted.items())]
             pieces.append(f"the {words} is at batch size {comments.listed(places)}")
-    return f"At {BUDGETS[budget]}, seeds counted in brackets, {' and '.join(pieces)}." if pieces else ""
+    among = f"among the batch sizes up to {max(shared(nets)):,} that all seeds have" if pieces else ""
+    return f"At {BUDGETS[budget]}, {among} (seeds in brackets), {' and '.join(pieces)}." if pieces else ""
 
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
@@ -443,10 +497,8 @@ def distances(budget: str, nets: Nets) -> str:
     correlations = trends(nets, ("distance",))
     if not correlations:
         return ""
-    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither stay nearer nor go farther in all seeds"}
-    medians = {size: list(values_of(nets, size, ("distance",)).values()) for size in nets}
-    shown = [f"{short(float(np.median(values)))} at {size:,}" for size, values in medians.items() if values]
+    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}
     return (
         f"At {BUDGETS[budget]} nets of larger batches {outcome[direction(correlations)]} (rank correlation of the "
-        f"distance with batch size {with_spread(correlations, signed, 1)}; median {shown[0]}, {shown[-1]})."
+        f"distance with batch size {with_spread(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
     )
