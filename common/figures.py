@@ -41,6 +41,7 @@ BAND_ALPHA = 0.18
 TENTHS = (0.1, 0.9)  # bounds of a band, as shares of the seeds
 FEW_SEEDS = 8  # from here on the band leaves out a tenth of the seeds on either side
 SUFFIXES = (".svg", ".png")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 # ------------------------------------------------------------------------------- from a history to files
@@ -265,15 +266,37 @@ def letters(panels: Iterable[Any], titles: Iterable[str]) -> None:
 
 
 def log_ticks(axis: Any) -> None:
-    """Plain numbers on a log axis whose limits are settled: at 1, 2 and 5, or at the decades where it spans many."""
+    """Ticks of a log axis whose limits are settled, no more than can be told apart, with one kind of label.
+
+    They are at 1, 2 and 5, at the decades, or beyond four decades at every second or fourth with none between. Labels
+    are plain numbers; where one would be below 0.001 or of seven digits, all are powers of ten.
+    """
     from matplotlib import ticker
 
     low, high = np.log10(axis.get_view_interval())
-    subs = (1, 2, 5) if high - low < 2.2 else (1,)
-    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=20))
-    axis.set_minor_locator(ticker.LogLocator(subs=range(1, 10), numticks=200))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: f"{value:g}"))
+    subs = (1, 2, 5) if high - low < (2.2 if low > -3 else 1) else (1,)  # multiples of powers are long words
+    step = 1 if high - low <= 4 else 2 if high - low <= 8 else 4  # decades from one label to the next
+    axis.set_major_locator(ticker.LogLocator(base=10.0**step, subs=subs, numticks=20))
+    between = ticker.LogLocator(subs=range(1, 10), numticks=200) if step == 1 else ticker.NullLocator()
+    axis.set_minor_locator(between)
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: log_label(axis, value)))
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def log_label(axis: Any, value: float) -> str:
+    """A tick of a log axis, 0.01 or 10⁻², in the manner of all its ticks."""
+    low, high = axis.get_view_interval()
+    shown = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    if not shown or (min(shown) > 0.99e-3 and max(shown) < 0.99e6):
+        return f"{value:g}"
+    return power(value)
+
+
+def power(value: float) -> str:
+    """10⁻⁵; of another leading digit its multiple, such as of 2e-5."""
+    digits, exponent = f"{value:.0e}".split("e")
+    raised = f"10{str(int(exponent)).translate(RAISED)}"
+    return raised if digits == "1" else f"{digits} \N{MULTIPLICATION SIGN} {raised}"
 
 
 def literal(text: str, longest: int = 60) -> str:

@@ -2,7 +2,7 @@
 
 interpolation             loss, accuracy and, enlarged, test accuracy through small and large batch, by stage
 interpolation_adam        the same through small and large learning rate
-interpolation_barriers    how high the training loss rises between the ends, a mark a seed
+interpolation_barriers    how high the training loss rises between the ends, as a multiple of its limit, a mark a seed
 interpolation_flatness    how far one can go from either end before the training loss has risen, a mark a seed
 
     python hw1_3/plot_interpolation.py
@@ -35,6 +35,8 @@ MARK = {"linestyle": "", "marker": "o", "markersize": 3.2, "alpha": 0.75, "marke
 PAIR = {"color": "#777777", "linewidth": 0.6, "marker": "o", "markersize": 3, "alpha": 0.8}
 MIDDLE = {"color": "black", "linestyle": "", "marker": "_", "markersize": 13, "markeredgewidth": 1.4, "zorder": 4}
 BOUND = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+TENTH = 0.1  # of the way from the ends' loss to that of guessing: the limit of a barrier
+FLOOR = 1e-3  # of a limit: smaller barriers are drawn there, as log 0 is nowhere
 HALF_AN_IMAGE = 5e-5  # of 10,000: an accuracy of 1 is drawn there, as log 0 is nowhere
 ACCURACIES = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1 - HALF_AN_IMAGE)
 ENLARGED = (-1.5, 0.5)  # points of accuracy, from the mean of the two ends, in the enlarged panels
@@ -84,7 +86,7 @@ def draw_batches(history: dict) -> Any:
         column[-1].set_xlabel(place_label(history, unit))
     for axes in panels[:, 1:].flat:
         axes.set_ylabel("")
-    later = ("accuracy", "test accuracy, same start")
+    later = ("accuracy", "test accuracy")
     figures.letters(panels.flat, [title_of(history, unit) for unit in units] + [row for row in later for _ in units])
     return finish(figure, panels, history)
 
@@ -98,7 +100,7 @@ def draw_rates(history: dict) -> Any:
     draw_line(panels[0], history, unit)
     for axes in panels[0]:
         axes.set_xlabel(place_label(history, unit))
-    figures.letters(panels.flat, ["loss", "accuracy", "test, same start"])
+    figures.letters(panels.flat, ["loss", "accuracy", "test accuracy"])
     return finish(figure, panels, history)
 
 
@@ -173,26 +175,35 @@ def unmeasured(history: dict, what: str) -> Any:
 
 
 def draw_barriers(history: dict) -> Any:
-    """A panel a unit: barriers of the training loss by start, and a tenth of the way up to chance."""
+    """A panel a unit: barriers of the training loss by start, as multiples of their limits, and a line at 1."""
     units = measured(history)
-    figure, panels = figures.grid(1, len(units), 2.6, sharey=True)
+    figure, panels = figures.grid(1, len(units), 2.7, sharey=True)
     for axes, unit in zip(panels[0], units, strict=True):
         for place, (start, colour) in enumerate(STARTS.items()):
-            heights = figures.field(history, unit, "lines", start, "barrier", "train_loss", "height")
-            axes.plot(figures.scattered(place, heights, 0.5), heights, **MARK, **colour)
-            axes.plot([place], [np.median(heights)], **MIDDLE)
-        ends = [np.mean(figures.field(history, unit, "ends", end, "train_loss")) for end in ENDS]
-        axes.axhline(0.1 * (np.log(10) - np.mean(ends)), **BOUND)
+            shares = np.maximum(shares_of_limit(history, unit, start), FLOOR)
+            axes.plot(figures.scattered(place, shares, 0.5), shares, clip_on=False, **MARK, **colour)
+            axes.plot([place], [np.median(shares)], **MIDDLE)
+        axes.axhline(1, **BOUND)
         axes.set_xticks(range(len(STARTS)), ["same\nstart", "other\nstart", "other,\nmatched"])
         axes.set_xlim(-0.6, len(STARTS) - 0.4)
         axes.grid(visible=False, axis="x")
-    panels[0, 0].set_ylabel("barrier of training loss (nats)")
-    panels[0, 0].set_ylim(bottom=-0.05)
+    panels[0, 0].set_yscale("log")
+    panels[0, 0].set_ylim(FLOOR, max(2, panels[0, 0].get_ylim()[1]))
+    figures.log_ticks(panels[0, 0].yaxis)
+    panels[0, 0].set_ylabel("barrier / limit")
     figures.letters(panels.flat, [title_of(history, unit).replace(", ", ",\n") for unit in units])
     entries = {"a seed": MARK | {"color": "#555555"}, "median": MIDDLE | {"markersize": 9}}
-    figures.key(figure, entries | {"a tenth of the way from the ends' loss to ln 10": BOUND})
+    figures.key(figure, entries | {"limit: a tenth of the way from the ends' loss to ln 10": BOUND})
     figures.subtitle(figure, figures.caveats(history, list(UNITS)))
     return figure
+
+
+def shares_of_limit(history: dict, unit: str, start: str) -> np.ndarray:
+    """(seeds,): barriers of the training loss, each as a multiple of its own line's limit."""
+    alpha = figures.field(history, unit, "alpha")
+    losses = figures.field(history, unit, "lines", start, "train_loss")[:, np.searchsorted(alpha, (0, 1))]
+    heights = figures.field(history, unit, "lines", start, "barrier", "train_loss", "height")
+    return heights / (TENTH * (np.log(10) - losses.mean(axis=1)))
 
 
 def draw_flatness(history: dict) -> Any:

@@ -1,7 +1,8 @@
 """Draw loss, accuracy and sensitivity against batch size, from the history of sensitivity.py.
 
-sensitivity            training and test loss, accuracy, mean norm of the softmax outputs' Jacobian, a row a budget
-sensitivity_measures   its median, the logits' Jacobian, the gradient of the mean loss, the way from the initial weights
+sensitivity            test loss, accuracy, mean norm of the softmax outputs' Jacobian, a row a budget
+sensitivity_measures   training loss, the norm's median, the logits' Jacobian, the gradient of the mean loss, the way
+                       from the initial weights
 
     python hw1_3/plot_sensitivity.py
 """
@@ -24,18 +25,21 @@ LINES = {
 }
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
+COUNT = {"color": "#555555", "fontsize": 6, "ha": "center", "va": "bottom"}
 CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9}
 BEST = 50  # images, the batch size that the claim calls best
+ROOM = 0.22  # of the height of an axis, below its points, for crosses and counts
 DECADES = 10  # an axis is logarithmic where its largest value is more than so many times its smallest
 COLUMNS = {  # of each figure: title of a column and what it shows
     "sensitivity": {
-        "training\nloss (nats)": (("train", "loss"),),
         "test loss\n(nats)": (("test", "loss"),),
         "accuracy\n(%)": (("train", "accuracy"), ("test", "accuracy")),
-        "softmax\nJacobian": (("train", "softmax", "mean"), ("test", "softmax", "mean")),
+        "softmax Jac.,\ntest images": (("test", "softmax", "mean"),),
+        "softmax Jac.,\ntraining images": (("train", "softmax", "mean"),),
     },
     "sensitivity_measures": {
-        "softmax Jacobian,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
+        "training\nloss (nats)": (("train", "loss"),),
+        "softmax Jac.,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
         "logit\nJacobian": (("train", "logits", "mean"), ("test", "logits", "mean")),
         "gradient of\nmean loss": (("train", "mean_loss_gradient"), ("test", "mean_loss_gradient")),
         "distance\nfrom start": (("distance",),),
@@ -68,7 +72,10 @@ def values_of(nets: dict[int, list], path: tuple[str, ...]) -> dict[int, np.ndar
 
 
 def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], ...]) -> None:
-    """One quantity against batch size: every seed faint, medians joined; a cross where no seed reached the loss."""
+    """One quantity against batch size: every seed faint, medians joined.
+
+    A cross stands where no seed reached the loss, and how many did where some did not.
+    """
     shown = []
     for path in paths:
         style = LINES.get(path[0], LINES["net"])
@@ -77,18 +84,30 @@ def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], .
         for size, each in values.items():
             axes.plot(np.full(len(each), size), each, **style | SEED)
             shown += each.tolist()
-    missing = unreached(nets)
-    axes.plot(missing, np.full(len(missing), 0.05), transform=axes.get_xaxis_transform(), **UNREACHED)
+    missing, below = unreached(nets), axes.get_xaxis_transform()
+    axes.plot(missing, np.full(len(missing), 0.05), transform=below, **UNREACHED)
+    partly = partly_reached(nets)
+    for size, words in partly.items():
+        axes.text(size, 0.1, words, transform=below, **COUNT)
     axes.margins(0.06, 0.1)
     axes.set_xscale("log")
-    axes.set_xticks([1, 100, 10_000], ["1", "100", "10,000"])
-    axes.set_xticks([10, 1000], ["", ""], minor=True)
+    axes.set_xticks([1, 10_000], ["1", "10,000"])
+    axes.set_xticks([10, 100, 1000], 3 * [""], minor=True)
     positive = [value for value in shown if value > 0]
     if positive and max(positive) > DECADES * min(positive):
         axes.set_yscale("log", nonpositive="mask")
+    if missing or partly:
+        make_room(axes)
+    if axes.get_yscale() == "log":
         figures.log_ticks(axes.yaxis)
     else:
         axes.yaxis.get_major_locator().set_params(nbins=4)
+
+
+def make_room(axes: Any) -> None:
+    """Move the lower end of the axis down, so that what stands at the bottom covers no point."""
+    low, high = axes.yaxis.get_transform().transform(axes.get_ylim())
+    axes.set_ylim(axes.yaxis.get_transform().inverted().transform([low - ROOM * (high - low), high]))
 
 
 def unreached(nets: dict[int, list]) -> list[int]:
@@ -96,10 +115,16 @@ def unreached(nets: dict[int, list]) -> list[int]:
     return [size for size, found in nets.items() if all(one is None for one in found)]
 
 
+def partly_reached(nets: dict[int, list]) -> dict[int, str]:
+    """{batch size: such as 6/8}, where some seeds were measured and some were not."""
+    counts = {size: sum(one is not None for one in found) for size, found in nets.items()}
+    return {size: f"{count}/{len(nets[size])}" for size, count in counts.items() if 0 < count < len(nets[size])}
+
+
 def draw(history: dict, name: str) -> Any:
     """A figure with a row for each budget and a column for each entry of COLUMNS[name]."""
     columns = COLUMNS[name]
-    figure, panels = figures.grid(len(BUDGETS), len(columns), 6.4, sharex=True)
+    figure, panels = figures.grid(len(BUDGETS), len(columns), 5.2, sharex=True)
     all_nets = {budget: nets_of(history, budget) for budget in BUDGETS}
     for row, (budget, words) in zip(panels, BUDGETS.items(), strict=True):
         for axes, paths in zip(row, columns.values(), strict=True):
@@ -110,7 +135,11 @@ def draw(history: dict, name: str) -> Any:
         axes.set_xlabel("batch size")
     figures.letters(panels.flat, list(columns) * len(BUDGETS))
     entries = {"training images": LINES["train"], "test images": LINES["test"], f"batch size {BEST}": CLAIMED}
-    figures.key(figure, entries | ({"loss not reached": UNREACHED} if any(map(unreached, all_nets.values())) else {}))
+    if any(map(unreached, all_nets.values())):
+        entries["loss not reached"] = UNREACHED
+    if any(map(partly_reached, all_nets.values())):
+        entries["n/m: seeds that reached it"] = {"linestyle": ""}
+    figures.key(figure, entries, columns=3 if len(entries) > 4 else 0)
     figures.subtitle(figure, caveats(history))
     figure.align_ylabels(panels[:, 0])
     return figure

@@ -262,6 +262,33 @@ def test_markup_in_a_history_is_shown_literally():
     assert len(figures.literal("long " * 100)) == 60
 
 
+@pytest.mark.parametrize(
+    ("limits", "labels", "minor"),
+    [
+        ((0.9, 6), ["1", "2", "5"], True),
+        ((0.004, 3), ["0.01", "0.1", "1"], True),
+        ((0.004, 300), ["0.01", "1", "100"], False),
+        ((3e-4, 0.5), ["0.001", "0.01", "0.1"], True),
+        ((5e-5, 0.5), ["10⁻⁴", "10⁻³", "10⁻²", "10⁻¹"], True),
+        ((5e-7, 2), ["10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"], False),
+        ((1e-21, 2), ["10⁻²⁰", "10⁻¹⁶", "10⁻¹²", "10⁻⁸", "10⁻⁴", "10⁰"], False),
+        ((1.5e-4, 6e-4), ["2 \N{MULTIPLICATION SIGN} 10⁻⁴", "5 \N{MULTIPLICATION SIGN} 10⁻⁴"], True),
+        ((2e3, 5e6), ["10⁴", "10⁵", "10⁶"], True),
+    ],
+)
+def test_a_log_axis_has_few_ticks_and_one_kind_of_label(limits, labels, minor):
+    figures.use_style()
+    figure, panels = figures.grid(1, 1, 2)
+    axis = panels[0, 0].yaxis
+    panels[0, 0].set(yscale="log", ylim=limits)
+    figures.log_ticks(axis)
+    figure.draw_without_rendering()
+    low, high = limits
+    shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert [tick.label1.get_text() for tick in shown] == labels
+    assert any(low <= place <= high for place in axis.get_minorticklocs()) == minor
+
+
 def test_names_are_moved_apart_no_further_than_needed():
     random = np.random.default_rng(3)
     assert figures.apart([0.5, 0.2, 0.9], 0.1) == pytest.approx([0.5, 0.2, 0.9])
