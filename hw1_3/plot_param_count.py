@@ -28,7 +28,7 @@ HOLLOW = {"linestyle": "", "markersize": 5, "markerfacecolor": "none", "markered
 DEAD = {"color": "#777777", "linestyle": "", "marker": "x", "markersize": 3.5, "markeredgewidth": 0.7}
 FITS = {"color": "#777777", "linestyle": "-.", "linewidth": 0.8}
 CHANCE = {"color": "#777777", "linestyle": ":", "linewidth": 0.8}
-FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
+GUESSING = 0.1  # share of ten classes
 SHOWN_WIDTHS = 7  # of the panel by epoch
 
 
@@ -87,6 +87,8 @@ def draw_sizes(history: dict) -> Any:
         axes.plot(sizes, [np.median(each) for each in running], **RUNNING)
     for axes, quantity, unit in zip(panels[1], ("loss", "accuracy"), (1, 100), strict=True):
         points(axes, nets, [unit * ten_nets.gap(net, quantity) for net in nets.values()], BETWEEN, "gap")
+        running = [unit * np.median(ten_nets.running_gap(net, quantity)) for net in nets.values()]
+        axes.plot(sizes, running, **RUNNING | plain(BETWEEN))
         for width, size in known.items():
             theirs = ten_nets.REFERENCE[width]
             difference = unit * abs(theirs[f"test_{quantity}"] - theirs[f"train_{quantity}"])
@@ -105,9 +107,10 @@ def draw_sizes(history: dict) -> Any:
         "training, running": RUNNING,
         "test": TESTING | {"marker": MARKERS["test"]},
         "gap": BETWEEN | {"marker": MARKERS["gap"]},
+        "gap, running": RUNNING | plain(BETWEEN),
         "an earlier report": HOLLOW | {"marker": MARKERS["train"]},
     }
-    figures.key(figure, entries | any_dead(nets))
+    figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=False))
     figure.align_ylabels()
     return figure
@@ -147,12 +150,12 @@ def draw_noise(history: dict) -> Any:
         points(error, nets, wrong, style, data)
     error.plot(sizes, [np.median(best_error(net)) for net in nets.values()], **BEST)
     points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
-    learnt.axhline(10, **CHANCE)
-    fitting = [size for size, net in zip(sizes, nets.values(), strict=True) if fits(net)]
+    learnt.axhline(100 * GUESSING, **CHANCE)
+    fitting = ten_nets.fitting_width(nets)
     for axes in (loss, error, learnt):
         size_axis(axes)
-        if fitting:
-            axes.axvline(fitting[0], **FITS)
+        if fitting is not None:
+            axes.axvline(float(nets[fitting]["parameters"]), **FITS)
     by_epoch(epochs, nets)
     loss.set(yscale="log", ylabel="cross-entropy (nats)")
     error.set(ylabel="error (%)")
@@ -166,18 +169,13 @@ def draw_noise(history: dict) -> Any:
         "training": TRAINING | {"marker": MARKERS["train"]},
         "test": TESTING | {"marker": MARKERS["test"]},
         "test, best epoch": BEST,
-        "chance": CHANCE,
+        f"guessing ({100 * GUESSING:g} %)": CHANCE,
     }
-    entries |= {"99 % of labels learnt": FITS} if fitting else {}
+    entries |= {f"{100 * ten_nets.FITTED:g} % of labels learnt": FITS} if fitting is not None else {}
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=True))
     figure.align_ylabels()
     return figure
-
-
-def fits(net: dict[str, np.ndarray]) -> bool:
-    """Whether the median net has learnt all labels but a hundredth."""
-    return bool(np.median(net["train_accuracy"][:, -1]) >= FITTED)
 
 
 def best_error(net: dict[str, np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from common import figures
 
 LAST = 5  # epochs that a net's results are averaged over: its last ones
+FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
 CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 # Training loss, test loss, test accuracy and training accuracy by width, as the table of an earlier report on this
@@ -63,4 +64,15 @@ def at_the_end(net: dict[str, np.ndarray], name: str) -> np.ndarray:
 def gap(net: dict[str, np.ndarray], quantity: str) -> np.ndarray:
     """(n,): by how much test images fare worse than training images at the end, both clean; of loss or accuracy."""
     difference = at_the_end(net, f"test_{quantity}") - at_the_end(net, f"train_{quantity}")
+    return difference if quantity == "loss" else -difference
+
+
+def fitting_width(nets: dict[int, dict[str, np.ndarray]]) -> int | None:
+    """The narrowest net that has learnt FITTED of all labels after the last record, by the median over seeds."""
+    return next((width for width, net in nets.items() if np.median(net["train_accuracy"][:, -1]) >= FITTED), None)
+
+
+def running_gap(net: dict[str, np.ndarray], quantity: str) -> np.ndarray:
+    """(n,): `gap` with the running training values of the same epochs, as the earlier report has it."""
+    difference = at_the_end(net, f"test_{quantity}") - at_the_end(net, f"running_{quantity}")
     return difference if quantity == "loss" else -difference

@@ -17,7 +17,6 @@ RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
 AGREES, DENIES = 0.9, 0.5  # rank correlations from which on a trend holds, and up to which it does not
 WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
-FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
 FIGURES = ("param_count", "param_count_noise")
 NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
 MEANINGS = {
@@ -37,6 +36,7 @@ MEANINGS = {
     "widest_seeds": "of wider nets, one training each",
 }
 Nets = dict[int, dict[str, np.ndarray]]
+Live = dict[int, dict[int, float]]  # {width: {seed: value}} of nets that are not dead
 
 
 # ------------------------------------------------------------------------------------------------- the claim
@@ -413,46 +413,74 @@ def gap_sentences(nets: Nets) -> list[str]:
 # ------------------------------------------------------------------------------------------------ wrong labels
 
 
-def bump(nets: Nets, name: str, sign: int) -> dict[str, Any] | None:
-    """The width whose median stands out most above a narrower and a wider one, None where none does.
+def bump(nets: Nets, name: str, sign: int) -> dict[str, Any]:
+    """Whether a quantity falls, rises and falls again with the width, judged seed by seed.
 
-    name: a curve, of which the last record counts; sign: -1 for an accuracy, of which a fall is a bump. Returns the
-    widths before, peak, after; and by seed, for those live at all three, how high it stands above before and after,
-    with a verdict each (`claims.by_margins`) and of both.
+    name: a curve, of which the last record counts; sign: -1 for an accuracy, of which a fall is a bump. Dead nets are
+    left out. A bump is three widths, of which the middle one stands most above the higher of its neighbours' medians.
+    The highest of many noisy medians stands out by chance. So for each seed the widths are chosen by the medians of the
+    other seeds, and its own heights at these widths are its margins; of flat noise with eight seeds about one in fifty
+    then counts as a bump.
+
+    Returns `reason`, empty where there is a bump in the medians of all seeds to be judged; its widths `before`, `peak`,
+    `after`; by seed, where it is live at its three widths, how high it stands above before and after, `rise` and
+    `fall`; and the verdict on both (`claims.by_margins`).
     """
-    values = {width: sign * net[name][:, -1] for width, net in nets.items()}
+    live: Live = {}
+    for width, net in nets.items():
+        values = {
+            int(seed): sign * float(value)
+            for seed, value, dead in zip(net["seeds"], net[name][:, -1], net["dead"], strict=True)
+            if not dead
+        }
+        if values:
+            live[width] = values
+    found: dict[str, Any] = {"reason": "", "rise": np.array([]), "fall": np.array([]), "verdict": claims.UNCLEAR}
+    if len(live) < 3:
+        return found | {"reason": "cannot be judged, as fewer than three widths with a live net are measured"}
+    chosen = highest(live)
+    if chosen is None:
+        return found | {"reason": "cannot be judged, as the median of a width is not finite"}
+    *widths, height = chosen
+    if height <= 0:
+        return found | {"reason": "has no bump: no double descent in it"}
+    heights = []
+    for seed in sorted({seed for values in live.values() for seed in values}):
+        others = {width: {other: values[other] for other in values if other != seed} for width, values in live.items()}
+        elsewhere = highest({width: values for width, values in others.items() if values})
+        if elsewhere is not None and all(seed in live[width] for width in elsewhere[:3]):
+            before, peak, after = (live[width][seed] for width in elsewhere[:3])
+            heights.append((peak - before, peak - after))
+    rise, fall = np.array(heights).reshape(-1, 2).T
+    found |= dict(zip(("before", "peak", "after"), widths, strict=True)) | {"rise": rise, "fall": fall}
+    if not heights:
+        return found | {"reason": "cannot be judged, as no seed is live at the three widths that the others choose"}
+    return found | {"verdict": claims.combined([claims.by_margins(each)["verdict"] for each in (rise, fall)])}
+
+
+def highest(values: Live) -> tuple[int, int, int, float] | None:
+    """Three widths and how far the median of the middle one lies above the higher of the outer two: the most there is.
+
+    None below three widths or where a median is not finite.
+    """
     widths = list(values)
-    medians = np.array([np.median(values[width]) for width in widths])
+    medians = np.array([np.median(list(values[width].values())) for width in widths])
     if len(widths) < 3 or not np.isfinite(medians).all():
         return None
     heights = [
         medians[place] - max(medians[:place].min(), medians[place + 1 :].min()) for place in range(1, len(widths) - 1)
     ]
     peak = int(np.argmax(heights)) + 1
-    if heights[peak - 1] <= 0:
-        return None
     places = int(np.argmin(medians[:peak])), peak, peak + 1 + int(np.argmin(medians[peak + 1 :]))
     before, top, after = (widths[place] for place in places)
-    live = {width: dict(zip(nets[width]["seeds"], values[width], strict=True)) for width in (before, top, after)}
-    for width, by_seed in live.items():
-        for seed in nets[width]["seeds"][nets[width]["dead"].astype(bool)]:
-            del by_seed[seed]
-    common = sorted(set.intersection(*map(set, live.values())))
-    rise, fall = (np.array([live[top][seed] - live[other][seed] for seed in common]) for other in (before, after))
-    judged = [claims.by_margins(each) for each in (rise, fall)]
-    return {
-        "before": before,
-        "peak": top,
-        "after": after,
-        "rise": rise,
-        "fall": fall,
-        "verdict": claims.combined([each["verdict"] for each in judged]),
-    }
+    return before, top, after, float(heights[peak - 1])
 
 
-def fitting_width(nets: Nets) -> int | None:
-    """The narrowest net that has learnt FITTED of all labels, by the median over seeds."""
-    return next((width for width, net in nets.items() if np.median(net["train_accuracy"][:, -1]) >= FITTED), None)
+def just_fitted(nets: Nets, width: int) -> bool:
+    """Whether a width is the narrowest that fits all labels or the next one to it among those measured."""
+    fitting = ten_nets.fitting_width(nets)
+    widths = list(nets)
+    return fitting is not None and abs(widths.index(width) - widths.index(fitting)) <= 1
 
 
 def noise_comment(nets: Nets) -> list[str]:
@@ -461,7 +489,7 @@ def noise_comment(nets: Nets) -> list[str]:
         return []
     said = []
     dead = {width: int(net["dead"].sum()) for width, net in nets.items() if net["dead"].any()}
-    fitting = fitting_width(nets)
+    fitting = ten_nets.fitting_width(nets)
     if fitting is None:
         said.append("No width learns 99\N{NO-BREAK SPACE}% of all labels, so none is past the size that just fits.")
     else:
@@ -471,8 +499,8 @@ def noise_comment(nets: Nets) -> list[str]:
             f"units a layer, {size:,} parameters (median over seeds)."
         )
     said += [
-        bump_sentence("error", bump(nets, "test_accuracy", -1), "percentage points", 100),
-        bump_sentence("loss", bump(nets, "test_loss", 1), "nats", 1),
+        bump_sentence("error", bump(nets, "test_accuracy", -1), nets, "percentage points", 100),
+        bump_sentence("loss", bump(nets, "test_loss", 1), nets, "nats", 1),
     ]
     gains = {
         width: 100 * float(np.median(net["test_accuracy"].max(axis=1) - net["test_accuracy"][:, -1]))
@@ -489,21 +517,27 @@ def noise_comment(nets: Nets) -> list[str]:
     return said
 
 
-def bump_sentence(quantity: str, found: dict[str, Any] | None, unit: str, scale: float) -> str:
-    """Whether a quantity of the test images falls, rises and falls again with the size."""
-    if found is None:
-        return f"The median test {quantity} has no bump: no double descent in it."
-    rise, fall = (scale * each for each in (found["rise"], found["fall"]))
-    if not len(rise):
-        return f"No seed is live at all of {found['before']}, {found['peak']} and {found['after']} units."
+def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, scale: float) -> str:
+    """Whether a quantity of the test images falls, rises and falls again with the size, and whether where it should."""
+    if found["reason"]:
+        return f"The median test {quantity} {found['reason']}."
+    rise, fall = (scale * float(np.mean(found[name])) for name in ("rise", "fall"))
+    seeds = len(found["rise"])
+    there = "double descent" if just_fitted(nets, found["peak"]) else "a bump, but not where the labels are just fitted"
     outcome = {
-        claims.HOLDS: "the seeds agree: double descent",
-        claims.FAILS: "the seeds deny it",
+        claims.HOLDS: f"the seeds agree: {there}",
+        claims.FAILS: "the seeds do not bear it out",
         claims.UNCLEAR: "the seeds do not agree on it",
     }[found["verdict"]]
-    outcome = "one seed decides nothing" if len(rise) == 1 else outcome
+    outcome = "one seed decides nothing" if seeds == 1 else outcome
     return (
-        f"The test {quantity} is higher at {found['peak']:,} units than at {found['before']:,} by {np.mean(rise):.2f} "
-        f"{unit} and than at {found['after']:,} by {np.mean(fall):.2f} (means of {len(rise)} "
-        f"seed{'s' if len(rise) > 1 else ''}); {outcome}."
+        f"The median test {quantity} of live nets is higher at {found['peak']:,} units than at {found['before']:,} and "
+        f"at {found['after']:,}. Each seed, at the three widths that the other seeds choose, stands above the narrower "
+        f"by {signed(rise)} and above the wider by {signed(fall)} {unit} (means of {seeds} seed"
+        f"{'s' if seeds > 1 else ''}): {outcome}."
     )
+
+
+def signed(value: float) -> str:
+    """Two places, with a minus sign where below zero."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -452,20 +452,94 @@ def test_the_claim_needs_all_its_parts():
     assert "Too few" in reported.claim_9(reported.c9({}))["evidence"]
 
 
+def noisy_nets(errors: dict[int, list[float]], learnt: dict[int, float]) -> dict:
+    """Nets with wrong labels that end at these test errors, and have learnt so much of all labels."""
+    return nets_with(
+        test_accuracy={width: [1 - error for error in each] for width, each in errors.items()},
+        test_loss={width: [2 * error for error in each] for width, each in errors.items()},
+        train_accuracy={width: [learnt[width]] * len(each) for width, each in errors.items()},
+    )
+
+
+BUMPY = {2: 0.9, 4: 0.4, 8: 0.3, 16: 0.45, 32: 0.35, 64: 0.2}
+LEARNT = {2: 0.2, 4: 0.6, 8: 0.9, 16: 0.98, 32: 1.0, 64: 1.0}
+SHIFTS = np.linspace(-0.01, 0.01, 8)
+
+
 def test_a_planted_bump_is_found():
-    errors = {2: 0.9, 4: 0.4, 8: 0.3, 16: 0.45, 32: 0.35, 64: 0.2}
-    shifts = np.linspace(-0.01, 0.01, 8)
-    nets = nets_with(test_accuracy={width: (1 - error + shifts).tolist() for width, error in errors.items()})
+    nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, LEARNT)
     found = reported.bump(nets, "test_accuracy", -1)
     assert (found["before"], found["peak"], found["after"], found["verdict"]) == (8, 16, 64, claims.HOLDS)
     assert found["rise"] == pytest.approx(0.15)
     assert found["fall"] == pytest.approx(0.25)
-    assert "double descent" in reported.bump_sentence("error", found, "points", 100)
+    said = reported.bump_sentence("error", found, nets, "points", 100)
+    assert "agree: double descent" in said
+    assert "by 15.00 and above the wider by 25.00 points (means of 8 seeds)" in said
     nets[16]["dead"][0] = 1
     assert len(reported.bump(nets, "test_accuracy", -1)["rise"]) == 7
     falling = nets_with(test_accuracy={width: [0.1 * width] * 8 for width in (2, 4, 8)})
-    assert reported.bump(falling, "test_accuracy", -1) is None
-    assert reported.bump({2: nets[2], 4: nets[4]}, "test_accuracy", -1) is None
+    assert "has no bump" in reported.bump(falling, "test_accuracy", -1)["reason"]
+    nets = noisy_nets({width: [error, error] for width, error in BUMPY.items()}, LEARNT)
+    nets[8]["seeds"], nets[16]["seeds"] = np.arange(2, 4), np.arange(4, 6)
+    assert "no seed is live at the three" in reported.bump(nets, "test_accuracy", -1)["reason"]
+
+
+def test_a_seed_does_not_choose_the_widths_that_judge_it():
+    nets = noisy_nets(
+        {2: [0.3, 0.3, 0.3], 4: [0.3, 0.9, 0.9], 8: [0.1] * 3, 16: [0.5, 0.1, 0.1], 32: [0.0] * 3},
+        dict.fromkeys((2, 4, 8, 16, 32), 0.0),
+    )
+    found = reported.bump(nets, "test_accuracy", -1)
+    assert found["peak"] == 4
+    assert found["rise"] == pytest.approx([0, 0.6, 0.6])  # the first seed where the others have their peak
+    assert found["verdict"] == claims.UNCLEAR
+
+
+def test_what_cannot_be_judged_is_not_called_flat():
+    nets = noisy_nets({width: [error] * 8 for width, error in BUMPY.items()}, LEARNT)
+    few = reported.bump({2: nets[2], 4: nets[4]}, "test_accuracy", -1)
+    assert "cannot be judged, as fewer than three widths" in reported.bump_sentence("error", few, nets, "points", 100)
+    nets[8]["dead"][:] = 1  # a width without a live net has no median and is left out
+    assert reported.bump(nets, "test_accuracy", -1)["before"] == 4
+    nets[4]["test_loss"] = np.full((8, 6), np.nan)
+    diverged = reported.bump(nets, "test_loss", 1)
+    assert diverged["verdict"] == claims.UNCLEAR
+    assert "cannot be judged, as the median of a width is not finite" in diverged["reason"]
+    nets[4]["dead"][:] = 1
+    assert "cannot be judged" not in reported.bump(nets, "test_loss", 1)["reason"]
+
+
+def test_double_descent_peaks_where_the_labels_are_just_fitted():
+    def judged(**learnt: float) -> str:
+        shares = LEARNT | {int(width.strip("_")): share for width, share in learnt.items()}
+        nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, shares)
+        return reported.bump_sentence("error", reported.bump(nets, "test_accuracy", -1), nets, "points", 100)
+
+    assert "double descent" in judged()  # the peak is the last that does not fit
+    assert "double descent" in judged(_16=1.0)  # the first that fits
+    assert "double descent" in judged(_8=1.0, _16=1.0)  # the second that does
+    elsewhere = "a bump, but not where the labels are just fitted"
+    for far in (judged(_32=0.9), judged(_4=1.0), judged(_32=0.9, _64=0.9)):
+        assert elsewhere in far
+        assert "double descent" not in far
+
+
+def test_flat_noise_seldom_counts_as_a_bump():
+    generator = np.random.default_rng(0)
+    widths = param_count.PAPER.noisy_widths
+    verdicts = []
+    for errors in generator.normal(0.3, 0.02, (200, len(widths), 8)):
+        nets = nets_with(test_accuracy=dict(zip(widths, (1 - errors).tolist(), strict=True)))
+        verdicts.append(reported.bump(nets, "test_accuracy", -1)["verdict"])
+    assert verdicts.count(claims.HOLDS) < 0.05 * len(verdicts)
+
+
+def test_the_width_that_fits_is_the_narrowest_with_99_percent():
+    nets = noisy_nets({width: [0.1] * 3 for width in BUMPY}, LEARNT)
+    assert ten_nets.fitting_width(nets) == 32
+    nets[16]["train_accuracy"][:2] = ten_nets.FITTED
+    assert ten_nets.fitting_width(nets) == 16
+    assert ten_nets.fitting_width({2: nets[2]}) is None
 
 
 def test_sentences_follow_the_numbers(path):
