@@ -18,6 +18,8 @@ UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tent
 FIGURES = ("random_labels", "random_labels_share")
 NEEDED = ("share", "images", "wrong_labels", "majority", "fit_epoch", "reference_epoch", "running_reference_epoch")
 NEEDED += ("peak_test_epoch", "peak_test_accuracy", "all_images", "test_loss", "test_accuracy", "true_accuracy")
+ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
+Shares = dict[float, dict[str, dict[str, Any]]]  # {share of labels shuffled: {seed: results}}
 MEANINGS = {
     "epochs": "passes over all images with shuffled labels, at most",
     "true_epochs": "passes over all images with true labels",
@@ -41,29 +43,44 @@ def runs_of(found: dict[str, Any], arm: str) -> list[dict[str, Any]]:
     ]
 
 
-def shares_of(found: dict[str, Any]) -> dict[float, list[dict[str, Any]]]:
-    """{share: the results of its seeds}, least first."""
-    arms = {unit.partition("/")[0] for unit in found["results"] if unit.startswith("share-")}
-    runs = {float(arm.removeprefix("share-")): runs_of(found, arm) for arm in arms}
-    return dict(sorted(runs.items()))
+def shares_of(found: dict[str, Any]) -> Shares:
+    """{share: {seed: results}}, least share first."""
+    shares: Shares = {}
+    for unit in found["units"]:
+        if unit.startswith("share-") and unit in found["results"]:
+            share, _, seed = unit.removeprefix("share-").partition("/seed-")
+            shares.setdefault(float(share), {})[seed] = found["results"][unit]
+    return dict(sorted(shares.items()))
+
+
+def images_of(found: dict[str, Any]) -> int | None:
+    """How many test images the data's description counts; None where it does not."""
+    from report import measured  # which imports this module
+
+    return measured.test_images(found) if "data" in found else None
 
 
 def c8(found: dict[str, Any]) -> dict[str, Any]:
     """C8: the net fits shuffled labels on the training set, and learns nothing about the test set."""
     runs = runs_of(found, "full")
+    accuracies, losses = ([run[name][-1] for run in runs] for name in ("test_accuracy", "test_loss"))
     parts = [
         {
             "words": f"training loss at most {REFERENCE['loss']} and accuracy at least "
-            f"{percent(REFERENCE['accuracy'], 1)} by epoch {REFERENCE['epochs']}",
+            f"{percent(REFERENCE['accuracy'], 1)} by epoch {REFERENCE['epochs']}, on the "
+            f"{found['settings']['probe_images']:,} fixed training images",
+            "shown": reached_text(runs) if runs else "",
             **claims.by_margins([reached(run) for run in runs]),
         },
         {
             "words": f"test accuracy within {100 * AROUND:g} points of {percent(CHANCE, 0)} at the end",
-            **claims.by_margins([AROUND - abs(run["test_accuracy"][-1] - CHANCE) for run in runs]),
+            "shown": f"{inline([100 * value for value in accuracies], 2)}{comments.PERCENT}" if runs else "",
+            **claims.by_margins([AROUND - abs(value - CHANCE) for value in accuracies]),
         },
         {
             "words": "test loss above ln 10 at the end",
-            **claims.by_margins([run["test_loss"][-1] - UNIFORM_LOSS for run in runs]),
+            "shown": f"{inline(losses)} nats" if runs else "",
+            **claims.by_margins([value - UNIFORM_LOSS for value in losses]),
         },
     ]
     return {"claim": "C8", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
@@ -76,12 +93,20 @@ def reached(run: dict[str, Any]) -> float:
     return -1.0 if len(run["test_loss"]) >= REFERENCE["epochs"] else 0.0
 
 
+def reached_text(runs: Sequence[dict[str, Any]]) -> str:
+    """At which epoch of how many runs reached the reference's training result, or how long none did."""
+    epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
+    if not epochs:
+        return f"not within {max(len(run['test_loss']) for run in runs)} epochs"
+    return f"at epoch {inline(epochs, 0)}"
+
+
 # ---------------------------------------------------------------------------------------------- the section
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that random_labels.typ shows, but the settings."""
-    verdict = c8(found)
+    verdict, images = c8(found), images_of(found)
     rows = [
         training_row(words, unit.partition("/seed-")[2], found["results"][unit])
         for arm, words in ARMS.items()
@@ -95,16 +120,21 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
             "accuracy": f"{100 * REFERENCE['accuracy']:.1f}",
         },
         "rows": rows,
-        "shares": [share_row(share, runs) for share, runs in shares_of(found).items()],
+        "shares": [share_row(share, list(runs.values())) for share, runs in shares_of(found).items()],
+        "fixed": f"{found['settings']['probe_images']:,}",
         "parts": comments.counted(verdict),
         "verdict": verdict["verdict"],
         "claim": claim_8(verdict),
-        "comment": comment(found, verdict),
+        "comment": comment(found, verdict, images),
+        "memory": memory(shares_of(found), images),
     }
 
 
 def training_row(labels: str, seed: str, run: dict[str, Any]) -> dict[str, str]:
-    """One row of the table of trainings on all images; training values are those on all of them."""
+    """One row of the table of trainings on all images: training loss and accuracy on all of them.
+
+    The epochs are judged on the fixed images, but for the running ones.
+    """
     clean, running = (epoch(run[name]) for name in ("reference_epoch", "running_reference_epoch"))
     return {
         "labels": labels,
@@ -144,7 +174,7 @@ def true_at_peak(run: dict[str, Any]) -> float:
 
 
 def epoch(value: int) -> str:
-    """An epoch, or a dash for never."""
+    """An epoch, or a dash for not before the training ended."""
     return str(value) if value else comments.NOTHING
 
 
@@ -179,7 +209,7 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C8 in the table that opens the report."""
     names = ("training result reached", "test accuracy at chance", "test loss above ln 10")
     shown = [
-        f"{name} in {part['agree']} of {part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+        f"{name} in {part['agree']} of {part['seeds']} seed{'s' if part['seeds'] != 1 else ''} ({part['shown']})"
         for name, part in zip(names, verdict["parts"], strict=True)
         if part["seeds"]
     ]
@@ -196,35 +226,40 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
-def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
-    """Paragraphs under the figures: result, test, truth, fit, peak; empty where nothing is measured."""
+def comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
+    """Paragraphs under the figures: result, test, truth, fit, peak; empty where nothing is measured.
+
+    images: test images, None where the data's description does not count them.
+    """
     full, true, shares = runs_of(found, "full"), runs_of(found, "true"), shares_of(found)
+    chosen = found["settings"]
     result = [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]
     if len(full) == 1:
         result.append("There is one seed with all labels shuffled, which decides nothing about other seeds.")
     if full:
-        result += [training_sentence(full), fitted_sentence(full, found["settings"])]
+        result += [training_sentence(full, chosen["probe_images"]), fitted_sentence(full, chosen)]
     return {
         "result": result,
         "test": test_sentences(full) if full else [],
-        "truth": truth_sentences(full, true, verdict) if true else [],
+        "truth": truth_sentences(full, true) if true else [],
         "fit": share_fits(shares) if len(shares) > 1 else [],
-        "peak": share_peaks(shares),
+        "peak": share_peaks(shares, images),
     }
 
 
-def training_sentence(runs: Sequence[dict[str, Any]]) -> str:
-    """At which epochs the reference's training result was reached."""
+def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
+    """At which epochs the reference's training result was reached. fixed: images of the clean evaluation."""
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     goal = (
         f"The reference's training result, a loss of {REFERENCE['loss']} and an accuracy of "
         f"{percent(REFERENCE['accuracy'], 1)} after about {REFERENCE['epochs']} epochs,"
     )
+    clean = f"on {fixed:,} training images that are always the same"
     if not epochs:
         longest = max(len(run["test_loss"]) for run in runs)
-        return f"{goal} is not reached within {longest} epochs."
+        return f"{goal} is not reached {clean} within {longest} epochs."
     where = "" if len(epochs) == len(runs) else f" in {len(epochs)} of {len(runs)} seeds"
-    return f"{goal} is reached{where} at epoch {comments.listed([str(value) for value in epochs])}."
+    return f"{goal} is reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}."
 
 
 def fitted_sentence(runs: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> str:
@@ -258,56 +293,114 @@ def test_sentences(runs: Sequence[dict[str, Any]]) -> list[str]:
     return said
 
 
-def truth_sentences(
-    full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any]], verdict: dict[str, Any]
-) -> list[str]:
-    """What the same net does with true labels, and how many times longer shuffled ones take."""
-    ends = inline([100 * run["test_accuracy"][-1] for run in true], 2)
-    said = [f"With true labels the same net ends at a test accuracy of {ends}{comments.PERCENT}."]
+def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any]]) -> list[str]:
+    """What the same net does with true labels, how many times longer shuffled ones take, and what follows of it.
+
+    That size and training error do not tell needs both to be fitted in every seed, and no net with shuffled labels to
+    reach the test accuracy of one with true labels.
+    """
+    ends = [[run["test_accuracy"][-1] for run in runs] for runs in (full, true)]
+    shown = inline([100 * value for value in ends[1]], 2)
+    said = [f"With true labels the same net ends at a test accuracy of {shown}{comments.PERCENT}."]
+    if not full:
+        return said
     fits = [[run["fit_epoch"] for run in runs] for runs in (full, true)]
-    if all(runs and all(runs) for runs in fits):
-        shuffled, truth = (float(np.median(each)) for each in fits)
-        said.append(
-            f"Its labels count as fitted from epoch {number(truth, 0)} on, the shuffled ones from epoch "
-            f"{number(shuffled, 0)} (medians): {number(shuffled / truth, 1)} times as late."
-        )
-    if verdict["verdict"] == claims.HOLDS and all(fits[1]):
+    if not all(map(all, fits)):
+        missed = [words for words, each in zip(("shuffled", "true"), fits, strict=True) if not all(each)]
+        return [
+            *said,
+            f"As not every seed fits the {comments.listed(missed)} labels, the two cannot be compared at the same "
+            "training error.",
+        ]
+    shuffled, truth = (float(np.median(each)) for each in fits)
+    said.append(
+        f"Its labels count as fitted from epoch {number(truth, 0)} on, the shuffled ones from epoch "
+        f"{number(shuffled, 0)} (medians): {number(shuffled / truth, 1)} times as late."
+    )
+    if min(ends[1]) > max(ends[0]):
         said.append(
             "Net, images and optimizer are the same in both, and both are fitted. So neither the size of a net nor its "
-            "training error tells whether it will generalize."
+            "training error alone tells whether it will generalize."
+        )
+    else:
+        said.append(
+            "Both are fitted, but the nets with true labels are not all better on the test images than those with "
+            "shuffled ones: the comparison says nothing about size and training error."
         )
     return said
 
 
-def share_fits(shares: dict[float, list[dict[str, Any]]]) -> list[str]:
-    """Whether more shuffled labels take longer to fit."""
-    fits = {share: [run["fit_epoch"] for run in runs] for share, runs in shares.items()}
+def share_fits(shares: Shares) -> list[str]:
+    """Whether more shuffled labels take longer to fit, seed by seed over the seeds that all shares have."""
+    fits = {share: [run["fit_epoch"] for run in runs.values()] for share, runs in shares.items()}
     missed = [f"{100 * share:g}{comments.PERCENT}" for share, each in fits.items() if not all(each)]
     if missed:
         return [f"Not every seed fits its labels with {comments.listed(missed)} of them shuffled."]
-    medians = [float(np.median(each)) for each in fits.values()]
-    steps = np.sign(np.diff(medians))
-    words = "the more labels are shuffled, the longer they take to fit" if (steps > 0).all() else ""
-    words = words or ("the more labels are shuffled, the sooner they are fitted" if (steps < 0).all() else "")
-    words = words or "the time to fit does not follow the share step by step"
     shown = [
-        f"{number(value, 0)} at {100 * share:g}{comments.PERCENT}" for share, value in zip(fits, medians, strict=True)
+        f"{number(float(np.median(each)), 0)} at {100 * share:g}{comments.PERCENT}" for share, each in fits.items()
     ]
-    return [f"Median epochs to fit are {comments.listed(shown)}: {words}."]
+    said = f"Median epochs to fit are {comments.listed(shown)}"
+    common = set.intersection(*map(set, shares.values()))
+    steps = [np.diff([runs[seed]["fit_epoch"] for runs in shares.values()]) for seed in sorted(common)]
+    longer, sooner = (sum(bool((sign * each > 0).all()) for each in steps) for sign in (1, -1))
+    if not steps:
+        return [f"{said}; no seed is measured at all of these shares."]
+    of = f"of {len(steps)} seed{'s' if len(steps) > 1 else ''}"
+    if longer or not sooner:
+        return [f"{said}: the more labels are shuffled, the longer they take to fit in {longer} {of}."]
+    return [f"{said}: the more labels are shuffled, the sooner they are fitted in {sooner} {of}."]
 
 
-def share_peaks(shares: dict[float, list[dict[str, Any]]]) -> list[str]:
-    """How far the test accuracy falls after its peak, and whether the net was better than its labels there."""
-    partly = {share: runs for share, runs in shares.items() if 0 < share < 1}
-    if not partly:
-        return []
-    falls = {
+def fall_beyond_noise(run: dict[str, Any], images: int) -> bool:
+    """Whether the test accuracy ends lower than its peak by more than ERRORS standard errors of one accuracy."""
+    peak, end = run["peak_test_accuracy"], run["test_accuracy"][-1]
+    error = max(math.sqrt(value * (1 - value) / images) for value in (peak, end))
+    return peak - end > ERRORS * error
+
+
+def partly(shares: Shares) -> dict[float, list[dict[str, Any]]]:
+    """The results with some of the labels shuffled and some not."""
+    return {share: list(runs.values()) for share, runs in shares.items() if 0 < share < 1}
+
+
+def falling(shares: Shares, images: int) -> dict[float, float]:
+    """{share: median fall after the peak} of the shares at which every seed falls beyond noise."""
+    return {
         share: float(np.median([run["peak_test_accuracy"] - run["test_accuracy"][-1] for run in runs]))
-        for share, runs in partly.items()
+        for share, runs in partly(shares).items()
+        if all(fall_beyond_noise(run, images) for run in runs)
     }
-    share = max(falls, key=falls.get)
+
+
+def better_than_its_labels(run: dict[str, Any]) -> bool:
+    """Whether at its peak the net names more true classes of its training images than the labels it was given."""
+    return true_at_peak(run) > 1 - run["wrong_labels"]
+
+
+def memory(shares: Shares, images: int | None) -> dict[str, str]:
+    """ "yes", "no" or "", not to be told: is what images share learnt first, and does stopping early help.
+
+    Both need every seed of every share.
+    """
+    runs = partly(shares)
+    if not runs:
+        return {"common": "", "early": ""}
+    common = all(better_than_its_labels(run) for each in runs.values() for run in each)
+    early = "" if images is None else "yes" if len(falling(shares, images)) == len(runs) else "no"
+    return {"common": "yes" if common else "no", "early": early}
+
+
+def share_peaks(shares: Shares, images: int | None) -> list[str]:
+    """How far the test accuracy falls after its peak, and whether the net was better than its labels there."""
+    runs = partly(shares)
+    if not runs:
+        return []
+    said = []
+    falls = falling(shares, images) if images else {}
+    rest = comments.listed([f"{100 * share:g}{comments.PERCENT}" for share in runs if share not in falls] or [""])
+    share = max(falls, key=falls.__getitem__) if falls else max(runs)
     peak, peak_epoch, end, true, given = (
-        [quantity(run) for run in partly[share]]
+        [quantity(run) for run in runs[share]]
         for quantity in (
             lambda run: 100 * run["peak_test_accuracy"],
             lambda run: run["peak_test_epoch"],
@@ -316,18 +409,35 @@ def share_peaks(shares: dict[float, list[dict[str, Any]]]) -> list[str]:
             lambda run: 100 * (1 - run["wrong_labels"]),
         )
     )
-    said = ["The test accuracy does not fall after its peak."]
-    if falls[share] > 0:
-        said = [
-            f"The test accuracy falls after its peak, deepest with {100 * share:g}{comments.PERCENT} shuffled: from "
-            f"{inline(peak, 1)}{comments.PERCENT} after epoch {inline(peak_epoch, 0)} to {inline(end, 1)}"
-            f"{comments.PERCENT} at the end."
-        ]
-    better = [wanted > had for wanted, had in zip(true, given, strict=True)]
-    if all(better):
+    if images is None:
         said.append(
-            f"At its peak the net names the true class of {inline(true, 1)}{comments.PERCENT} of its training images, "
-            f"although only {inline(given, 1)}{comments.PERCENT} of the labels it was given are true: it has learned "
-            "what images of a class have in common, and not yet each label by heart."
+            "The data's description does not count the test images, so a fall of the test accuracy after its peak "
+            "cannot be told from noise."
+        )
+    if falls:
+        seeds = "every seed, by" if len(runs[share]) > 1 else "the one seed, by"
+        said.append(
+            f"The test accuracy falls after its peak in {seeds} more than {ERRORS} binomial standard errors of a test "
+            f"accuracy, deepest with {100 * share:g}{comments.PERCENT} shuffled: from {inline(peak, 1)}"
+            f"{comments.PERCENT} after epoch {inline(peak_epoch, 0)} to {inline(end, 1)}{comments.PERCENT} at the end."
+        )
+    if images and len(falls) < len(runs):
+        said.append(
+            f"With {rest} shuffled there is no fall beyond noise: not every seed ends more than {ERRORS} binomial "
+            "standard errors below its peak."
+        )
+    learnt = [each for each in runs if all(map(better_than_its_labels, runs[each]))]
+    if share in learnt:
+        said.append(
+            f"At its peak the net with {100 * share:g}{comments.PERCENT} shuffled names the true class of "
+            f"{inline(true, 1)}{comments.PERCENT} of its training images, although only {inline(given, 1)}"
+            f"{comments.PERCENT} of the labels it was given are true: it has learned what images of a class have in "
+            "common, and not yet each label by heart."
+        )
+    if len(learnt) < len(runs):
+        others = comments.listed([f"{100 * each:g}{comments.PERCENT}" for each in runs if each not in learnt])
+        said.append(
+            f"With {others} shuffled, not every seed names more true classes at its peak than the labels that it was "
+            "given."
         )
     return said

@@ -386,20 +386,52 @@ def test_a_training_cut_short_decides_nothing_about_530_epochs():
 
 
 def test_sentences_follow_the_numbers():
-    said = reported.comment(good := planted([0.1] * 3, [9] * 3, [100, 110, 0]), reported.c8(good))
+    good = planted([0.1, 0.11, 0.1], [9, 9.5, 10], [100, 110, 0])
+    said = reported.comment(good, reported.c8(good), 10_000)
     assert "remains unclear" in said["result"][0]
-    assert "in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
+    assert (
+        "on 10,000 training images that are always the same in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
+    )
     assert "always the most frequent class in 11.35" in said["test"][0]
     assert "sure of answers that are wrong" in said["test"][1]
+    evidence = reported.claim_8(reported.c8(good))["evidence"]
+    assert "reached in 2 of 3 seeds (at epoch 105 [100, 110]); " in evidence
+    assert "chance in 3 of 3 seeds (10.00 [10.00, 11.00]\N{NO-BREAK SPACE}%)" in evidence
+    assert "ln 10 in 3 of 3 seeds (9.50 [9.00, 10.0] nats)" in evidence
+    assert "on the 10,000 fixed training images" in reported.c8(good)["parts"][0]["words"]
     bad = planted([0.5] * 3, [2.0] * 3, [0] * 3)
-    said = reported.comment(bad, reported.c8(bad))
+    said = reported.comment(bad, reported.c8(bad), 10_000)
     assert "does not hold" in said["result"][0]
-    assert "is not reached within 530 epochs" in said["result"][1]
+    assert "within 530 epochs" in said["result"][1]
+    assert "is not reached on 10,000" in said["result"][1]
+    assert "(not within 530 epochs)" in reported.claim_8(reported.c8(bad))["evidence"]
     assert said["test"][1].endswith("ln 10 = 2.30.")
     assert said["truth"] == said["fit"] == said["peak"] == []
     nothing = planted([], [], [])
-    assert reported.comment(nothing, reported.c8(nothing))["test"] == []
+    assert reported.comment(nothing, reported.c8(nothing), None)["test"] == []
     assert "not measured yet" in reported.claim_8(reported.c8(nothing))["evidence"]
+
+
+def ended(accuracy: float, fit: int) -> dict:
+    """A training that ended at this test accuracy and fitted its labels at this epoch."""
+    return {"test_accuracy": [0.3, accuracy], "fit_epoch": fit}
+
+
+def test_what_true_labels_tell_needs_fitted_nets_and_a_clear_distance():
+    shuffled, true = [ended(0.1, 100), ended(0.11, 120)], [ended(0.98, 4), ended(0.97, 6)]
+    said = reported.truth_sentences(shuffled, true)
+    assert "from epoch 5 on, the shuffled ones from epoch 110 (medians): 22.0 times as late" in said[1]
+    assert "neither the size of a net nor its training error alone tells" in said[2]
+    assert "says nothing about size" in reported.truth_sentences(shuffled, [true[0], ended(0.11, 6)])[2]
+    for full, truth, missed in (
+        ([shuffled[0], ended(0.1, 0)], true, "shuffled"),
+        (shuffled, [true[0], ended(0.98, 0)], "true"),
+        ([ended(0.1, 0)], [ended(0.98, 0)], "shuffled and true"),
+    ):
+        said = reported.truth_sentences(full, truth)
+        assert f"not every seed fits the {missed} labels" in said[1]
+        assert not any("alone tells" in sentence for sentence in said)
+    assert len(reported.truth_sentences([], true)) == 1
 
 
 def swept(share: float, fit: int, peak: float, end: float, true: float) -> dict:
@@ -411,22 +443,66 @@ def swept(share: float, fit: int, peak: float, end: float, true: float) -> dict:
 
 def test_the_sweep_in_words():
     runs = {
-        0.0: [swept(0, 5, 0.95, 0.95, 1.0)],
-        0.25: [swept(0.25, 8, 0.9, 0.8, 0.95), swept(0.25, 10, 0.9, 0.8, 0.95)],
-        0.5: [swept(0.5, 20, 0.85, 0.6, 0.8)],
+        0.0: {"0": swept(0, 5, 0.95, 0.95, 1.0), "1": swept(0, 5, 0.95, 0.95, 1.0)},
+        0.25: {"0": swept(0.25, 8, 0.9, 0.8, 0.95), "1": swept(0.25, 10, 0.9, 0.8, 0.95)},
+        0.5: {"0": swept(0.5, 20, 0.85, 0.6, 0.8)},
     }
     assert "5 at 0\N{NO-BREAK SPACE}%, 9 at 25" in reported.share_fits(runs)[0]
-    assert "the longer they take" in reported.share_fits(runs)[0]
-    fall, better = reported.share_peaks(runs)
+    assert "the longer they take to fit in 1 of 1 seed." in reported.share_fits(runs)[0]
+    fall, better = reported.share_peaks(runs, 10_000)
     assert "deepest with 50\N{NO-BREAK SPACE}% shuffled: from 85.0" in fall
     assert "80.0\N{NO-BREAK SPACE}% of its training images, although only 55.0" in better
-    assert reported.share_row(0.25, runs[0.25])["fit"] == "9\n[8, 10]"
-    runs[0.25][0]["fit_epoch"] = 0
-    assert reported.share_row(0.25, runs[0.25])["fit"] == "10\n1 of 2 never"
+    assert reported.share_row(0.25, list(runs[0.25].values()))["fit"] == "9\n[8, 10]"
+    runs[0.25]["0"]["fit_epoch"] = 0
+    assert reported.share_row(0.25, list(runs[0.25].values()))["fit"] == "10\n1 of 2 never"
     assert "Not every seed" in reported.share_fits(runs)[0]
-    flat = {0.5: [swept(0.5, 20, 0.6, 0.6, 0.5)]}
-    assert reported.share_peaks(flat) == ["The test accuracy does not fall after its peak."]
-    assert reported.share_peaks({0.0: runs[0.0]}) == []
+    assert reported.share_peaks({0.0: runs[0.0]}, 10_000) == []
+    assert reported.memory({0.0: runs[0.0]}, 10_000) == {"common": "", "early": ""}
+
+
+def test_the_order_of_the_epochs_to_fit_is_counted_in_seeds():
+    def judged(*by_seed: tuple[int, ...]) -> str:
+        shares = (0.0, 0.5, 1.0)
+        runs = {
+            share: {str(seed): {"fit_epoch": epochs[place]} for seed, epochs in enumerate(by_seed)}
+            for place, share in enumerate(shares)
+        }
+        return reported.share_fits(runs)[0]
+
+    assert "the longer they take to fit in 2 of 3 seeds." in judged((1, 2, 3), (4, 5, 6), (9, 9, 10))
+    assert "the longer they take to fit in 0 of 2 seeds." in judged((1, 3, 2), (4, 6, 5))
+    assert "the sooner they are fitted in 2 of 2 seeds." in judged((3, 2, 1), (6, 5, 4))
+    apart = {0.0: {"0": {"fit_epoch": 1}}, 1.0: {"1": {"fit_epoch": 2}}}
+    assert "no seed is measured at all of these shares" in reported.share_fits(apart)[0]
+
+
+def test_a_fall_counts_only_beyond_noise():
+    def judged(images: int | None, *ends: float, true: float = 0.8) -> tuple[str, dict]:
+        runs = {0.5: {str(seed): swept(0.5, 20, 0.6, end, true) for seed, end in enumerate(ends)}}
+        return " ".join(reported.share_peaks(runs, images)), reported.memory(runs, images)
+
+    said, memory = judged(10_000, 0.58, 0.58)  # one standard error is 0.0049
+    assert "falls after its peak in every seed" in said
+    assert memory == {"common": "yes", "early": "yes"}
+    for ends in ((0.595, 0.595), (0.5, 0.595), (0.6, 0.6)):
+        said, memory = judged(10_000, *ends)
+        assert "no fall beyond noise" in said
+        assert "falls after its peak" not in said
+        assert memory == {"common": "yes", "early": "no"}
+    assert judged(100, 0.58, 0.58)[1]["early"] == "no"  # fewer images, more noise
+    said, memory = judged(None, 0.1, 0.1)
+    assert "cannot be told from noise" in said
+    assert memory["early"] == ""
+    said, memory = judged(10_000, 0.5, true=0.5)  # 0.55 of its labels are true
+    assert "by heart" not in said
+    assert "not every seed names more true classes" in said
+    assert memory["common"] == "no"
+
+
+def test_the_figure_and_the_report_have_the_same_reference():
+    drawn = [getattr(plot_random_labels, name) for name in ("REFERENCE_LOSS", "CHANCE", "UNIFORM_LOSS")]
+    assert drawn == pytest.approx([reported.REFERENCE["loss"], reported.CHANCE, reported.UNIFORM_LOSS])
+    assert set(plot_random_labels.ARMS) == set(reported.ARMS)
 
 
 STUB = """
@@ -444,7 +520,7 @@ STUB = """
 """
 
 
-@pytest.mark.parametrize("there", ["everything", "the sweep", "shuffled labels", "nothing"])
+@pytest.mark.parametrize("there", ["everything", "the sweep", "shuffled labels", "the opposite", "nothing"])
 def test_the_section_can_be_set(there, path):
     import typst
 
@@ -454,6 +530,9 @@ def test_the_section_can_be_set(there, path):
         kept = copy.deepcopy(kept)
         kept["results"]["true/seed-0"]["test_loss"][-1] = float("nan")
     assert all(name in results for results in kept["results"].values() for name in reported.NEEDED)
+    if there == "the opposite":
+        for results in kept["results"].values():
+            results["true_accuracy"] = [0.0] * len(results["true_accuracy"])
     numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
     folder = ROOT / "report"
     project = {name: (folder / name).read_bytes() for name in ("random_labels.typ", "template.typ", "sources.bib")}
