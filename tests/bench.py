@@ -2,6 +2,7 @@
 
     python tests/bench.py                               every row
     python tests/bench.py --only tiny dnn-2x64          rows whose names begin so
+    python tests/bench.py --against jax                 ours and these contenders only
     python tests/bench.py --protocol                    run_all.sh at paper scale, summed up from measured steps
 
 Contenders, each in a process of its own: the loops of `common` with the threads of the scripts; Keras `fit` with its
@@ -96,6 +97,8 @@ def contenders_of(work: Work) -> list[tuple[str, str, int]]:
         found.append(("jax", "jax", work.nets if together else 1))
         if work.nets > 1 and not together:
             found.append(("jax vmap", "jax", work.nets))
+        if work.kind == "jacobian":
+            found.append(("jax float64", "jax float64", 1))  # which is what ours is in
     return found
 
 
@@ -167,6 +170,8 @@ def interleaved(contenders: dict[str, Contender], rounds: int, seconds: float) -
     """{name: seconds a step, (rounds,)}; in every round each contender has one turn of about so many seconds."""
     steps = {name: steps_for(each, seconds) for name, each in contenders.items()}
     took: dict[str, list[float]] = {name: [] for name in contenders}
+    for name, each in contenders.items():
+        ask(each, steps=steps[name])  # `fit` traces anew where a last batch is smaller
     for _ in range(rounds):
         for name, each in contenders.items():
             took[name].append(ask(each, steps=steps[name])["seconds"] / steps[name])
@@ -296,7 +301,7 @@ def row_table(name: str, row: dict[str, Any]) -> str:
 
 def summary(found: dict[str, dict[str, Any]]) -> str:
     """A line a row, in Markdown: our time, how many times as long the others take, our share of the peak."""
-    others = ("fit", "fit tuned", "torch", "torch channels last", "jax", "jax vmap")
+    others = ("fit", "fit tuned", "torch", "torch channels last", "jax", "jax vmap", "jax float64")
     lines = [["row", "ours, ms", *others, "of peak"]]
     for name, row in found.items():
         each = {key: value for key, value in row["contenders"].items() if "failed" not in value}
@@ -371,6 +376,7 @@ def read_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows, or experiments, that begin so")
+    parser.add_argument("--against", nargs="+", default=[], metavar="NAME", help="contenders that begin so, and ours")
     parser.add_argument("--protocol", action="store_true", help="the sum of run_all.sh at paper scale")
     parser.add_argument("--quick", action="store_true", help="short turns and few of them: shows that all of it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all numbers")
@@ -387,15 +393,15 @@ def main() -> None:
         found = protocol(options.only, 3, 0.1 if options.quick else 0.4)
         print(protocol_table(found))
     else:
-        found = benchmark(options.only, rounds, seconds)
+        found = benchmark(options.only, options.against, rounds, seconds)
         print(summary(found["rows"]))
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes", file=sys.stderr)
 
 
-def benchmark(only: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure and print row after row."""
+def benchmark(only: Sequence[str], against: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
+    """Measure and print row after row: rows that begin with one of `only`, contenders likewise, or all."""
     chosen = {name: work for name, work in rows().items() if not only or name.startswith(tuple(only))}
     if not chosen:
         raise settings.Problem(f"no row begins with {' or '.join(only)}: the rows are {', '.join(rows())}")
@@ -413,7 +419,8 @@ def benchmark(only: Sequence[str], rounds: int, seconds: float) -> dict[str, Any
     with started() as start:
         peaks = matmul(start, seconds)
         for (name, work), about in zip(chosen.items(), layers, strict=True):
-            found[name] = measured_row(work, about, contenders_of(work), peaks, rounds, seconds)
+            beside = [each for each in contenders_of(work) if not against or each[0].startswith(("ours", *against))]
+            found[name] = measured_row(work, about, beside, peaks, rounds, seconds)
             print(row_table(name, found[name]), flush=True)
     return {"rows": found, "peak_of_one_thread": single}
 

@@ -28,7 +28,8 @@ def load(work: Work, name: str, layers: Sequence[dict[str, Any]]) -> tuple[Steps
     if work.kind in TRAINING:
         return trained(work, layers)
     if work.kind == "jacobian":
-        return jacobian(work, layers), f"jit of vmap of jacrev, {JACOBIAN_BATCH} images at once"
+        kind = np.float64 if name == "jax float64" else np.float32
+        return jacobian(work, layers, kind), f"jit of vmap of jacrev, {JACOBIAN_BATCH} images at once"
     return evaluate(work, layers), f"jit, batch {EVALUATION_BATCH}"
 
 
@@ -175,10 +176,11 @@ def evaluate(work: Work, layers: Sequence[dict[str, Any]]) -> Steps:
     return examples.repeated(step)
 
 
-def jacobian(work: Work, layers: Sequence[dict[str, Any]]) -> Steps:
-    """Norms of the Jacobian of the softmax, an image at a time."""
-    images, _ = pictures(work, layers)
-    weights = initial(jax.random.key(0), layers)
+def jacobian(work: Work, layers: Sequence[dict[str, Any]], kind: type) -> Steps:
+    """Norms of the Jacobian of the softmax, an image at a time, in float32 or float64."""
+    jax.config.update("jax_enable_x64", kind == np.float64)
+    images = pictures(work, layers)[0].astype(kind)
+    weights = jax.tree.map(lambda array: array.astype(kind), initial(jax.random.key(0), layers))
 
     @jax.jit
     def lengths(weights: list, batch: jax.Array) -> jax.Array:

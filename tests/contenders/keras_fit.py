@@ -86,10 +86,14 @@ class WithNorm(keras.Model):
     def train_step(self, data: tuple) -> dict[str, Any]:
         inputs, targets = data
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(y=targets, y_pred=self(inputs, training=True))
+            outputs = self(inputs, training=True)
+            loss = self.compute_loss(y=targets, y_pred=outputs)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return {"loss": loss, "gradient_norm": tf.linalg.global_norm(gradients)}
+        for metric in self.metrics:
+            metric.update_state(*((loss,) if metric.name == "loss" else (targets, outputs)))
+        shown = {metric.name: metric.result() for metric in self.metrics}
+        return shown | {"gradient_norm": tf.linalg.global_norm(gradients)}
 
 
 class Epochs(keras.callbacks.Callback):

@@ -16,10 +16,12 @@ Steps = Callable[[int], float]
 def load(work: Work, name: str, layers: list) -> tuple[Steps, str]:
     """run(steps) -> seconds, and the threads of TensorFlow."""
     if work.kind in NUMPY_ONLY:
-        return small_nets(work), "NumPy"
+        return small_nets(work), "NumPy, float64"
     backend.start(work.intra_threads, work.inter_threads)
     about = backend.environment()
     threads = f"{about['intra_threads']} intra-op, {about['inter_threads']} inter-op"
+    if MEASUREMENTS.get(work.kind) in (jacobian, curvature):
+        threads = "NumPy, float64"
     return (trained if work.kind in TRAINING else MEASUREMENTS[work.kind])(work), threads
 
 
@@ -207,7 +209,8 @@ def line(work: Work) -> Steps:
     if work.script == "hw1_2/error_surface":
         import surfaces
 
-        at = surfaces.evaluator([one, other], images.reshape(work.examples, -1), labels)
+        bases = [[kernel.astype(np.float64) for kernel in net] for net in (one, other)]
+        at = surfaces.evaluator(bases, images.reshape(work.examples, -1), labels)
     else:
         import lines
 

@@ -2,8 +2,8 @@
 
     python tests/contenders/process.py NAME
 
-NAME is `ours`, `fit`, `fit tuned`, `torch`, `torch channels last`, `jax`, `tensorflow matmul` or `numpy matmul`.
-Commands come as lines of JSON on stdin, one answer a line goes to stdout; what libraries print goes to stderr.
+NAME is a key of MODULES. Commands are lines of JSON on stdin, answers such lines on stdout; what libraries print goes
+to stderr.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ MODULES = {
     "torch": "eager_torch",
     "torch channels last": "eager_torch",
     "jax": "compiled_jax",
+    "jax float64": "compiled_jax",
     "tensorflow matmul": "matmul",
     "numpy matmul": "matmul",
 }
