@@ -17,7 +17,7 @@ from contenders.work import TRAINING, Work, script_module
 
 Steps = Callable[[int], float]
 STEPS_PER_EXECUTION = (1, 8, 64)
-TUNING_SECONDS = 1.0  # at most about so long for one of them
+ENOUGH_SECONDS = 1.0  # of `fit` at a time
 EVALUATION_BATCH = 1000  # of `fit tuned`
 JACOBIAN_BATCH = 500  # images at once
 
@@ -109,21 +109,27 @@ class Epochs(keras.callbacks.Callback):
 
 
 def fit(work: Work, model: keras.Model, tuned: bool) -> tuple[Steps, str]:
-    """`fit` on whole epochs, or on one epoch of a part of the examples where fewer steps are asked for.
+    """`fit` on whole epochs, or on one epoch of a part of the examples where a whole one takes long.
 
-    Seconds are scaled to the steps asked for, where whole epochs have a few more or fewer.
+    It does about a second's worth of steps at least, since beginning an epoch takes time that belongs to many steps;
+    the seconds are scaled to the steps asked for.
     """
     inputs, targets = arrays(work, model)
     per_epoch = -(-len(inputs) // work.batch_size)
     if work.kind.endswith("norms"):
         model = WithNorm(model.inputs, model.outputs)
 
+    a_step = ENOUGH_SECONDS  # seconds, as known so far
+
     def run(steps: int) -> float:
-        clock, epochs = Epochs(), max(1, round(steps / per_epoch))
-        part = slice(None) if steps >= per_epoch else slice(steps * work.batch_size)
+        nonlocal a_step
+        wanted = max(steps, int(ENOUGH_SECONDS / a_step))
+        clock, epochs = Epochs(), max(1, round(wanted / per_epoch))
+        part = slice(None) if wanted >= per_epoch else slice(wanted * work.batch_size)
         about = {"batch_size": work.batch_size, "epochs": epochs, "verbose": 0, "callbacks": [clock]}
         model.fit(inputs[part], targets[part], **about)
-        return (clock.ended - clock.began) * steps / (epochs * min(steps, per_epoch))
+        a_step = (clock.ended - clock.began) / (epochs * min(wanted, per_epoch))
+        return a_step * steps
 
     compiled(work, model)
     run(1)
@@ -131,12 +137,12 @@ def fit(work: Work, model: keras.Model, tuned: bool) -> tuple[Steps, str]:
         return run, "defaults"
     took: dict[int, float] = {}
     for count in STEPS_PER_EXECUTION:
-        if took and count * took[1] > TUNING_SECONDS:
+        if took and count * took[1] > ENOUGH_SECONDS:
             break  # with steps this long it gains nothing
         compiled(work, model, steps_per_execution=count)
         run(2 * count)  # traces
-        steps = max(2 * count, min(256, int(TUNING_SECONDS / took.get(1, 0.1))))
-        took[count] = run(steps) / steps
+        run(2 * count)
+        took[count] = run(2 * count) / (2 * count)
     best = min(took, key=took.__getitem__)
     compiled(work, model, steps_per_execution=best)
     run(2 * best)
