@@ -2,8 +2,8 @@
 
 A line is a plane where its barrier, the height of the training loss above the straight line from one end's to the
 other's, lies below a tenth of the way from the ends' mean loss to ln 10, the loss of guessing. The large-batch solution
-is the flatter one where the training loss rises by 0.05 farther from it than from the small-batch one, along random
-directions (`hw1_3/lines.py`). Values are one a seed.
+is the flatter one where the training loss has risen by the setting `rise` farther from it than from the small-batch
+one, along random directions (`hw1_3/lines.py`). Values are one a seed.
 """
 
 import math
@@ -26,10 +26,13 @@ ENDS = {"small": "small", "large": "large"}
 PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
 TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
 FIGURES = ("interpolation", "interpolation_adam", "interpolation_barriers", "interpolation_flatness")
+EARLIER_STEPS = 100_000  # after which an earlier report stopped early
+EARLIER_SPAN = 0.46  # points of test accuracy, of its curve
+EARLIER_ERROR = 0.3  # points, one standard error of its test accuracy
 MEANINGS = {
     "early_steps": "updates of gradient descent when it is stopped early",
-    "late_steps": "the same where an earlier report stopped early",
-    "converged_steps": "the same where it has converged",
+    "late_steps": f"the same when it is stopped late; an earlier report stopped early at {EARLIER_STEPS:,}",
+    "converged_steps": "the same at the converged stage",
     "adam_steps": "updates of Adam",
     "small_batch": "images a step; also with Adam",
     "large_batch": "images a step",
@@ -67,7 +70,7 @@ def limits(results: dict[str, Any], start: str) -> np.ndarray:
 
 
 def distances(results: dict[str, Any], end: str) -> np.ndarray:
-    """How far the training loss has risen by 0.05 from one end, mean over directions and both signs, in lengths."""
+    """How far from one end the training loss has risen by `rise`, mean over directions and both signs, in lengths."""
     return np.array(results["flatness"][end], float).mean(axis=(1, 2))
 
 
@@ -104,6 +107,9 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     measured = {unit: found["results"][unit] for unit in UNITS if unit in found["results"]}
     return {
         "parts": [part_row(part) for part in verdict["parts"]],
+        "rise": f"{found['settings']['rise']:g}",
+        "fall": points(100 * found["settings"]["fall"]),
+        "step": f"{1 / found['settings']['intervals']:.2g}",
         "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
         "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
         "widths": [width_row(found, unit, end) for unit in measured for end in ENDS],
@@ -111,6 +117,11 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "claim": claim_10(found, verdict),
         "comment": comment(found, verdict),
     }
+
+
+def points(value: float) -> str:
+    """1 point, 0.5 points."""
+    return f"{value:.3g} point{'s' if not math.isclose(value, 1) else ''}"
 
 
 def signed(value: float) -> str:
@@ -189,8 +200,21 @@ def width_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
         "loss_inward": width(widths["train_loss"]["inward"]),
         "accuracy_outward": width(widths["test_accuracy"]["outward"]),
         "accuracy_inward": width(widths["test_accuracy"]["inward"]),
-        "rise": spread(far - own).replace("-", "\N{MINUS SIGN}"),
+        "rise": long_spread(far - own),
     }
+
+
+def long_number(value: float) -> str:
+    """Two significant digits, or three of thousands: 0.12, 4.0, 17,600."""
+    if not abs(value) >= 1000:
+        return signed(value)
+    return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+def long_spread(values: Sequence[float]) -> str:
+    """Median and range over seeds of what may be thousands."""
+    middle, low, high = (long_number(float(each)) for each in (np.median(values), np.min(values), np.max(values)))
+    return middle if len(values) == 1 else f"{middle}\n[{low}, {high}]"
 
 
 def width(values: Sequence[float]) -> str:
@@ -253,7 +277,8 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["starts"] = [starts_sentence(there[unit], UNITS[unit]) for unit in batches[-1:]]
     said["apart"] = [apart_sentence(there, batches)] if batches else []
     said["flatness"] = [flatness_sentence(found, unit) for unit in batches]
-    said["curve"] = [curve_sentence(there[unit], UNITS[unit]) for unit in batches if unit != PLANE]
+    said["curve"] = [earlier_sentence(found["settings"]["late_steps"])]
+    said["curve"] += [curve_sentence(found, unit) for unit in batches if unit != PLANE]
     said["adam"] = []
     if "adam/converged" in there:
         said["adam"] = [starts_sentence(there["adam/converged"], "Adam"), flatness_sentence(found, "adam/converged")]
@@ -293,7 +318,7 @@ def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:
         moved = np.mean([there[unit]["ends"][end]["moved"] for end in ENDS], axis=0)
         share = 100 * np.array(there[unit]["lines"]["shared"]["length"], float) / moved
         shown.append(f"{UNITS[unit]} {inline(spread(share))}{comments.PERCENT}")
-    return f"Their distance from each other is, of how far they have gone from the start, {comments.listed(shown)}."
+    return f"The two ends of a line are apart by this share of the way each has gone: {comments.listed(shown)}."
 
 
 def flatness_sentence(found: dict[str, Any], unit: str) -> str:
@@ -317,12 +342,37 @@ def flatness_sentence(found: dict[str, Any], unit: str) -> str:
     )
 
 
-def curve_sentence(results: dict[str, Any], name: str) -> str:
-    """How much test accuracy changes on the line from the same start, beside how much it varies between seeds."""
+def earlier_sentence(late_steps: int) -> str:
+    """What an earlier report's curve of test accuracy is, and how long its stage and ours are."""
+    ours = "where this one stops late" if late_steps == EARLIER_STEPS else f"and this one stops late at {late_steps:,}"
+    return (
+        f"The earlier report read flatness off the test accuracy along the line, which in its early run spans "
+        f"{EARLIER_SPAN} points where one standard error is {EARLIER_ERROR}. It stopped early at {EARLIER_STEPS:,} "
+        f"steps, {ours}."
+    )
+
+
+def curve_sentence(found: dict[str, Any], unit: str) -> str:
+    """How much test accuracy changes on the line from the same start, beside how much chance makes it vary."""
+    results = found["results"][unit]
     curves = 100 * np.array(results["lines"]["shared"]["test_accuracy"], float)
     spans = np.ptp(curves, axis=1)
-    between = [np.ptp(100 * np.array(results["ends"][end]["test_accuracy"], float)) for end in ENDS]
-    return (
-        f"{capital(name)}, on the line from the same start the test accuracy spans {inline(spread(spans))} "
-        f"points; between seeds it differs by up to {number(float(max(between)))} points at one end."
+    ends = np.array([results["ends"][end]["test_accuracy"] for end in ENDS], float)
+    between = 100 * float(np.ptp(ends, axis=1).max())
+    said = (
+        f"{capital(UNITS[unit])}, on the line from the same start the test accuracy spans {inline(spread(spans))} "
+        f"points; between seeds it differs by up to {number(between)} points at one end"
     )
+    images = test_images(found)
+    if not images:
+        return said + "."
+    middle = float(np.median(ends))
+    error = 100 * math.sqrt(middle * (1 - middle) / images)
+    return f"{said}, and its binomial standard error on {images:,} images is {number(error)}."
+
+
+def test_images(found: dict[str, Any]) -> int | None:
+    """How many test images there were, where the data's description says so."""
+    from report import measured  # which takes this module in
+
+    return measured.test_images(found)

@@ -467,7 +467,9 @@ def planted(barriers: dict[str, float], flatter: float, seeds: int = 8) -> dict:
     unit = {"ends": {"small": ends, "large": ends}, "alpha": alpha, "lines": by_start, "flatness": flatness}
     named = {"small_batch": 64, "large_batch": 1024, "small_learning_rate": 1e-3, "large_learning_rate": 1e-2}
     results = history.plain(dict.fromkeys(interpolation.UNITS, unit))
-    return {"results": results, "settings": named | {"rise": 0.05}}
+    others = {"rise": 0.05, "fall": 0.01, "intervals": 50, "late_steps": 100_000}
+    data = {"source": "60,000 training and 10,000 test images"}
+    return {"results": results, "settings": named | others, "data": data}
 
 
 LIMIT = 0.1 * (np.log(10) - 0.1)  # the planted seeds lie on both sides of their barrier
@@ -517,10 +519,39 @@ def test_sentences_follow_the_numbers():
     assert "10\N{NO-BREAK SPACE}% of the height" in said["comment"]["starts"][0]
     assert "50 [50, 50]" in said["comment"]["apart"][0]
     assert "rate 0.01 is the flatter end" in said["comment"]["adam"][1]
+    assert "100,000 steps, where this one stops late" in said["comment"]["curve"][0]
+    assert "standard error on 10,000 images is 0.30." in said["comment"]["curve"][1]
+    assert (said["rise"], said["fall"], said["step"]) == ("0.05", "1 point", "0.02")
     sharper = reported.section(planted(HILLY, -0.02))
     assert "batch 64 is the flatter end" in sharper["comment"]["flatness"][0]
     assert reported.width([np.nan, np.nan]) == "never"
     assert reported.width([0.5, np.nan]) == "0.50\n(1 of 2 seeds)"
+
+
+def test_sentences_follow_the_settings():
+    found = planted(HILLY, 0.02)
+    found["settings"] |= {"rise": 0.1, "fall": 0.005, "intervals": 40, "late_steps": 600}
+    del found["data"]["source"]
+    said = reported.section(found)
+    assert (said["rise"], said["fall"], said["step"]) == ("0.1", "0.5 points", "0.025")
+    assert "100,000 steps, and this one stops late at 600." in said["comment"]["curve"][0]
+    assert "standard error on" not in said["comment"]["curve"][1]
+
+
+def test_thousands_are_rounded():
+    assert reported.long_spread([13642, 17615, 24402]) == "17,600\n[13,600, 24,400]"
+    assert reported.long_spread([-0.123, 4.0, 999.6]) == "4.0\n[\N{MINUS SIGN}0.12, 1000]"
+
+
+def test_a_barrier_is_drawn_beside_its_own_limit():
+    found = planted(HILLY, 0.02)
+    found["experiment"] = "hw1_3/interpolation"
+    shares = plot_interpolation.shares_of_limit(found, "sgd/early", "independent")
+    np.testing.assert_allclose(shares, 1 / LIMIT, rtol=2e-3)
+    results = found["results"]["sgd/early"]
+    np.testing.assert_allclose(
+        shares, reported.heights(results, "independent") / reported.limits(results, "independent")
+    )
 
 
 STUB = """
