@@ -16,6 +16,7 @@ from report import claims, comments
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a layer up to which results improve
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
 AGREES, DENIES = 0.9, 0.5  # rank correlations from which on a trend holds, and up to which it does not
+LARGE = 256  # units a layer from which on the earlier report's test accuracies are close to each other
 WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
 FIGURES = ("param_count", "param_count_noise")
 NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
@@ -85,10 +86,10 @@ def level(nets: Nets) -> dict[str, Any]:
     return {"value": span, "widths": len(means), "verdict": verdict if whole else claims.UNCLEAR}
 
 
-def crossings(nets: Nets) -> list[dict[str, Any]]:
+def crossings(nets: Nets, loss: str = "train_loss") -> list[dict[str, Any]]:
     """For each two neighbours among the ten widths: in how many common seeds training gets worse and testing better.
 
-    By training loss and test accuracy, the two measures of the trends. Only pairs that are measured.
+    By training loss, clean or running, and test accuracy, the two measures of the trends. Only pairs that are measured.
     """
     found = []
     for narrow, wide in itertools.pairwise(ten_nets.REFERENCE):
@@ -96,13 +97,13 @@ def crossings(nets: Nets) -> list[dict[str, Any]]:
             continue
         _, *places = np.intersect1d(nets[narrow]["seeds"], nets[wide]["seeds"], return_indices=True)
         changes = {}
-        for name in ("train_loss", "test_accuracy"):
+        for name in (loss, "test_accuracy"):
             before, after = (
                 ten_nets.at_the_end(nets[width], name)[place]
                 for width, place in zip((narrow, wide), places, strict=True)
             )
             changes[name] = after - before
-        both = (changes["train_loss"] > 0) & (changes["test_accuracy"] > 0)
+        both = (changes[loss] > 0) & (changes["test_accuracy"] > 0)
         found.append({"narrow": narrow, "wide": wide, "agree": int(both.sum()), "seeds": len(both)})
     return found
 
@@ -110,7 +111,7 @@ def crossings(nets: Nets) -> list[dict[str, Any]]:
 def crossing(nets: Nets) -> dict[str, Any]:
     """Whether some pair of neighbouring widths crosses in all of two or more seeds; unclear where one seed says so."""
     pairs = crossings(nets)
-    whole = [pair for pair in pairs if pair["seeds"] and pair["agree"] == pair["seeds"]]
+    whole = [pair for pair in pairs if agrees(pair)]
     best = max(whole, key=lambda pair: pair["seeds"], default=None)  # the first of those with most seeds
     verdict = claims.UNCLEAR
     if best is not None and best["seeds"] > 1:
@@ -183,9 +184,9 @@ def percent(share: float, places: int = 2) -> str:
 
 
 def with_deviation(values: np.ndarray, text: Any) -> str:
-    """Mean, and where there are several seeds their standard deviation."""
+    """Mean, and below it, where there are several seeds, their standard deviation."""
     mean = text(float(np.mean(values)))
-    return f"{mean} \N{PLUS-MINUS SIGN} {text(float(np.std(values, ddof=1)))}" if len(values) > 1 else mean
+    return f"{mean}\n\N{PLUS-MINUS SIGN} {text(float(np.std(values, ddof=1)))}" if len(values) > 1 else mean
 
 
 def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
@@ -193,11 +194,12 @@ def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
     cells = {"width": f"{width:,}", "parameters": f"{int(net['parameters']):,}", "n": str(len(net["seeds"]))}
     theirs = ten_nets.REFERENCE.get(width, {})
     for quantity, text in (("loss", loss_text), ("accuracy", percent)):
-        for data, last in (("train", "running"), ("test", "test")):
+        for data in ("train", "test", "running"):
             name = f"{data}_{quantity}"
             cells[name] = with_deviation(ten_nets.at_the_end(net, name), text)
-            cells[f"{name}_last"] = text(float(np.mean(net[f"{last}_{quantity}"][:, -1])))
-            cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
+            cells[f"{name}_last"] = text(float(np.mean(net[name][:, -1])))
+            if data != "running":
+                cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
     return cells
 
 
@@ -292,6 +294,7 @@ def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str
     said["noise"] = noise_sentences(nets, images) if nets else []
     said["running"] = running_sentences(nets) if several else []
     said["gap"] = gap_sentences(nets) if several else []
+    said["reference"] = reference_sentences(nets)
     return said
 
 
@@ -307,14 +310,17 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         )
     if part["name"] == "level":
         single = [f"{width:,}" for width in LEVEL if count_of(nets, width) == 1]
-        because = (
-            f", as there is one seed of {comments.listed(single)} units" if single and "unclear" in outcome else ""
-        )
+        because = ""
+        if single and part["verdict"] == claims.UNCLEAR:
+            because = (
+                f" There is one seed of {comments.listed(single)} units, which decides nothing about others and leaves "
+                "this part open."
+            )
         if not math.isfinite(part["value"]):
-            return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}."
+            return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}.{because}"
         return (
             f"From {LEVEL[0]:,} units on, the mean test accuracies of {measured_of(part)} widths lie within "
-            f"{part['value']:.2f} percentage points of each other (level: at most {WITHIN}): {outcome}{because}."
+            f"{part['value']:.2f} percentage points of each other (level: at most {WITHIN}): {outcome}.{because}"
         )
     pair, pairs = part["value"], part["pairs"]
     if not pairs:
@@ -348,25 +354,50 @@ def peak_sentences(nets: Nets) -> list[str]:
 
 
 def noise_sentences(nets: Nets, images: int | None) -> list[str]:
-    """How far chance alone moves a test accuracy: by images, and by seeds."""
+    """How far chance alone moves a test accuracy: by images, and by seeds; and what that says of single trainings."""
     said = []
     means = mean_at_the_end(nets, "test_accuracy")
     middle = float(np.median(list(means.values())))
     if images and math.isfinite(middle):
         error = 100 * math.sqrt(middle * (1 - middle) / images)
         said.append(
-            f"A test accuracy of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial standard "
-            f"error of {error:.2f} percentage points."
+            f"A test accuracy of one net of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial "
+            f"standard error of {error:.2f} percentage points; nets compared on the same images differ by less."
         )
-    deviations = [np.std(ten_nets.at_the_end(net, "test_accuracy"), ddof=1) for net in nets.values() if count(net) > 1]
+    deviations = {
+        width: 100 * float(np.std(ten_nets.at_the_end(net, "test_accuracy"), ddof=1))
+        for width, net in nets.items()
+        if count(net) > 1
+    }
     if deviations:
-        low, high = 100 * min(deviations), 100 * max(deviations)
-        said.append(f"Seeds of one width differ with a standard deviation of {low:.2f} to {high:.2f} points.")
-    wide = [row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width >= 256]
-    said.append(
-        f"The earlier report's six largest nets, one training each, span {100 * (max(wide) - min(wide)):.2f} points."
-    )
-    return said
+        said.append(
+            f"Seeds of one width differ with a standard deviation of {min(deviations.values()):.2f} to "
+            f"{max(deviations.values()):.2f} points."
+        )
+    large = {width: row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width >= LARGE}
+    span = 100 * (max(large.values()) - min(large.values()))
+    theirs = f"The earlier report's {len(large)} largest nets, one training each, span {span:.2f} points"
+    several = [nets[width] for width in large if count_of(nets, width) > 1]
+    if not several:
+        return [*said, f"{theirs}; no width of theirs has several seeds here, so what chance does to them is not told."]
+    squares = sum((count(net) - 1) * np.var(net["test_accuracy"][:, -1], ddof=1) for net in several)  # as theirs: last
+    deviation = 100 * math.sqrt(squares / sum(count(net) - 1 for net in several))
+    limit = 2 * math.sqrt(2) * deviation
+    if not math.isfinite(limit):
+        return [*said, f"{theirs}; a net of these widths diverged here, so what chance does to them is not told."]
+    if span > limit:
+        beyond = (
+            "A difference of that size between two trainings is more than chance, but the largest among so many nets "
+            "is more than that between two by chance alone."
+        )
+    else:
+        beyond = "Differences of that size between single trainings say nothing about size."
+    return [
+        *said,
+        f"{theirs}. By chance, two trainings of one of these widths seldom differ by more than {limit:.2f} points: "
+        f"twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last epoch. "
+        f"{beyond}",
+    ]
 
 
 def count(net: dict[str, np.ndarray]) -> int:
@@ -375,7 +406,7 @@ def count(net: dict[str, np.ndarray]) -> int:
 
 
 def running_sentences(nets: Nets) -> list[str]:
-    """Whether the running loss names another best net than the clean one, and by how much it is higher."""
+    """By how much the running loss is higher than the clean one, and what the claim looks like by it."""
     running, clean = mean_at_the_end(nets, "running_loss"), mean_at_the_end(nets, "train_loss")
     finite = {width: running[width] / clean[width] for width in nets if clean[width] > 0 and running[width] > 0}
     finite = {width: ratio for width, ratio in finite.items() if math.isfinite(ratio)}
@@ -385,10 +416,60 @@ def running_sentences(nets: Nets) -> list[str]:
     best = {words: min(finite, key=values.__getitem__) for words, values in (("running", running), ("clean", clean))}
     same = "Both are lowest" if best["running"] == best["clean"] else "The running loss is lowest"
     rest = "" if best["running"] == best["clean"] else f", the clean loss at {best['clean']:,}"
-    return [
+    said = [
         f"The running loss of the last epochs is {low:.1f} to {high:.1f} times the clean training loss. {same} at "
         f"{best['running']:,} units{rest}."
     ]
+    names = ("running_loss", "train_loss")
+    trends = [signed(trend(nets, name, -1)["value"]) for name in names]
+    if "nan" not in trends:
+        said.append(
+            f"By the running loss, which decides nothing here, the rank correlation of the claim's first part is "
+            f"{trends[0]} (clean: {trends[1]})."
+        )
+    pairs = len(crossings(nets))
+    if pairs:
+        running_pairs, clean_pairs = (
+            [f"{pair['narrow']:,} to {pair['wide']:,}" for pair in crossings(nets, name) if agrees(pair)]
+            for name in names
+        )
+        where = f" ({comments.listed(running_pairs)} units)" if running_pairs else ""
+        said.append(
+            f"Training gets worse by the running loss and testing better, in all seeds, between {len(running_pairs)} "
+            f"of {pairs} pairs of neighbouring widths{where}; by the clean loss between {len(clean_pairs)}."
+        )
+    return said
+
+
+def agrees(pair: dict[str, Any]) -> bool:
+    """Whether a pair of neighbouring widths crosses in all of its seeds."""
+    return pair["seeds"] > 0 and pair["agree"] == pair["seeds"]
+
+
+def reference_sentences(nets: Nets) -> list[str]:
+    """The earlier report's test accuracies beside ours of the same widths, both after the last epoch."""
+    ours = {width: 100 * float(np.mean(nets[width]["test_accuracy"][:, -1])) for width in nets}
+    theirs = {width: 100 * row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width in ours}
+    differences = {width: ours[width] - theirs[width] for width in theirs if math.isfinite(ours[width])}
+    if not differences:
+        return []
+    above, below = (sum(sign * value > 0 for value in differences.values()) for sign in (1, -1))
+    most = max(differences, key=lambda width: abs(differences[width]))
+    said = [
+        f"After the last epoch, our mean test accuracy is above the earlier report's at {above} and below it at "
+        f"{below} of {len(differences)} widths; the largest difference is {signed(differences[most])} points, at "
+        f"{most:,} units."
+    ]
+    shared = list(differences)
+    orders = [[values[width] for width in shared] for values in (ours, theirs)]
+    if len(shared) > 2 and all(len(set(order)) > 1 for order in orders):
+        from scipy import stats
+
+        said.append(
+            "The rank correlation of the two orders of the widths by test accuracy is "
+            f"{signed(float(stats.spearmanr(*orders).statistic))}."
+        )
+    return said
 
 
 def gap_sentences(nets: Nets) -> list[str]:
@@ -498,6 +579,10 @@ def noise_comment(nets: Nets) -> list[str]:
             f"The narrowest nets that learn 99{comments.PERCENT} of all labels, wrong ones included, have {fitting:,} "
             f"units a layer, {size:,} parameters (median over seeds)."
         )
+    said.append(
+        "All of them learn the same images with the same wrong labels, and nets that train side by side see the same "
+        "batches in the same order: among these the spread over seeds covers initialisation only."
+    )
     said += [
         bump_sentence("error", bump(nets, "test_accuracy", -1), nets, "percentage points", 100),
         bump_sentence("loss", bump(nets, "test_loss", 1), nets, "nats", 1),

@@ -378,9 +378,9 @@ def better_than_its_labels(run: dict[str, Any]) -> bool:
 
 
 def memory(shares: Shares, images: int | None) -> dict[str, str]:
-    """ "yes", "no" or "", not to be told: is what images share learnt first, and does stopping early help.
+    """Whether what images have in common is learnt first, and whether stopping early helps: both in every seed.
 
-    Both need every seed of every share.
+    Each is "yes", "no", or empty where it cannot be told.
     """
     runs = partly(shares)
     if not runs:

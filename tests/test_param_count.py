@@ -549,11 +549,159 @@ def test_sentences_follow_the_numbers(path):
     net = kept["results"]["width-0512/seed-0"]
     row = said["rows"][-1]
     assert row["train_loss"] == f"{np.mean(net['train_loss']):.4f}"  # 4 epochs, fewer than 5
-    assert row["train_loss_last"] == f"{net['running_loss'][0][-1]:.4f}"
+    assert row["train_loss_last"] == f"{net['train_loss'][0][-1]:.4f}"
+    assert row["running_loss_last"] == f"{net['running_loss'][0][-1]:.4f}"
+    narrow = ten_nets.by_width(kept)[16]
+    ends = {name: f"{np.mean(narrow[f'{name}_loss'], axis=0)[-1]:.4f}" for name in ("train", "running", "test")}
+    assert len(set(ends.values())) == 3
+    assert all(said["rows"][0][f"{name}_loss_last"] == value for name, value in ends.items())
+    assert row["running_accuracy"] == f"{100 * np.mean(net['running_accuracy']):.2f}"
     assert row["test_accuracy_last"] == f"{100 * net['test_accuracy'][0][-1]:.2f}"
     assert (row["train_loss_reference"], row["test_accuracy_reference"]) == ("0.0091", "98.30")
     assert "binomial" in said["comment"]["noise"][0]
     assert "binomial" not in reported.section(kept)["comment"]["noise"][0]
+
+
+def test_a_part_says_what_leaves_it_open():
+    def said(nets: dict) -> dict[str, str]:
+        return {part["name"]: reported.part_sentence(part, nets) for part in reported.c9(nets)["parts"]}
+
+    whole = ten({512: 3}, {})
+    words = said(whole)
+    assert "should fall with the width: the rank correlation in that direction is 1.00 over 6 of 6" in words["loss"]
+    assert "should rise" in words["accuracy"]
+    assert "within 0.30 percentage points of each other (level: at most 0.3): this part" in words["level"]
+    assert "leaves this part open" not in words["level"]
+    assert (
+        "From 512 to 1,024 units the training loss rises and yet the test accuracy rises, in all 3" in words["crossing"]
+    )
+    alone = said(ten({}, {2000: 1, 3000: 1, 4000: 1}))
+    assert "one seed of 2,000, 3,000 and 4,000 units, which decides nothing about others" in alone["level"]
+    assert "None of 9 pairs" in alone["crossing"]
+    straight = ten({}, {})
+    reverse = {width: straight[other] for width, other in zip(straight, reversed(straight), strict=True)}
+    assert "is \N{MINUS SIGN}1.00 over" in said(reverse)["loss"]
+    assert "does not hold" in said(reverse)["loss"]
+    assert "fewer than two widths" in said({1024: whole[1024]})["level"]
+    assert "No two neighbours" in reported.part_sentence(reported.c9({})["parts"][3], {})
+
+
+def test_the_best_widths_are_named():
+    values = {16: 0.3, 32: 0.1, 64: 0.2}
+
+    def said(sign: int) -> str:
+        losses = {width: [sign * value] for width, value in values.items()}
+        accuracies = {width: [0.5 - sign * value] for width, value in values.items()}
+        nets = nets_with(train_loss=losses, test_loss=losses, train_accuracy=accuracies, test_accuracy=accuracies)
+        return reported.peak_sentences(nets)[0]
+
+    assert "training loss, nets of 32 units (0.1000)" in said(1)
+    assert "test accuracy, nets of 32 units (40.00\N{NO-BREAK SPACE}%)" in said(1)
+    assert "test loss, nets of 16 units" in said(-1)
+
+
+def test_the_running_loss_beside_the_clean_one():
+    nets = ten({512: 3}, {})
+    for width, net in nets.items():
+        net["running_loss"] = 2 * net["train_loss"] + (1 if width == 4000 else 0)
+    factor, trend, pairs = reported.running_sentences(nets)
+    assert "is 2.0 to " in factor
+    assert "The running loss is lowest at 3,000 units, the clean loss at 4,000." in factor
+    assert "part is 1.00 (clean: 1.00)" in trend
+    assert (
+        "2 of 9 pairs of neighbouring widths (512 to 1,024 and 3,000 to 4,000 units); by the clean loss between 1."
+        in pairs
+    )
+    for width, net in nets.items():
+        net["running_loss"] = net["train_loss"][::-1] + width
+    assert "part is \N{MINUS SIGN}1.00 (clean: 1.00)" in reported.running_sentences(nets)[1]
+    same = ten({}, {})
+    for net in same.values():
+        net["running_loss"] = 3 * net["train_loss"]
+    factor, _, pairs = reported.running_sentences(same)
+    assert "is 3.0 to 3.0 times the clean training loss. Both are lowest at 4,000 units." in factor
+    assert "between 0 of 9 pairs of neighbouring widths; by the clean loss between 0." in pairs
+
+
+def test_the_gap_in_words():
+    def said(*gaps: float) -> list[str]:
+        by_width = dict(zip((16, 32, 64), gaps, strict=True))
+        return reported.gap_sentences(
+            nets_with(
+                train_loss={width: [0.1] for width in by_width},
+                test_loss={width: [0.1 + gap] for width, gap in by_width.items()},
+                train_accuracy={width: [0.99] for width in by_width},
+                test_accuracy={width: [0.99 - gap / 10] for width, gap in by_width.items()},
+            )
+        )
+
+    loss, accuracy = said(0.1, 0.2, 0.3)
+    assert "is 0.1000 at 16 units and 0.3000 at 64, rank correlation with the size 1.00." in loss
+    assert "is 1.00 points at 16 units and 3.00 points at 64, rank correlation with the size 1.00." in accuracy
+    assert all("\N{MINUS SIGN}1.00" in sentence for sentence in said(0.3, 0.2, 0.1))
+
+
+def test_the_running_gap_is_to_the_running_values():
+    net = nets_with(
+        test_loss={16: [0.5]}, running_loss={16: [0.2]}, test_accuracy={16: [0.9]}, running_accuracy={16: [1]}
+    )
+    assert ten_nets.running_gap(net[16], "loss") == pytest.approx(0.3)
+    assert ten_nets.running_gap(net[16], "accuracy") == pytest.approx(0.1)
+
+
+def test_single_trainings_say_something_only_beyond_chance():
+    def said(deviation: float, seeds: int = 3) -> str:
+        shifts = deviation * np.arange(seeds)
+        return " ".join(
+            reported.noise_sentences(nets_with(test_accuracy={256: 0.98 + shifts, 16: 0.95 + shifts}), 10_000)
+        )
+
+    chance = said(0.001)  # 0.1 points: two trainings differ by up to 0.28, the reference spans 0.25
+    assert "by more than 0.28 points" in chance
+    assert "say nothing about size" in chance
+    assert "of one net" in chance
+    assert "nets compared on the same images differ by less" in chance
+    assert "is more than chance" in said(0.0005)
+    assert "say nothing about size" not in said(0.0005)
+    assert "no width of theirs has several seeds" in said(0.001, seeds=1)
+    assert "diverged" in said(np.nan)
+
+
+def test_the_earlier_reports_accuracies_beside_ours():
+    theirs = {width: row["test_accuracy"] for width, row in ten_nets.REFERENCE.items()}
+    above = {width: [value + 0.001, value + 0.003] for width, value in theirs.items()}
+    above[64] = [theirs[64] - 0.01] * 2
+    difference, order = reported.reference_sentences(nets_with(test_accuracy=above))
+    assert (
+        "at 9 and below it at 1 of 10 widths; the largest difference is \N{MINUS SIGN}1.00 points, at 64" in difference
+    )
+    assert "by test accuracy is 0.9" in order or "by test accuracy is 1.00" in order
+    reverse = nets_with(test_accuracy={width: [1.9 - value] for width, value in theirs.items()})
+    assert "by test accuracy is \N{MINUS SIGN}1.00" in reported.reference_sentences(reverse)[1]
+    assert reported.reference_sentences(nets_with(test_accuracy={17: [0.9]})) == []
+
+
+def test_wrong_labels_in_words():
+    nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, LEARNT)
+    fitting, shared, error, loss, best = reported.noise_comment(nets)
+    assert "have 32 units a layer" in fitting
+    assert "the spread over seeds covers initialisation only" in shared
+    assert "The median test error" in error
+    assert "percentage points (means of 8 seeds): the seeds agree: double descent" in error
+    assert "by 0.30 and above the wider by 0.50 nats" in loss
+    assert "by up to 0.0 points" in best
+    nets[4]["test_accuracy"][:, 2] += 0.05
+    nets[2]["dead"][:3] = 1
+    *_, best, dead = reported.noise_comment(nets)
+    assert "by up to 5.0 points, the median at 4 units" in best
+    assert "3 of 8 at 2 units" in dead
+    noisy = noisy_nets({width: [0.4 + error for error in SHIFTS] for width in BUMPY}, dict.fromkeys(BUMPY, 0.5))
+    fitting, _, error, *_ = reported.noise_comment(noisy)
+    assert "No width learns 99" in fitting
+    assert "no bump" in error
+    few = reported.noise_comment({2: nets[2], 4: nets[4]})
+    assert all("cannot be judged" in sentence for sentence in few[2:4])
+    assert reported.noise_comment({}) == []
 
 
 STUB = """
