@@ -1,15 +1,16 @@
 """Which measures are compared with the generalization gap, and how: rank correlations over nets. NumPy, no TensorFlow.
 
 Kendall's tau is the share of pairs of nets that both quantities order alike, less the share that they order unlike
-(tau-b where there are ties). It comes in two kinds:
+(tau-b where there are ties). It comes in three kinds:
 
-    all     over all pairs: batch size may move both quantities
-    fixed   over pairs of nets of one batch size: the partial tau at fixed batch size
+    all       over all pairs: batch size may move both quantities
+    fixed     over pairs of nets of one batch size: the partial tau at fixed batch size
+    between   over the medians of the batch sizes, which are as many points: what batch size alone moves
 
 p-values are of permutations of the gaps, over all nets or within each batch size, and are corrected after Holm (1979)
 over the measures. Intervals are of a bootstrap that draws the nets of each batch size anew, as batch sizes were chosen
-and nets are chance. Kendall's own partial coefficient, which adjusts for a third quantity without holding it fixed,
-stands beside.
+and nets are chance. The p of the medians is exact, as there are few of them. Kendall's own partial coefficient, which
+adjusts for a third quantity without holding it fixed, stands beside.
 """
 
 from collections.abc import Sequence
@@ -137,10 +138,27 @@ def interval(
     return [float(each) for each in np.quantile(taus, [LEVEL / 2, 1 - LEVEL / 2])]
 
 
-def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dict[str, Any]]:
-    """{measure: {"all": kind, "fixed": kind, "partial_batch", "partial_loss"}}, and the same of what stands beside.
+def between_sizes(values: np.ndarray, gap: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """Tau of the groups' medians of a measure and of the gap, and its exact p; NaN where one of the two does not vary.
 
-    kind: `tau`, `interval` and, for a measure, corrected `p`; both are left out where there are fewer than two nets.
+    With ties among the medians, where no exact p is known, it is that of the normal approximation.
+    """
+    from scipy import stats
+
+    sizes = np.unique(groups)
+    first, second = (np.array([np.median(each[groups == size]) for size in sizes]) for each in (values, gap))
+    if min(len(np.unique(first)), len(np.unique(second))) < 2:
+        return float("nan"), float("nan")
+    tied = min(len(np.unique(first)), len(np.unique(second))) < len(sizes)
+    found = stats.kendalltau(first, second, method="asymptotic" if tied else "exact")
+    return float(found.statistic), float(found.pvalue)
+
+
+def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dict[str, Any]]:
+    """{measure: {"all": kind, "fixed": kind, "between": kind, "partial_batch", "partial_loss"}}.
+
+    Of MEASURES and of what stands beside.
+    kind: `tau`, `interval` (but of `between`) and, for a measure, corrected `p`.
     """
     names, groups, gaps = [*MEASURES, *BESIDE], nets["batch_size"], nets[gap]
     values = np.stack([values_of(nets, name) for name in names])
@@ -156,6 +174,12 @@ def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dic
             }
             if name in MEASURES:
                 found[name][kind]["p"] = float(p_values[place])
+    medians = [between_sizes(each, gaps, groups) for each in values]
+    p_values = holm([p for _, p in medians[: len(MEASURES)]])
+    for place, name in enumerate(names):
+        found[name]["between"] = {"tau": medians[place][0]}
+        if name in MEASURES:
+            found[name]["between"]["p"] = float(p_values[place])
     for third, quantity in (("partial_batch", groups), ("partial_loss", nets["train_loss"])):
         with_gap = kendall(gaps, quantity, apart)
         for place, name in enumerate(names):

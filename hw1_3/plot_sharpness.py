@@ -84,8 +84,8 @@ def few_ticks(axis: Any) -> None:
     low, high = np.log10(axis.get_view_interval())
     if high - low > 0.7:
         figures.log_ticks(axis)
-        if high - low > 1.3:
-            axis.set_major_locator(ticker.LogLocator(subs=(1,) if high - low > 2.2 else (1, 3), numticks=20))
+        if 1.3 < high - low < 2.2:
+            axis.set_major_locator(ticker.LogLocator(subs=(1, 3), numticks=20))
         return
     axis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(ticker.NullLocator())

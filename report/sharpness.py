@@ -57,15 +57,31 @@ TWINS = {  # what a rescaled twin is compared by
     "trace_exact": "trace of the Hessian",
     "distance": "distance from the start",
 }
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+DIP = 1.25  # a net whose loss was so many times higher at the look before its stop has stopped at a dip
 SAME = 1e-6  # relative: more than the round-off of a mean over images
 
 
 def number(value: float, digits: int = 3) -> str:
-    """So many significant digits, with a real minus sign; a dash where there is no value."""
+    """So many significant digits, with a real minus sign: 0.012, 1,020, and powers of ten; a dash for no value."""
     if not math.isfinite(value):
         return comments.NOTHING
-    shown = f"{value:#.{digits}g}".rstrip(".")
+    rounded = float(f"{value:.{digits - 1}e}")
+    if 0 < abs(rounded) < 1e-3:
+        shown = power(value, digits)
+    elif abs(rounded) >= 1000:
+        shown = f"{rounded:,.0f}"
+    else:
+        shown = f"{value:#.{digits}g}".rstrip(".")
     return shown.replace("-", "\N{MINUS SIGN}")
+
+
+def power(value: float, digits: int) -> str:
+    """A multiple of a power of ten, and the power alone where the one digit is 1."""
+    factor, exponent = f"{value:.{digits - 1}e}".split("e")
+    raised = f"10{str(int(exponent)).translate(RAISED)}"
+    return raised if factor == "1" else f"{factor} \N{MULTIPLICATION SIGN} {raised}"
 
 
 def place(value: float) -> str:
@@ -86,11 +102,11 @@ def judged(about: dict[str, Any], nets: int) -> str:
 
 
 def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[str, Any]:
-    """Verdict, and parts, one a measure: `name`, `words`, `verdict`, and what `measures.correlations` says; `nets`."""
+    """Verdict, numbers of nets and batch sizes, and parts: `name`, `words`, `verdict`, what `measures` says of each."""
     nets = measures.nets_of(found, stop)
     count = len(nets.get("gap", ()))
     if count < 2:
-        return {"claim": "bonus", "verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count}
+        return {"claim": "bonus", "verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count, "sizes": 0}
     about = measures.correlations(nets, gap)
     parts = [
         {"name": name, "words": words, "verdict": judged(about[name], count), **about[name]}
@@ -98,7 +114,8 @@ def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[s
     ]
     beside = [{"name": name, "words": words, **about[name]} for name, words in measures.BESIDE.items()]
     verdict = claims.combined([part["verdict"] for part in parts])
-    return {"claim": "bonus", "verdict": verdict, "parts": parts, "beside": beside, "nets": count}
+    sizes = len(np.unique(nets["batch_size"]))
+    return {"claim": "bonus", "verdict": verdict, "parts": parts, "beside": beside, "nets": count, "sizes": sizes}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -109,11 +126,13 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     verdicts = {(stop, gap): bonus(found, stop, gap) for stop in STOPS for gap in measures.GAPS}
     verdict = verdicts[JUDGED, "gap"]
     return {
+        "batch_sizes": counted(len(found["settings"]["batch_sizes"])),
         "tables": [
             {
                 "stop": stop,
                 "words": STOPS[stop],
                 "nets": str(verdicts[stop, "gap"]["nets"]),
+                "sizes": str(verdicts[stop, "gap"]["sizes"]),
                 "decides": stop == JUDGED,
                 "rows": tau_rows(verdicts[stop, "gap"], verdicts[stop, "accuracy_gap"]),
             }
@@ -126,6 +145,11 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "claim": claim_bonus(verdict),
         "comment": comment(found, verdicts),
     }
+
+
+def counted(sizes: int) -> str:
+    """eight batch sizes."""
+    return f"{COUNTS[sizes] if sizes < len(COUNTS) else sizes} batch size{'s' if sizes != 1 else ''}"
 
 
 def tau_cell(kind: dict[str, Any]) -> str:
@@ -141,7 +165,7 @@ def chance(kind: dict[str, Any]) -> str:
 
 
 def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str, str]]:
-    """One row a measure: tau with the gap in loss in both kinds, partial coefficients, and with the gap in accuracy."""
+    """One row a measure: tau with the gap in loss in its kinds, partial coefficients, and with the gap in accuracy."""
     others = {part["name"]: part for part in [*accuracy["parts"], *accuracy["beside"]]}
     return [
         {
@@ -150,6 +174,8 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
             "all_p": chance(part["all"]),
             "fixed": tau_cell(part["fixed"]),
             "fixed_p": chance(part["fixed"]),
+            "between": place(part["between"]["tau"]),
+            "between_p": chance(part["between"]),
             "partial_batch": place(part["partial_batch"]),
             "partial_loss": place(part["partial_loss"]),
             "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
@@ -167,7 +193,7 @@ def size_rows(found: dict[str, Any], stop: str) -> list[dict[str, str]]:
         there = np.isfinite(values["gap"])
         steps = results["steps"] if stop == JUDGED else [results["last_step"]] * len(there)
         taken = [step for step in steps if step is not None]
-        row = {"size": str(int(unit.removeprefix("batch-"))), "n": str(int(there.sum()))}
+        row = {"size": f"{int(unit.removeprefix('batch-')):,}", "n": str(int(there.sum()))}
         row |= {"steps": f"{np.median(taken):,.0f}" if taken else comments.NOTHING}
         for name, (_, digits) in COLUMNS.items():
             scale = 100 if name == "accuracy_gap" else 1
@@ -233,10 +259,12 @@ def spread(values: Sequence[float]) -> str:
 
 
 def comment(found: dict[str, Any], verdicts: dict[tuple[str, str], dict[str, Any]]) -> dict[str, list[str]]:
-    """Paragraphs: result, epochs, accuracy, keskar, trace, lanczos, twins; empty where nothing is measured."""
+    """Paragraphs: result, stop, epochs, accuracy, keskar, trace, lanczos, twins; empty where nothing is measured."""
     verdict = verdicts[JUDGED, "gap"]
     said = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
     said["result"] += [kinds_sentence(kind, verdict, where) for kind, where in KINDS.items() if verdict["parts"]]
+    said["result"] += between_sentences(verdict)
+    said["stop"] = stop_sentences(found)
     said["epochs"] = epochs_sentences(verdicts["equal_epochs", "gap"])
     said["accuracy"] = accuracy_sentences(verdicts[JUDGED, "accuracy_gap"])
     return said | {
@@ -269,6 +297,56 @@ def kinds_sentence(kind: str, verdict: dict[str, Any], where: str) -> str:
     return f"Tested {where}, {comments.listed(outcome)}."
 
 
+def between_sentences(verdict: dict[str, Any]) -> list[str]:
+    """What is left of the taus over all nets when each batch size counts once."""
+    if verdict["sizes"] < 2:
+        return []
+    taus = spread([part["between"]["tau"] for part in verdict["parts"]])
+    names = [part["words"] for part in verdict["parts"] if part["between"]["p"] < measures.LEVEL]
+    several = f"{len(names)} of {len(verdict['parts'])} measures ({comments.listed(names)})" if names else "no measure"
+    if len(names) == len(verdict["parts"]):
+        several = f"all {len(names)} measures"
+    return [
+        f"Over all nets a tau also arises where batch size merely moves both quantities, and then there are no more "
+        f"than {verdict['sizes']} points, one a batch size. Over the medians of the batch sizes tau is {taus}; it "
+        f"differs from 0 for {several} (exact test, corrected)."
+    ]
+
+
+def stop_sentences(found: dict[str, Any]) -> list[str]:
+    """How much the training loss differs at the stop, and whether small batches stop at a dip."""
+    losses, before = {}, {}
+    for unit, results in found["results"].items():
+        size, values = int(unit.removeprefix("batch-")), np.array(results[JUDGED]["train_loss"], float)
+        there = np.isfinite(values)
+        if any(there):
+            losses[size] = values[there]
+        ratios = np.array(results["loss_before"], float) / values
+        if any(np.isfinite(ratios)):
+            before[size] = float(np.median(ratios[np.isfinite(ratios)]))
+    if not losses:
+        return []
+    ranges = [f"{number(low)} to {number(high)} at {size:,}" for size, (low, high) in ranges_of(losses).items()]
+    said = [f"At the stop the training loss is, by batch size, {comments.listed(ranges)}."]
+    if len(before) > 1:
+        small, large = min(before), max(before)
+        sentence = (
+            f"The look before the stop, {found['settings']['check_every']:,} steps earlier, had found "
+            f"{number(before[small])} times this loss at batch size {small:,} and {number(before[large])} times at "
+            f"{large:,} (medians)"
+        )
+        lucky = before[small] > DIP and before[small] > before[large]
+        said.append(
+            sentence + (": with small batches the loss jumps, and a net stops at a lucky dip." if lucky else ".")
+        )
+    return said
+
+
+def ranges_of(values: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
+    """{batch size: smallest and largest value}, smallest batch first."""
+    return {size: (float(each.min()), float(each.max())) for size, each in sorted(values.items())}
+
+
 def missing(found: dict[str, Any]) -> list[str]:
     """Which nets did not reach the loss."""
     absent = {
@@ -278,7 +356,7 @@ def missing(found: dict[str, Any]) -> list[str]:
     absent = {size: count for size, count in absent.items() if count}
     if not absent:
         return []
-    words = [f"{count} of batch size {size}" for size, count in absent.items()]
+    words = [f"{count} of batch size {size:,}" for size, count in absent.items()]
     return [f"Nets that did not reach the training loss in time, and are left out: {comments.listed(words)}."]
 
 
@@ -323,14 +401,15 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
             gathered(found, each)
             for each in (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
         )
-        still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
         rose = best > 0
+        promised = number(100 * float(np.median((room / best)[rose])), 2)
+        still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
         said.append(
             f"In the {name} box the short search finds {middle_and_lowest((short / best)[rose])} of what the best "
             f"converged search finds, the worst search from a random start {middle_and_lowest((worst / best)[rose])}, "
             f"and the one that goes on from the short search {middle_and_lowest((continued / best)[rose])}. Where "
-            f"the best one ends, the slopes promise {100 * np.median((room / best)[rose]):.2g}{comments.PERCENT} more "
-            "to first order (median)."
+            f"the best one ends, the slopes promise {promised}{comments.PERCENT} more to "
+            "first order (median)."
         )
         cut = int(np.sum(gathered(found, f"{name}_iterations") >= found["settings"]["box_iterations"]))
         said.append(f"Of the converged searches {cut or 'none'} {'were' if cut > 1 else 'was'} cut off before that.")
@@ -370,12 +449,10 @@ def lanczos_sentences(found: dict[str, Any]) -> list[str]:
     residual = max(float(gathered(found, f"{end}_residual").max()) for end in ("top", "bottom"))
     products, shares = gathered(found, "products"), gathered(found, "bottom") / gathered(found, "top")
     asked = found["settings"]["lanczos_tolerance"]
-    exponent = math.floor(math.log10(residual)) if residual else 0
-    power = f"{residual / 10.0**exponent:.1f} \N{MULTIPLICATION SIGN} 10{str(exponent).translate(RAISED)}"
     said = [
         f"Lanczos's method took {np.median(products):.0f} products (median; {products.min():.0f} to "
-        f"{products.max():.0f}); the largest residual is {power} of the largest absolute eigenvalue"
-        + (f", above the {asked:g} asked for." if residual > asked else ".")
+        f"{products.max():.0f}); the largest residual is {number(residual, 2)} of the largest absolute eigenvalue"
+        + (f", above the {number(asked, 1)} asked for." if residual > asked else ".")
     ]
     negative = int(np.sum(shares < 0))
     if negative:
@@ -385,9 +462,6 @@ def lanczos_sentences(found: dict[str, Any]) -> list[str]:
             f"not stand at minima."
         )
     return said
-
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def twin_sentences(found: dict[str, Any]) -> list[str]:

@@ -110,8 +110,24 @@ def test_a_planted_relation_is_found_and_no_other():
             assert (about["p"] < 0.05) == planted, (name, kind)
             assert about["interval"][0] <= about["tau"] <= about["interval"][1]
     assert found["wide"]["fixed"]["tau"] > 0.7
+    assert found["wide"]["between"]["p"] > 0.05  # of four sizes
+    assert "p" not in found["train_loss"]["between"]
     assert "p" not in found["train_loss"]["all"]
     assert found["wide"]["partial_batch"] == pytest.approx(found["wide"]["all"]["tau"], abs=0.1)
+
+
+def test_medians_of_the_batch_sizes_count_once():
+    sizes = 2.0 ** np.arange(8)
+    groups, inside = np.repeat(sizes, 3), np.tile([-0.1, 0.0, 0.1], 8)
+    order = drawn(4).permutation(8)
+    first, second = groups + inside, sizes[order].repeat(3) - inside
+    tau, p = measures.between_sizes(first, second, groups)
+    exact = stats.kendalltau(sizes, sizes[order], method="exact")
+    assert (tau, p) == (exact.statistic, exact.pvalue)
+    assert measures.between_sizes(first, groups, groups) == pytest.approx((1, 2 / 40_320))
+    tied = np.where(groups < 4, 1.0, groups)
+    assert measures.between_sizes(tied, groups, groups)[1] < 0.01
+    assert np.isnan(measures.between_sizes(np.ones(24), groups, groups)).all()
 
 
 def test_nets_are_gathered_in_order_and_without_those_that_did_not_stop():

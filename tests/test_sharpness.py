@@ -309,7 +309,10 @@ def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int
         twin = {name: 2 * numbers[0] for name, numbers in stops["equal_loss"].items()}
         twin["gap"] = stops["equal_loss"]["gap"][0]
         results[f"batch-{size:04d}"] = {"steps": [100] * seeds, "last_step": 30, "rescaled": twin, **stops}
-    return {"results": results, "settings": {"box_iterations": 60, "lanczos_tolerance": 1e-6}}
+        factor = 2 if size == sizes[0] else 1.01
+        results[f"batch-{size:04d}"]["loss_before"] = [factor * loss for loss in stops["equal_loss"]["train_loss"]]
+    chosen = {"box_iterations": 60, "lanczos_tolerance": 1e-6, "check_every": 10, "batch_sizes": list(sizes)}
+    return {"results": results, "settings": chosen}
 
 
 def test_the_claim_follows_its_measures():
@@ -320,9 +323,29 @@ def test_the_claim_follows_its_measures():
     assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
     assert "3.0 \N{MULTIPLICATION SIGN} 10⁻⁷" in found["comment"]["lanczos"][0]
     assert found["comment"]["twins"][0] == "Unchanged in all 4 twins: gap."
+    assert found["batch_sizes"] == "four batch sizes"
+    assert "no more than 4 points" in found["comment"]["result"][3]
+    before = "2.00 times this loss at batch size 32 and 1.01 times at 256 (medians)"
+    assert f"10 steps earlier, had found {before}: with small" in found["comment"]["stop"][1]
     against = reported.section(planted(-1.0))
     assert against["claim"]["verdict"] == claims.FAILS
     assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "words"),
+    [
+        (0.0123, 2, "0.012"),
+        (-12.34, 3, "\N{MINUS SIGN}12.3"),
+        (999.6, 3, "1,000"),
+        (17_615.0, 3, "17,600"),
+        (3.04e-5, 2, "3.0 \N{MULTIPLICATION SIGN} 10⁻⁵"),
+        (1e-6, 1, "10⁻⁶"),
+        (float("nan"), 3, "\N{EN DASH}"),
+    ],
+)
+def test_numbers_are_written_alike(value, digits, words):
+    assert reported.number(value, digits) == words
 
 
 def test_nets_that_did_not_stop_are_named_and_left_out():
