@@ -580,7 +580,7 @@ def noise_comment(nets: Nets) -> list[str]:
             f"units a layer, {size:,} parameters (median over seeds)."
         )
     said.append(
-        "All of them learn the same images with the same wrong labels, and nets that train side by side see the same "
+        "All nets learn the same images with the same wrong labels, and those that train side by side see the same "
         "batches in the same order: among these the spread over seeds covers initialisation only."
     )
     said += [
