@@ -236,7 +236,7 @@ class Kept:
         except FileNotFoundError:
             return
         done, units = len(history["results"]), len(history["units"])
-        print(table(history).to_string())
+        print(table(history).to_string(na_rep="-"))
         print(f"history: {self.run.history}" + ("" if history["complete"] else f" ({done} of {units} units)"))
 
 
@@ -325,7 +325,7 @@ def describe(history: dict[str, Any]) -> str:
         "results": ", ".join(f"{name} {_size(value)}" for name, value in first.items()) or "none yet",
     }
     described = [f"{name:<11}  {printable(_clipped(text))}" for name, text in lines.items()]
-    return "\n".join([*described, "", table(history).to_string() if done else "(nothing measured yet)"])
+    return "\n".join([*described, "", table(history).to_string(na_rep="-") if done else "(nothing measured yet)"])
 
 
 def _pairs(values: dict[str, Any]) -> str:
