@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "hw1_2"))  # as for the script itself, which imports the module beside it
@@ -176,17 +177,11 @@ def test_the_share_of_a_displacement_within_a_plane():
 # ------------------------------------------------------------------------------------------------ the script
 
 
-def stripes(count):
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(count).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
+TRAIN, TEST = trial_runs.stripes(320, seed=320), trial_runs.stripes(100, seed=100)
 
 
 def digits():
-    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
+    (x_train, y_train), (x_test, y_test) = TRAIN, TEST
     scaled = [(each[..., None] / np.float32(255)).astype(np.float32) for each in (x_train, x_test)]
     labels = [each.astype(np.int32) for each in (y_train, y_test)]
     return SimpleNamespace(train_images=scaled[0], train_labels=labels[0], test_images=scaled[1], test_labels=labels[1])
@@ -248,25 +243,17 @@ def test_resumed_equals_uninterrupted_and_trains_once(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def checkout(checkout):
     """The copy of the code, with striped digits."""
-    (checkout / "data").mkdir()
-    arrays = {}
-    for name, count in (("train", 320), ("test", 100)):
-        arrays[f"x_{name}"], arrays[f"y_{name}"] = stripes(count)
-    np.savez(checkout / "data" / "mnist.npz", **arrays)
-    return checkout
+    return trial_runs.with_digits(checkout, TRAIN, TEST)
 
 
 def start(checkout, *flags):
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / f"{EXPERIMENT}.py"), "--scale", "quick", *FLAGS, *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+    return trial_runs.start(checkout, f"{EXPERIMENT}.py", "--scale", "quick", *FLAGS, *flags)
 
 
 @pytest.fixture(scope="module")
 def finished(checkout):
     done = start(checkout)
-    assert done.returncode == 0, done.stderr
-    path = Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    path = trial_runs.history_path(done)
     assert path.is_relative_to(checkout / "out" / "changed")
     return done, path
 
@@ -345,9 +332,6 @@ def plot_module():
     return module
 
 
-RECORD = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1, "device": "CPU"}
-
-
 def made_up(seeds=3, lacking=(), bump=0.0, rise=0.0, unrelated_bump=0.0, points=101, scale="paper"):
     """A history as error_surface.py keeps it. bump: its height, of the range; rise: of the loss towards the end."""
     planned = [f"{optimizer}/seed-{seed}" for seed in range(seeds) for optimizer in ("sgd", "adam")]
@@ -377,20 +361,13 @@ def made_up(seeds=3, lacking=(), bump=0.0, rise=0.0, unrelated_bump=0.0, points=
             "start_norm": 30.0,
             "summary": {"end train loss": falling[-1]},
         }
-    return history.plain(
-        {
-            "schema": history.SCHEMA,
-            "experiment": EXPERIMENT,
-            "scale": scale,
-            "settings": {"steps": 10_000, "line_points": points, "optimizers": ["sgd", "adam"], "seeds": [0, 1, 2]},
-            "units": {unit: RECORD | {"code": ""} if unit in results else None for unit in planned},
-            "complete": len(results) == len(planned),
-            "data": {"name": "MNIST", "fingerprint": "made up", "source": "60,000 training and 10,000 test images"},
-            "environment": {},
-            "code": {"revision": 1, "hash": "", "commit": ""},
-            "wall_seconds": 1.0,
-            "results": results,
-        }
+    return trial_runs.made_up_history(
+        EXPERIMENT,
+        results,
+        units=planned,
+        scale=scale,
+        settings={"steps": 10_000, "line_points": points, "optimizers": ["sgd", "adam"], "seeds": [0, 1, 2]},
+        data={"name": "MNIST", "fingerprint": "made up", "source": "60,000 training and 10,000 test images"},
     )
 
 

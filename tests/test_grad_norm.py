@@ -1,8 +1,6 @@
 """Gradient norm and loss: the norm against closed forms, the statistics, a tiny run from end to end, claim C5."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, history, stacked
 from common.checkpoint import Checkpoint
@@ -273,20 +272,8 @@ def test_a_paper_history_is_small_enough():
 
 def history_of(results: dict) -> dict:
     """A history with these results; what else it needs is made up."""
-    record = {"measured": "2026-11-24T00:00:00+00:00", "code": "0", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
-    return {
-        "schema": 1,
-        "experiment": "hw1_2/grad_norm",
-        "scale": "paper",
-        "settings": {},
-        "units": {unit: record | {"device": "none"} for unit in results},
-        "complete": True,
-        "data": {"name": "MNIST", "fingerprint": "0"},
-        "environment": {},
-        "code": {"hash": "0", "revision": 1},
-        "wall_seconds": 1.0,
-        "results": {unit: {"summary": {}, **kept} for unit, kept in results.items()},
-    }
+    results = {unit: {"summary": {}, **kept} for unit, kept in results.items()}
+    return trial_runs.made_up_history("hw1_2/grad_norm", results)
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -307,47 +294,15 @@ TINY = grad_norm.Settings(
 
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(320)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:240],
-        train_labels=labels[:240].astype(np.int32),
-        test_images=images[240:],
-        test_labels=labels[240:].astype(np.int32),
-    )
-
-
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
-
-
-class Stopped(Exception):
-    """What ends a training midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance, that ends the training after `last` times."""
-
-    last = 0
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.last -= 1
-        if not self.last:
-            raise Stopped
+    return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
 @pytest.mark.parametrize("unit", grad_norm.ARMS)
 def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path, nowhere):
     whole = grad_norm.train(TINY, digits, unit, nowhere)
-    stopping = Saving(tmp_path / "kept.npz", {"unit": unit})
+    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": unit})
     stopping.last = 9  # within the window
-    with pytest.raises(Stopped):
+    with pytest.raises(trial_runs.Stopped):
         grad_norm.train(TINY, digits, unit, stopping)
     resumed = grad_norm.train(TINY, digits, unit, Checkpoint(tmp_path / "kept.npz", {"unit": unit}))
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
@@ -382,23 +337,13 @@ FLAGS += ["--window", "20", "--window-start", "30", "--seeds", "3", "--function-
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
-
-
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_2" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "grad_norm.py", *FLAGS)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -430,11 +375,11 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_trains_nothing_and_one_arm_can_be_retrained(checkout, path):
     before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
-    assert "kept" in start(checkout, "grad_norm.py", *FLAGS).stderr
+    assert "kept" in trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS).stderr
     assert path.read_bytes() == before
-    check = start(checkout, "grad_norm.py", *FLAGS, "--check")
+    check = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS, "--check")
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")
-    again = start(checkout, "grad_norm.py", *FLAGS, "--force", "--unit", "f1/adam")
+    again = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS, "--force", "--unit", "f1/adam")
     assert again.returncode == 0, again.stderr
     assert json.dumps(history.read(path)["results"]) == results
 
@@ -444,14 +389,14 @@ def test_a_second_run_trains_nothing_and_one_arm_can_be_retrained(checkout, path
     [(["--window-start", "1900"], "--window-start 1900"), (["--window", "2"], "--window"), (["--arms", "cifar"], "f1")],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "grad_norm.py", "--scale", "quick", *flags)
+    done = trial_runs.start(checkout, "hw1_2/grad_norm.py", "--scale", "quick", *flags)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_grad_norm.py", "--history", str(path))
+    done = trial_runs.start(checkout, "hw1_2/plot_grad_norm.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
@@ -461,7 +406,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
         assert 0.01 < inked < 0.6, name
         third = drawing.shape[1] // 3
         assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
-    assert "up to date" in start(checkout, "plot_grad_norm.py", "--history", str(path)).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_2/plot_grad_norm.py", "--history", str(path)).stderr
 
 
 # --------------------------------------------------------------------------------------- claim and report
@@ -530,35 +475,12 @@ def test_sentences_follow_the_numbers():
     assert "mostly the batch's" in reported.section(low)["comment"]["window"][0]
 
 
-STUB = """
-#import "grad_norm.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#grad_norm.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["all arms", "one arm", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     if there == "one arm":
         kept["results"] = {"f1/adam": kept["results"]["f1/adam"]}
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("grad_norm.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("grad_norm", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning():

@@ -1,17 +1,15 @@
 """Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run, claim C10."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, figures, history, plain_pickle, weights
-from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,41 +180,9 @@ TINY = interpolation.Settings(
 )
 
 
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(320)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:240],
-        train_labels=labels[:240].astype(np.int32),
-        test_images=images[240:],
-        test_labels=labels[240:].astype(np.int32),
-    )
-
-
-class Stopped(Exception):
-    """What ends a run midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance; where it has a `last`, it ends the run after so many times."""
-
-    last = 0
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.last -= 1
-        if not self.last:
-            raise Stopped
+    return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
 @pytest.fixture
@@ -224,8 +190,8 @@ def checkpoints(tmp_path):
     """checkpoints(stopped, last) gives the function that `train` takes; it stops after saving `stopped` so often."""
 
     def make(stopped: str = "", last: int = 0):
-        def one(name: str) -> Saving:
-            found = Saving(tmp_path / f"{name.replace('/', '-')}.npz", {"name": name})
+        def one(name: str) -> trial_runs.Saving:
+            found = trial_runs.Saving(tmp_path / f"{name.replace('/', '-')}.npz", {"name": name})
             found.last = last if name == stopped else 0
             return found
 
@@ -254,7 +220,7 @@ def text(results: dict) -> str:
 )
 def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, checkpoints, unit, stopped, last):
     monkeypatch.setattr(interpolation, "STEPS_A_CHUNK", 7)
-    with pytest.raises(Stopped):
+    with pytest.raises(trial_runs.Stopped):
         interpolation.train(TINY, digits, unit, checkpoints(stopped, last))
     assert text(interpolation.train(TINY, digits, unit, checkpoints())) == whole[unit]
 
@@ -364,23 +330,13 @@ FLAGS += ["--probe-images", "80", "--directions", "2"]
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
-
-
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "interpolation.py", *FLAGS)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -409,9 +365,9 @@ def test_a_tiny_run_records_everything(path):
 def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(checkout, path):
     assert not list((checkout / "out" / "checkpoints").rglob("*.npz"))
     before = path.read_bytes()
-    assert "kept" in start(checkout, "interpolation.py", *FLAGS).stderr
+    assert "kept" in trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS).stderr
     assert path.read_bytes() == before
-    check = start(checkout, "interpolation.py", *FLAGS, "--check")
+    check = trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS, "--check")
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")
 
 
@@ -420,14 +376,14 @@ def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(chec
     [(["--late-steps", "100"], "--early-steps"), (["--seeds", "1"], "--seeds"), (["--arms", "sgd/never"], "sgd/late")],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "interpolation.py", "--scale", "quick", *flags)
+    done = trial_runs.start(checkout, "hw1_3/interpolation.py", "--scale", "quick", *flags)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_interpolation.py", "--history", str(path))
+    done = trial_runs.start(checkout, "hw1_3/plot_interpolation.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
@@ -437,7 +393,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
         assert 0.01 < inked < 0.6, name
         third = drawing.shape[1] // 3
         assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
-    assert "up to date" in start(checkout, "plot_interpolation.py", "--history", str(path)).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_3/plot_interpolation.py", "--history", str(path)).stderr
 
 
 @pytest.mark.parametrize("unit", interpolation.UNITS)
@@ -554,36 +510,13 @@ def test_a_barrier_is_drawn_beside_its_own_limit():
     )
 
 
-STUB = """
-#import "interpolation.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#interpolation.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["all units", "early only", "Adam only", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     only = {"early only": "sgd/early", "Adam only": "adam/converged"}.get(there)
     if only:
         kept["results"] = {only: kept["results"][only]}
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("interpolation.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("interpolation", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trial_runs
 from conftest import ROOT
 
 from common import history, seeds, stacked
@@ -260,17 +261,10 @@ def test_an_interrupted_search_ends_in_the_same_bits(nowhere, tmp_path):
     chosen = dataclasses.replace(SMALL, epochs=60, seeds=4, levenberg_steps=20, newton_steps=40, draws=500)
     whole = history.plain(minimal_ratio.train(chosen, "1-8-1", nowhere))
 
-    class Stopping(Checkpoint):
-        left = 3
-
-        def save(self, variables: Any, results: dict[str, Any], now: bool = False) -> None:
-            super().save(variables, results, now=True)
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        minimal_ratio.train(chosen, "1-8-1", Stopping(tmp_path / "unit.npz", {}))
+    stopping = trial_runs.Saving(tmp_path / "unit.npz", {})
+    stopping.last = 3
+    with pytest.raises(trial_runs.Stopped):
+        minimal_ratio.train(chosen, "1-8-1", stopping)
     resumed = history.plain(minimal_ratio.train(chosen, "1-8-1", Checkpoint(tmp_path / "unit.npz", {})))
     assert repr(resumed) == repr(whole)  # NaN included
 
@@ -376,20 +370,8 @@ def made_up(sign: float = 1.0, noise: float = 0.0, count: int = 40, channel: boo
         "doubled": {"norm": [1e-10] * 3, "doubled_norm": [1.2e-10] * 3, "kind": ["saddle", "saddle", "minimum"]},
         "summary": {"loss": loss},
     }
-    record = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
-    return {
-        "schema": history.SCHEMA,
-        "experiment": "hw1_2/minimal_ratio",
-        "scale": "paper",
-        "settings": {"epochs": 2500, "nets": ["1-4-1"]},
-        "units": {"1-4-1": record | {"device": "CPU", "code": ""}},
-        "complete": True,
-        "data": {"name": "computed", "fingerprint": "computed"},
-        "environment": {},
-        "code": {"revision": 1, "hash": "", "commit": ""},
-        "wall_seconds": 1.0,
-        "results": history.plain({"1-4-1": results}),
-    }
+    chosen = {"epochs": 2500, "nets": ["1-4-1"]}
+    return trial_runs.made_up_history("hw1_2/minimal_ratio", {"1-4-1": results}, settings=chosen)
 
 
 @pytest.mark.parametrize(

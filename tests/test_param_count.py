@@ -1,15 +1,13 @@
 """Parameters against generalization: units, wrong labels, what is recorded, a tiny run from end to end, claim C9."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, history, seeds
 from common.checkpoint import Checkpoint
@@ -99,25 +97,9 @@ def test_wrong_labels_are_wrong_and_as_many_as_said():
 # ---------------------------------------------------------------------------------------------- training
 
 
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(340)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:250],
-        train_labels=labels[:250].astype(np.int32),
-        test_images=images[250:],
-        test_labels=labels[250:].astype(np.int32),
-    )
+    return trial_runs.dataset(trial_runs.stripes(340), 250)
 
 
 TINY = replace(param_count.PAPER, epochs=3, batch_size=32, probe_images=90, noisy_images=120, noisy_epochs=7)
@@ -189,28 +171,14 @@ def test_dead_nets_are_named(digits, nowhere, monkeypatch):
     assert param_count.train(TINY, digits, CLEAN, nowhere)["dead"].tolist() == [False, True, False]
 
 
-class Stopped(Exception):
-    """What ends a training midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance, that ends the training after two times."""
-
-    left = 2
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.left -= 1
-        if not self.left:
-            raise Stopped
-
-
 @pytest.mark.parametrize("nets", [CLEAN, replace(NOISY, seeds=range(1)), param_count.Nets(300, range(1, 2))])
 def test_resumed_training_equals_uninterrupted(nets, digits, tmp_path, nowhere):
     chosen = replace(TINY, noisy_every=2)
     whole = param_count.train(chosen, digits, nets, nowhere)
-    with pytest.raises(Stopped):
-        param_count.train(chosen, digits, nets, Saving(tmp_path / "kept.npz", {}))
+    stopping = trial_runs.Saving(tmp_path / "kept.npz", {})
+    stopping.last = 2
+    with pytest.raises(trial_runs.Stopped):
+        param_count.train(chosen, digits, nets, stopping)
     resumed = param_count.train(chosen, digits, nets, Checkpoint(tmp_path / "kept.npz", {}))
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
     assert as_text[0] == as_text[1]
@@ -232,20 +200,8 @@ def test_a_paper_history_is_small_enough():
     for name, nets in param_count.units(param_count.PAPER).items():
         records = 64 if nets.noisy else 20
         results[name] = {each: generator.random((len(nets.seeds), records)) for each in range(7)}
-    record = {"measured": "2026-11-24T00:00:00+00:00", "code": "0", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
-    made_up = {
-        "schema": 1,
-        "experiment": "hw1_3/param_count",
-        "scale": "paper",
-        "settings": {},
-        "units": {unit: record | {"device": "none"} for unit in results},
-        "complete": True,
-        "data": {"name": "MNIST", "fingerprint": "0"},
-        "environment": {},
-        "code": {"hash": "0", "revision": 1},
-        "wall_seconds": 1.0,
-        "results": {unit: {"summary": {}, **kept} for unit, kept in results.items()},
-    }
+    results = {unit: {"summary": {}, **kept} for unit, kept in results.items()}
+    made_up = trial_runs.made_up_history("hw1_3/param_count", results)
     assert 3 * len(encode(made_up)) < LARGEST_WRITTEN
 
 
@@ -259,23 +215,13 @@ FEW = ["--widths", "16", "512", "--noisy-widths", "4", "32"]
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
-
-
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "param_count.py", *FLAGS, *FEW)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = trial_runs.start(checkout, "hw1_3/param_count.py", *FLAGS, *FEW)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -300,7 +246,7 @@ def test_more_seeds_extend_the_history(checkout, path):
     before = history.read(path)["results"]
     more = ["--widths", "16", "--noisy-widths", "4", "--stacks", "0", "1"]
     only = ["--unit", "width-0016/seed-2-to-3"]
-    done = start(checkout, "param_count.py", *FLAGS, *more, *only)
+    done = trial_runs.start(checkout, "hw1_3/param_count.py", *FLAGS, *more, *only)
     assert done.returncode == 0, done.stderr
     after = history.read(path)["results"]
     assert set(after) - set(before) == {"width-0016/seed-2-to-3"}
@@ -313,14 +259,14 @@ def test_more_seeds_extend_the_history(checkout, path):
     [(["--widths", "0"], "--widths"), (["--label-noise", "1"], "--label-noise"), (["--noisy-images", "5"], "--noisy")],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "param_count.py", "--scale", "quick", *flags)
+    done = trial_runs.start(checkout, "hw1_3/param_count.py", "--scale", "quick", *flags)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_param_count.py", "--history", str(path))
+    done = trial_runs.start(checkout, "hw1_3/plot_param_count.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
@@ -330,7 +276,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
         assert 0.01 < inked.mean() < 0.6, name
         for rows in np.array_split(inked, 2):  # four panels
             assert all(panel.mean() > 0.005 for panel in np.array_split(rows, 2, axis=1)), name
-    assert "up to date" in start(checkout, "plot_param_count.py", "--history", str(path)).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_3/plot_param_count.py", "--history", str(path)).stderr
 
 
 def test_an_arm_that_is_not_measured_is_said_to_be_so(path, monkeypatch):
@@ -704,36 +650,13 @@ def test_wrong_labels_in_words():
     assert reported.noise_comment({}) == []
 
 
-STUB = """
-#import "param_count.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#param_count.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["both arms", "sizes", "noise", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     if there in ("sizes", "noise"):
         noisy = there == "noise"
         kept["results"] = {unit: found for unit, found in kept["results"].items() if unit.startswith("noisy") == noisy}
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("param_count.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("param_count", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning_and_every_field_is_there(path):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "hw1_2"))
@@ -355,21 +356,8 @@ def test_check_loads_no_tensorflow(finished):
 
 def wrapped(results: dict[str, Any], scale: str = "paper") -> dict[str, Any]:
     """A history around these results of the units whole and layer-1."""
-    record = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1}
-    record |= {"device": "CPU", "code": ""}
-    return {
-        "schema": history.SCHEMA,
-        "experiment": "hw1_2/param_pca",
-        "scale": scale,
-        "settings": {"epochs": 750, "layer": [1]},
-        "units": {unit: record if unit in results else None for unit in ("whole", "layer-1")},
-        "complete": len(results) == 2,
-        "data": {"name": "computed", "fingerprint": "computed"},
-        "environment": {},
-        "code": {"revision": 1, "hash": "", "commit": ""},
-        "wall_seconds": 1.0,
-        "results": results,
-    }
+    about = {"units": ("whole", "layer-1"), "scale": scale, "settings": {"epochs": 750, "layer": [1]}}
+    return trial_runs.made_up_history("hw1_2/param_pca", results, **about)
 
 
 def made_up(

@@ -1,15 +1,14 @@
 """Random labels: what is shuffled and what is not, when labels count as fitted, a tiny run end to end, claim C8."""
 
 import copy
+import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, history
 from common.checkpoint import Checkpoint
@@ -75,25 +74,14 @@ TINY = random_labels.Settings(
 )
 
 
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is. Bytes, and their labels."""
-    labels = np.random.default_rng(1).permutation(np.arange(count) % 10)
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
+def shuffled_stripes(count: int) -> trial_runs.Digits:
+    """Striped digits whose classes come in no order."""
+    return trial_runs.stripes(count, labels=np.random.default_rng(1).permutation(np.arange(count) % 10))
 
 
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(320)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:240],
-        train_labels=labels[:240].astype(np.int32),
-        test_images=images[240:],
-        test_labels=labels[240:].astype(np.int32),
-    )
+    return trial_runs.dataset(shuffled_stripes(320), 240)
 
 
 @pytest.mark.parametrize("arm", ["full", "share-0.5", "true"])
@@ -165,22 +153,6 @@ def test_arms_of_a_seed_share_their_initial_weights(monkeypatch, digits, nowhere
     assert (kernels[0] != kernels[3]).any()
 
 
-class Stopped(Exception):
-    """What ends a training midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance, that ends the training after `last` times."""
-
-    last = 0
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.last -= 1
-        if not self.last:
-            raise Stopped
-
-
 def test_labels_are_fitted_then_training_stops_and_resumes_to_the_same_bits(digits, tmp_path, nowhere):
     unit = "share-1/seed-0"
     whole = random_labels.train(TINY, digits, unit, nowhere)
@@ -192,9 +164,9 @@ def test_labels_are_fitted_then_training_stops_and_resumes_to_the_same_bits(digi
     assert whole["wrong_labels"] > 0.75
     assert whole["true_accuracy"][-1] < 0.3
     for last in (2, ends):  # midway, and when it was done but not yet kept
-        stopping = Saving(tmp_path / f"{last}.npz", {"unit": unit})
+        stopping = trial_runs.Saving(tmp_path / f"{last}.npz", {"unit": unit})
         stopping.last = last
-        with pytest.raises(Stopped):
+        with pytest.raises(trial_runs.Stopped):
             random_labels.train(TINY, digits, unit, stopping)
         resumed = random_labels.train(TINY, digits, unit, Checkpoint(tmp_path / f"{last}.npz", {"unit": unit}))
         as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
@@ -247,23 +219,16 @@ FLAGS += [
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(240), stripes(80)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
+    return trial_runs.with_digits(checkout, shuffled_stripes(240), shuffled_stripes(80))
 
 
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=300)
+start = functools.partial(trial_runs.start, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "random_labels.py", *FLAGS)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = start(checkout, "hw1_3/random_labels.py", *FLAGS)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -281,11 +246,11 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_trains_nothing_and_one_unit_can_be_retrained(checkout, path):
     before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
-    assert "kept" in start(checkout, "random_labels.py", *FLAGS).stderr
+    assert "kept" in start(checkout, "hw1_3/random_labels.py", *FLAGS).stderr
     assert path.read_bytes() == before
-    check = start(checkout, "random_labels.py", *FLAGS, "--check")
+    check = start(checkout, "hw1_3/random_labels.py", *FLAGS, "--check")
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")
-    again = start(checkout, "random_labels.py", *FLAGS, "--force", "--unit", "share-0.5/seed-1")
+    again = start(checkout, "hw1_3/random_labels.py", *FLAGS, "--force", "--unit", "share-0.5/seed-1")
     assert again.returncode == 0, again.stderr
     assert json.dumps(history.read(path)["results"]) == results
 
@@ -299,7 +264,7 @@ def test_a_second_run_trains_nothing_and_one_unit_can_be_retrained(checkout, pat
     ],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "random_labels.py", "--scale", "quick", *flags)
+    done = start(checkout, "hw1_3/random_labels.py", "--scale", "quick", *flags)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -314,13 +279,13 @@ def inked(path: Path, rows: int, columns: int) -> list[float]:
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_random_labels.py", "--history", str(path))
+    done = start(checkout, "hw1_3/plot_random_labels.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     folder = path.parents[2] / "figures"
     assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels.png", 3, 2))
     assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels_share.png", 1, 3))
     assert set(plot_random_labels.FIGURES) == set(reported.FIGURES)
-    assert "up to date" in start(checkout, "plot_random_labels.py", "--history", str(path)).stderr
+    assert "up to date" in start(checkout, "hw1_3/plot_random_labels.py", "--history", str(path)).stderr
 
 
 def only(kept: dict, *beginnings: str) -> dict:
@@ -505,25 +470,8 @@ def test_the_figure_and_the_report_have_the_same_reference():
     assert set(plot_random_labels.ARMS) == set(reported.ARMS)
 
 
-STUB = """
-#import "random_labels.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#random_labels.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["everything", "the sweep", "shuffled labels", "the opposite", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     kept = {"the sweep": only(kept, "share-"), "shuffled labels": only(kept, "full")}.get(there, kept)
     if there == "everything":
@@ -533,13 +481,7 @@ def test_the_section_can_be_set(there, path):
     if there == "the opposite":
         for results in kept["results"].values():
             results["true_accuracy"] = [0.0] * len(results["true_accuracy"])
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("random_labels.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("random_labels", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning():

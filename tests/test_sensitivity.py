@@ -1,8 +1,6 @@
 """Sensitivity and batch size: what is measured and when, a tiny run from end to end."""
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, history
 from common.checkpoint import Checkpoint
@@ -86,25 +85,9 @@ TINY = sensitivity.Settings(
 )
 
 
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6] += 180
-    return images, labels.astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(320)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:240],
-        train_labels=labels[:240].astype(np.int32),
-        test_images=images[240:],
-        test_labels=labels[240:].astype(np.int32),
-    )
+    return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
 def test_units_are_stacks_of_small_batches_and_single_seeds_of_larger_ones():
@@ -189,27 +172,11 @@ def test_checks_end_where_the_loss_must_be_reached(digits, nowhere):
     assert found["budgets"]["steps"][0]["step"] == 50
 
 
-class Stopped(Exception):
-    """What ends a training midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance, that ends the training after `last` times."""
-
-    last = 0
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.last -= 1
-        if not self.last:
-            raise Stopped
-
-
 @pytest.mark.parametrize("stop", [1, 4, 6])
 def test_resumed_training_equals_uninterrupted(small, digits, tmp_path, stop):
-    stopping = Saving(tmp_path / "kept.npz", {"unit": "batch-12"})
+    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": "batch-12"})
     stopping.last = stop
-    with pytest.raises(Stopped):
+    with pytest.raises(trial_runs.Stopped):
         sensitivity.train(TINY, digits, "batch-12", stopping)
     resumed = sensitivity.train(TINY, digits, "batch-12", Checkpoint(tmp_path / "kept.npz", {"unit": "batch-12"}))
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (small, resumed)]
@@ -238,23 +205,13 @@ FLAGS += ["--check-every", "20", "--fixed-images", "80", "--seeds", "3", "--batc
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(320), stripes(100)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
-
-
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=200)
+    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "sensitivity.py", *FLAGS)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -279,11 +236,11 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_trains_nothing_and_more_seeds_extend_the_history(checkout, path):
     before, results = path.read_bytes(), history.read(path)["results"]
-    assert "kept" in start(checkout, "sensitivity.py", *FLAGS).stderr
+    assert "kept" in trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS).stderr
     assert path.read_bytes() == before
-    check = start(checkout, "sensitivity.py", *FLAGS, "--check", "--medium-seeds", "0", "1")
+    check = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS, "--check", "--medium-seeds", "0", "1")
     assert (check.returncode, check.stdout.strip()) == (1, "partial: 3 of 4 units")
-    done = start(checkout, "sensitivity.py", *FLAGS, "--medium-seeds", "0", "1")
+    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS, "--medium-seeds", "0", "1")
     assert done.returncode == 0, done.stderr
     more = history.read(path)
     assert list(more["results"]) == [*results, "batch-1000/seed-1"]
@@ -300,14 +257,14 @@ def test_a_second_run_trains_nothing_and_more_seeds_extend_the_history(checkout,
     ],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "sensitivity.py", "--scale", "quick", *flags)
+    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", "--scale", "quick", *flags)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_sensitivity.py", "--history", str(path))
+    done = trial_runs.start(checkout, "hw1_3/plot_sensitivity.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     from matplotlib import image
@@ -319,7 +276,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
         quarter = drawing.shape[1] // 4
         parts = [drawing[:, left : left + quarter] for left in range(0, 4 * quarter, quarter)]
         assert all((part.min(axis=2) < 0.8).mean() > 0.005 for part in parts)
-    assert "up to date" in start(checkout, "plot_sensitivity.py", "--history", str(path)).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_3/plot_sensitivity.py", "--history", str(path)).stderr
 
 
 # -------------------------------------------------------------------------------------- claims and report
@@ -466,35 +423,12 @@ def test_numbers_are_short(value, words):
     assert reported.short(value) == words
 
 
-STUB = """
-#import "sensitivity.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#sensitivity.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["all units", "one unit", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     if there == "one unit":
         kept["results"] = {"batch-1000/seed-0": kept["results"]["batch-1000/seed-0"]}
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("sensitivity.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("sensitivity", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning():

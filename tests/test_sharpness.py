@@ -1,14 +1,14 @@
 """Measures of generalization: single measures, stops, resuming, a tiny run from end to end, the bonus claim."""
 
+import functools
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trial_runs
 
 from common import backend, history, weights
 from common.checkpoint import Checkpoint
@@ -34,26 +34,9 @@ TINY = sharpness.Settings(
 )
 
 
-def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that are easy to tell apart: the class is where the bright stripe is."""
-    labels = np.arange(count) % 10
-    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    images[:, :, :10] = 0  # pixels that are black in all images
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label + 4 : 2 * label + 6, 10:] += 180
-    return images, labels.astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
-    images, labels = stripes(120)
-    images = (images[..., None] / 255).astype(np.float32)
-    return SimpleNamespace(
-        train_images=images[:80],
-        train_labels=labels[:80].astype(np.int32),
-        test_images=images[80:],
-        test_labels=labels[80:].astype(np.int32),
-    )
+    return trial_runs.dataset(trial_runs.stripes(120, left=10), 80)
 
 
 def net(seed: int = 0) -> list[np.ndarray]:
@@ -133,22 +116,6 @@ def test_all_numbers_of_a_net_fit_together(digits):
 # -------------------------------------------------------------------------------------------- training
 
 
-class Stopped(Exception):
-    """What ends a training midway in a test."""
-
-
-class Saving(Checkpoint):
-    """A checkpoint saved at every chance, that ends the training after `last` times."""
-
-    last = 0
-
-    def save(self, variables, results, now=False):
-        super().save(variables, results, now=True)
-        self.last -= 1
-        if not self.last:
-            raise Stopped
-
-
 @pytest.fixture(scope="module")
 def whole(digits, nowhere) -> dict:
     return sharpness.train(TINY, digits, "batch-0016", nowhere)
@@ -156,10 +123,10 @@ def whole(digits, nowhere) -> dict:
 
 @pytest.mark.parametrize("saves", [2, 7])
 def test_resumed_equals_uninterrupted(saves, whole, digits, tmp_path):
-    stopping = Saving(tmp_path / "kept.npz", {"unit": "batch-0016"})
+    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": "batch-0016"})
     steps = len({*range(3, whole["steps"][1] + 1, 3), 16})
     stopping.last = saves if saves == 2 else steps + 2  # in training, and among the measures
-    with pytest.raises(Stopped):
+    with pytest.raises(trial_runs.Stopped):
         sharpness.train(TINY, digits, "batch-0016", stopping)
     resumed = sharpness.train(TINY, digits, "batch-0016", Checkpoint(tmp_path / "kept.npz", {"unit": "batch-0016"}))
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
@@ -208,23 +175,16 @@ FLAGS += ["--epochs", "4", "--box-iterations", "8", "--probes", "3"]
 @pytest.fixture(scope="module")
 def checkout(checkout: Path) -> Path:
     """The copy of the code, with striped digits."""
-    (x_train, y_train), (x_test, y_test) = stripes(80), stripes(40)
-    (checkout / "data").mkdir()
-    np.savez(checkout / "data" / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return checkout
+    return trial_runs.with_digits(checkout, trial_runs.stripes(80, left=10), trial_runs.stripes(40, left=10))
 
 
-def start(checkout: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-    command = [sys.executable, str(checkout / "hw1_3" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=300)
+start = functools.partial(trial_runs.start, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def path(checkout) -> Path:
-    done = start(checkout, "sharpness.py", *FLAGS)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    done = start(checkout, "hw1_3/sharpness.py", *FLAGS)
+    return trial_runs.history_path(done)
 
 
 def test_a_tiny_run_records_everything(path):
@@ -243,19 +203,19 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_measures_nothing(checkout, path):
     before = path.read_bytes()
-    assert "kept" in start(checkout, "sharpness.py", *FLAGS).stderr
+    assert "kept" in start(checkout, "hw1_3/sharpness.py", *FLAGS).stderr
     assert path.read_bytes() == before
 
 
 def test_bad_settings_are_one_message(checkout):
-    done = start(checkout, "sharpness.py", "--scale", "quick", "--batch-sizes", "0")
+    done = start(checkout, "hw1_3/sharpness.py", "--scale", "quick", "--batch-sizes", "0")
     assert done.returncode == 2
     assert "--batch-sizes" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "plot_sharpness.py", "--history", str(path))
+    done = start(checkout, "hw1_3/plot_sharpness.py", "--history", str(path))
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
@@ -263,7 +223,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
         drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
         inked = (drawing.min(axis=2) < 0.8).mean()
         assert 0.01 < inked < 0.6, name
-    assert "up to date" in start(checkout, "plot_sharpness.py", "--history", str(path)).stderr
+    assert "up to date" in start(checkout, "hw1_3/plot_sharpness.py", "--history", str(path)).stderr
 
 
 # --------------------------------------------------------------------------------------- claim and report
@@ -360,25 +320,8 @@ def test_nets_that_did_not_stop_are_named_and_left_out():
     assert said["sizes"][0]["rows"][1]["n"] == "7"
 
 
-STUB = """
-#import "sharpness.typ"
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#sharpness.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
 @pytest.mark.parametrize("there", ["a tiny run", "many nets", "one net", "no net at equal loss", "nothing"])
 def test_the_section_can_be_set(there, path):
-    import typst
-
     kept = history.read(path)
     if there == "many nets":
         kept = planted(1.0)
@@ -389,13 +332,7 @@ def test_the_section_can_be_set(there, path):
         for results in kept["results"].values():
             results["equal_loss"] = {name: [float("nan")] * 8 for name in results["equal_loss"]}
             results |= {"steps": [None] * 8, "rescaled": None}
-    numbers = {"state": "missing"} if there == "nothing" else reported.section(kept) | {"state": "complete"}
-    folder = ROOT / "report"
-    project = {name: (folder / name).read_bytes() for name in ("sharpness.typ", "template.typ", "sources.bib")}
-    project |= {"main.typ": STUB.encode(), "numbers.json": json.dumps(numbers, allow_nan=False).encode()}
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings
+    trial_runs.typeset("sharpness", None if there == "nothing" else reported.section(kept))
 
 
 def test_every_setting_has_a_meaning():
