@@ -4,7 +4,8 @@ Each function returns plain sentences; the layout shows them literally. Nothing 
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,53 @@ def _short(value: float, places: int = 3) -> str:
     return f"{value:#.{places}g}".rstrip(".") if math.isfinite(value) else "diverged"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}{PERCENT}"
+def percent(share: float) -> str:
+    """A share in whole percent; a dash where there is none."""
+    return f"{100 * share:.0f}{PERCENT}" if math.isfinite(share) else NOTHING
+
+
+def number(value: float, places: int = 2) -> str:
+    """With so many places and a real minus sign; a dash where there is no value."""
+    return f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
+
+
+def seeds(count: int) -> str:
+    """8 seeds."""
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
+def mean_and_interval(values: Sequence[float], shown: Callable[[float], str], bounds: float = math.inf) -> str:
+    """Mean and 95 % interval over seeds, or their range where there are too few seeds for one; a dash for none.
+
+    bounds: an end beyond it on either side is drawn in to it, as no correlation lies beyond 1.
+    """
+    if not len(values):
+        return NOTHING
+    mean = shown(float(np.mean(values)))
+    if len(values) == 1:
+        return mean
+    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
+    return f"{mean} [{shown(max(low, -bounds))}, {shown(min(high, bounds))}]"
+
+
+def test_images(found: dict[str, Any]) -> int | None:
+    """How many test images the data's description counts, in the words of `common.data`; None where it does not.
+
+    A history keeps no other count of them. The report says so where the count is missing.
+    """
+    counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found.get("data", {}).get("source", "")))
+    return int(counted[2].replace(",", "")) if counted else None
 
 
 VERDICT_WORDS = {
     claims.HOLDS: "holds here",
     claims.FAILS: "does not hold here",
     claims.UNCLEAR: "remains unclear here",
+}
+PART_WORDS = {
+    claims.HOLDS: "this part holds",
+    claims.FAILS: "this part does not hold",
+    claims.UNCLEAR: "this part remains unclear",
 }
 
 
@@ -63,7 +103,7 @@ def claim_1(verdict: dict[str, Any]) -> dict[str, str]:
     shares: dict[str, list[str]] = {}
     for part in verdict["parts"]:
         if part["all"]["superiority"] is not None:
-            words = f"{part['lower']} below {part['higher']} in {_percent(part['all']['superiority'])} of pairs"
+            words = f"{part['lower']} below {part['higher']} in {percent(part['all']['superiority'])} of pairs"
             shares.setdefault(part["function"], []).append(words)
     evidence = "; ".join(f"{function}: {', '.join(words)}" for function, words in shares.items())
     return {
@@ -77,9 +117,7 @@ def claim_1(verdict: dict[str, Any]) -> dict[str, str]:
 
 def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> dict[str, str]:
     parts = [
-        f"{part['words']}: {part['agree']} of {part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
-        for part in verdict["parts"]
-        if part["seeds"]
+        f"{part['words']}: {part['agree']} of {seeds(part['seeds'])}" for part in verdict["parts"] if part["seeds"]
     ]
     evidence = "; ".join(parts) or "No seed with all three nets yet"
     return {
@@ -146,9 +184,9 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
         deeper, flatter = part["lower"], part["higher"]
         share = judged["superiority"]
         words, share = {
-            claims.HOLDS: (f"{deeper} is below {flatter}", _percent(share)),
-            claims.FAILS: (f"{deeper} is above {flatter}", _percent(1 - share)),
-            claims.UNCLEAR: (f"{deeper} and {flatter} cannot be told apart", f"{deeper} below in {_percent(share)}"),
+            claims.HOLDS: (f"{deeper} is below {flatter}", percent(share)),
+            claims.FAILS: (f"{deeper} is above {flatter}", percent(1 - share)),
+            claims.UNCLEAR: (f"{deeper} and {flatter} cannot be told apart", f"{deeper} below in {percent(share)}"),
         }[judged["verdict"]]
         said.setdefault(words, []).append(f"{part['function']} ({share} of pairs)")
     if not said:
@@ -185,8 +223,8 @@ def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
         return [f"On {function} no ReLU net is dead, at birth or at the end."]
     ended = {net: about["dead"].mean() for net, about in relu.items()}
     said = [
-        f"On {function}, {listed([f'{_percent(share)} of the {net} nets' for net, share in born.items()])} are "
-        f"born dead, and {listed([_percent(ended[net]) for net in born])} are dead at the end."
+        f"On {function}, {listed([f'{percent(share)} of the {net} nets' for net, share in born.items()])} are "
+        f"born dead, and {listed([percent(ended[net]) for net in born])} are dead at the end."
     ]
     constant = [float(about["loss"][about["dead"]][0]) for about in relu.values() if about["dead"].any()]
     if constant:
@@ -219,8 +257,7 @@ def winner(ahead: list[str]) -> str:
     total = len(ahead)
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     shown = [
-        f"{net.replace('=', ' and ')} ({count} of {total} seed{'s' if total != 1 else ''}{', level' * ('=' in net)})"
-        for net, count in ranked
+        f"{net.replace('=', ' and ')} ({count} of {seeds(total)}{', level' * ('=' in net)})" for net, count in ranked
     ]
     return listed(shown)
 

@@ -159,7 +159,7 @@ def claim_7(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
 
 def of_seeds(judged: dict[str, Any]) -> str:
     """2 of 3 seeds."""
-    return f"{judged['agree']} of {judged['seeds']} seed{'s' if judged['seeds'] != 1 else ''}"
+    return f"{judged['agree']} of {comments.seeds(judged['seeds'])}"
 
 
 # -------------------------------------------------------------------------------------------- its sentences

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
+from report.comments import number
 
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 JUDGED = "mnist/adam"  # the reference's setting
@@ -82,21 +83,9 @@ def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- the section
 
 
-def number(value: float) -> str:
-    """Two places, with a real minus sign; a dash where there is no value."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
-
-
 def interval(values: Sequence[float]) -> str:
     """Mean of correlations and its 95 % interval over seeds, or their range where there are too few seeds for one."""
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return comments.NOTHING
-    mean = number(float(np.mean(values)))
-    if len(values) == 1:
-        return mean
-    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
-    return f"{mean} [{number(max(low, -1))}, {number(min(high, 1))}]"  # no correlation lies beyond
+    return comments.mean_and_interval([value for value in values if math.isfinite(value)], number, 1)
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
@@ -183,14 +172,10 @@ def part_sentence(part: dict[str, Any]) -> str:
         "large_scale": "At large scale, on the fixed images after the first epoch,",
         "small_scale": "At small scale, on mini-batches around their trend,",
     }[part["name"]]
-    outcome = {
-        claims.HOLDS: "this part holds",
-        claims.FAILS: "this part does not hold",
-        claims.UNCLEAR: "this part remains unclear",
-    }[part["verdict"]]
+    outcome = comments.PART_WORDS[part["verdict"]]
     spread = "" if part["low"] is None else f", 95{comments.PERCENT} interval {number(part['low'])} to "
     spread += "" if part["high"] is None else number(part["high"])
-    seeds = f"{part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+    seeds = comments.seeds(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
     return f"{where} the rank correlation of norm and loss is {number(part['mean'])} ({mean}{spread}): {outcome}."
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
+from report.comments import PART_WORDS, seeds
 from report.error_surface import inline, number, spread
 
 UNITS = {  # unit: its name in tables
@@ -260,11 +261,6 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def seeds(count: int) -> str:
-    """8 seeds."""
-    return f"{count} seed{'s' if count != 1 else ''}"
-
-
 # -------------------------------------------------------------------------------------------- its sentences
 
 
@@ -285,16 +281,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     return said
 
 
-OUTCOMES = {
-    claims.HOLDS: "this part holds",
-    claims.FAILS: "this part does not hold",
-    claims.UNCLEAR: "this part remains unclear",
-}
-
-
 def part_sentence(part: dict[str, Any]) -> str:
     """How many seeds agree with a part, and what follows."""
-    return f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])}: {OUTCOMES[part['verdict']]}."
+    return f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])}: {PART_WORDS[part['verdict']]}."
 
 
 def starts_sentence(results: dict[str, Any], name: str) -> str:
@@ -363,16 +352,9 @@ def curve_sentence(found: dict[str, Any], unit: str) -> str:
         f"{capital(UNITS[unit])}, on the line from the same start the test accuracy spans {inline(spread(spans))} "
         f"points; between seeds it differs by up to {number(between)} points at one end"
     )
-    images = test_images(found)
+    images = comments.test_images(found)
     if not images:
         return said + "."
     middle = float(np.median(ends))
     error = 100 * math.sqrt(middle * (1 - middle) / images)
     return f"{said}, and its binomial standard error on {images:,} images is {number(error)}."
-
-
-def test_images(found: dict[str, Any]) -> int | None:
-    """How many test images there were, where the data's description says so."""
-    from report import measured  # which takes this module in
-
-    return measured.test_images(found)

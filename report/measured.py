@@ -7,7 +7,6 @@ figure that is missing, unreadable or partial leaves words in its place.
 import functools
 import hashlib
 import math
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -475,15 +474,6 @@ def image_nets(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_images(found: dict[str, Any]) -> int | None:
-    """How many test images the data's description counts, in the words of `common.data`; None where it does not.
-
-    A history keeps no other count of them. The report says so where the count is missing.
-    """
-    counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found["data"].get("source", "")))
-    return int(counted[2].replace(",", "")) if counted else None
-
-
 def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
     """Train on Actual Tasks, CIFAR-10."""
     verdict = claims.c2(found)
@@ -504,7 +494,7 @@ def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
         "verdict": verdict["verdict"],
         "parts": comments.counted(verdict),
         "claim": comments.claim_3(verdict),
-        "comment": comments.mnist_cnn(found, verdict, test_images(found)),
+        "comment": comments.mnist_cnn(found, verdict, comments.test_images(found)),
     }
 
 
@@ -529,7 +519,7 @@ SECTIONS = {
     "hw1_3/random_labels": lambda found: _with_settings(found, random_labels),
     "hw1_3/param_count": lambda found: {
         "settings": _settings(found, param_count.MEANINGS),
-        **param_count.section(found, test_images(found)),
+        **param_count.section(found, comments.test_images(found)),
     },
     "hw1_3/interpolation": lambda found: _with_settings(found, interpolation),
     "hw1_3/sensitivity": lambda found: _with_settings(found, sensitivity),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
+from report.comments import number, percent
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
@@ -125,11 +126,6 @@ def c6(found: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- the section
 
 
-def number(value: float) -> str:
-    """Two places, with a real minus sign; a dash where there is no value."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
-
-
 def power(value: float) -> str:
     """Two digits, with a power of ten where it is small, as 1.3e-6."""
     if not math.isfinite(value):
@@ -137,11 +133,6 @@ def power(value: float) -> str:
     if abs(value) >= 1e-3:
         return f"{value:.2g}"
     return f"{value:.1e}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
-
-
-def percent(share: float) -> str:
-    """In whole percent."""
-    return f"{100 * share:.0f}{comments.PERCENT}"
 
 
 def interval(result: dict[str, float]) -> str:
@@ -270,16 +261,14 @@ def groups_of(about: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 def within_starts(net: str, about: dict[str, np.ndarray]) -> dict[str, str]:
     """The row of correlations among points from the same start: their range over the starts that have one."""
+    groups = groups_of(about)
     cells, counted = {}, np.zeros(len(about["loss"]), bool)
     for name in COLUMNS:
-        values = {
-            index: rank_correlations(about["level"][group][None], about[name][group][None])[0]
-            for index, group in enumerate(groups_of(about))
-        }
-        known = {index: value for index, value in values.items() if math.isfinite(value)}
-        cells[name] = f"{span(np.array(list(known.values())), number)} ({len(known)})" if known else comments.NOTHING
-        for index in known:
-            counted |= groups_of(about)[index]
+        values = [rank_correlations(about["level"][group][None], about[name][group][None])[0] for group in groups]
+        known = [value for value in values if math.isfinite(value)]
+        cells[name] = f"{span(np.array(known), number)} ({len(known)})" if known else comments.NOTHING
+        for group, value in zip(groups, values, strict=True):
+            counted |= group & math.isfinite(value)
     return {"net": net, "words": "within a start", "points": str(int(counted.sum())), **cells}
 
 

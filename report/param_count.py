@@ -278,12 +278,6 @@ def claim_9(verdict: dict[str, Any]) -> dict[str, str]:
 
 # -------------------------------------------------------------------------------------------- its sentences
 
-OUTCOMES = {
-    claims.HOLDS: "this part holds",
-    claims.FAILS: "this part does not hold",
-    claims.UNCLEAR: "this part remains unclear",
-}
-
 
 def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
     """Paragraphs under the tables: result, peak, noise, running, gap, reference; empty where nothing is measured."""
@@ -300,7 +294,7 @@ def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str
 
 def part_sentence(part: dict[str, Any], nets: Nets) -> str:
     """What the history says about a part of the claim, and why it decides nothing where seeds are missing."""
-    outcome = OUTCOMES[part["verdict"]]
+    outcome = comments.PART_WORDS[part["verdict"]]
     if part["name"] in ("loss", "accuracy"):
         wanted, name = ("fall", "training loss") if part["name"] == "loss" else ("rise", "test accuracy")
         value = value_text(part)
@@ -330,7 +324,7 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
             f"None of {pairs} pairs of neighbouring widths has a higher training loss and a higher test "
             f"accuracy at the wider net in all seeds: {outcome}."
         )
-    seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{pair['seeds']} seed{'s' if pair['seeds'] > 1 else ''}"
+    seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{comments.seeds(pair['seeds'])}"
     return (
         f"From {pair['narrow']:,} to {pair['wide']:,} units the training loss rises and yet the test accuracy rises, "
         f"{seeds}; so it is in all seeds of {part['whole']} of {pairs} pairs of neighbouring widths: {outcome}."

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
+from report.comments import percent
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
@@ -56,14 +57,9 @@ def c4(found: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- the section
 
 
-def number(value: float, places: int = 1) -> str:
-    """With so many places and a real minus sign; a dash where there is no value."""
-    return f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
-
-
-def percent(share: float) -> str:
-    """A share in whole percent; a dash where there is none."""
-    return f"{100 * share:.0f}{comments.PERCENT}" if math.isfinite(share) else comments.NOTHING
+def number(value: float) -> str:
+    """A distance: one place."""
+    return comments.number(value, 1)
 
 
 def short(value: float) -> str:
@@ -77,11 +73,6 @@ def spread(values: Sequence[float], write: Any = number) -> str:
     if not values:
         return comments.NOTHING
     return f"{write(float(np.median(values)))} [{write(min(values))}, {write(max(values))}]"
-
-
-def two_places(value: float) -> str:
-    """A cosine."""
-    return number(value, 2)
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +99,7 @@ def row(group: dict[str, Any], words: str) -> dict[str, str]:
         "lengths": spread(group["lengths"]),
         "ends": spread(group["distances"]),
         "matched": spread(group["matched_distances"]),
-        "cosines": spread(group["cosines"], two_places),
+        "cosines": spread(group["cosines"], comments.number),
         "loss": spread(live, short),
     }
 
@@ -199,7 +190,9 @@ def directions(whole: dict[str, Any]) -> list[str]:
         cosines = np.array(whole[name]["cosines"], float)
         if len(cosines):
             inside = int(np.sum(np.abs(cosines) <= chance))
-            words[name] = f"{two_places(float(np.median(cosines)))} (median), {inside} of {len(cosines)} within that"
+            words[name] = (
+                f"{comments.number(float(np.median(cosines)))} (median), {inside} of {len(cosines)} within that"
+            )
     if not words:
         return []
     said = [

@@ -53,13 +53,6 @@ def shares_of(found: dict[str, Any]) -> Shares:
     return dict(sorted(shares.items()))
 
 
-def images_of(found: dict[str, Any]) -> int | None:
-    """How many test images the data's description counts; None where it does not."""
-    from report import measured  # which imports this module
-
-    return measured.test_images(found) if "data" in found else None
-
-
 def c8(found: dict[str, Any]) -> dict[str, Any]:
     """C8: the net fits shuffled labels on the training set, and learns nothing about the test set."""
     runs = runs_of(found, "full")
@@ -106,7 +99,7 @@ def reached_text(runs: Sequence[dict[str, Any]]) -> str:
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that random_labels.typ shows, but the settings."""
-    verdict, images = c8(found), images_of(found)
+    verdict, images = c8(found), comments.test_images(found)
     rows = [
         training_row(words, unit.partition("/seed-")[2], found["results"][unit])
         for arm, words in ARMS.items()
@@ -209,7 +202,7 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C8 in the table that opens the report."""
     names = ("training result reached", "test accuracy at chance", "test loss above ln 10")
     shown = [
-        f"{name} in {part['agree']} of {part['seeds']} seed{'s' if part['seeds'] != 1 else ''} ({part['shown']})"
+        f"{name} in {part['agree']} of {comments.seeds(part['seeds'])} ({part['shown']})"
         for name, part in zip(names, verdict["parts"], strict=True)
         if part["seeds"]
     ]
@@ -345,7 +338,7 @@ def share_fits(shares: Shares) -> list[str]:
     longer, sooner = (sum(bool((sign * each > 0).all()) for each in steps) for sign in (1, -1))
     if not steps:
         return [f"{said}; no seed is measured at all of these shares."]
-    of = f"of {len(steps)} seed{'s' if len(steps) > 1 else ''}"
+    of = f"of {comments.seeds(len(steps))}"
     if longer or not sooner:
         return [f"{said}: the more labels are shuffled, the longer they take to fit in {longer} {of}."]
     return [f"{said}: the more labels are shuffled, the sooner they are fitted in {sooner} {of}."]

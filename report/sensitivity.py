@@ -7,12 +7,13 @@ one a seed, over the batch sizes that this seed was trained at (and, at equal lo
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from report import claims, comments
+from report.comments import mean_and_interval
 
 FIGURES = ("sensitivity", "sensitivity_measures")
 BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
@@ -171,22 +172,11 @@ def signed(value: float, places: int = 2) -> str:
     return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS) if math.isfinite(value) else comments.NOTHING
 
 
-def with_spread(values: Sequence[float], shown: Callable[[float], str], bounds: float = math.inf) -> str:
-    """Mean and 95 % interval over seeds, or their range where there are too few seeds for one."""
-    if not len(values):
-        return comments.NOTHING
-    mean = shown(float(np.mean(values)))
-    if len(values) == 1:
-        return mean
-    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
-    return f"{mean} [{shown(max(low, -bounds))}, {shown(min(high, bounds))}]"
-
-
 def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of the table of trends: a measure, the images, and its correlations at each budget."""
     rows = []
     for words, images, path in MEASURES.values():
-        cells = {budget: with_spread(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
+        cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
         rows.append({"measure": words, "images": images, **cells})
     return rows
 
@@ -195,7 +185,7 @@ def part_11(part: dict[str, Any]) -> dict[str, str]:
     """One row of the table of the parts of C11."""
     return {
         "words": f"at {BUDGETS[part['budget']]}",
-        "mean": with_spread(part["values"], signed, 1),
+        "mean": mean_and_interval(part["values"], signed, 1),
         "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
         "verdict": part["verdict"] if part["seeds"] else "not measured",
     }
@@ -208,7 +198,9 @@ def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
         row = {"size": f"{size:,}", "claimed": "not better" if size in SMALLER else "worse"}
         for part in (part for part in verdict["parts"] if part["size"] == size):
             places = 3 if part["quantity"] == "loss" else 2
-            row[part["quantity"]] = with_spread(part["values"], lambda value, places=places: signed(value, places))
+            row[part["quantity"]] = mean_and_interval(
+                part["values"], lambda value, places=places: signed(value, places)
+            )
             row[f"{part['quantity']}_verdict"] = part["verdict"] if part["seeds"] else "not measured"
             row["seeds"] = str(part["seeds"])
         rows.append(row)
@@ -341,15 +333,11 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
 
 
 def sentence_11(part: dict[str, Any]) -> str:
-    outcome = {
-        claims.HOLDS: "this part holds",
-        claims.FAILS: "this part does not hold",
-        claims.UNCLEAR: "this part remains unclear",
-    }[part["verdict"]]
-    seeds = f"{part['seeds']} seed{'s' if part['seeds'] != 1 else ''}"
+    outcome = comments.PART_WORDS[part["verdict"]]
+    seeds = comments.seeds(part["seeds"])
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
-        f"with batch size of {with_spread(part['values'], signed, 1)} ({seeds}): {outcome}."
+        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}): {outcome}."
     )
 
 
@@ -362,8 +350,8 @@ def coverage(nets: Nets) -> list[str]:
     values = trends({size: nets[size] for size in common}, JUDGED)
     return [
         f"A seed's correlation is over the batch sizes that it was trained at: all up to {max(common):,}, and beyond "
-        f"that {comments.listed(rest)}. Over those that all seeds share it is {with_spread(values, signed, 1)} at "
-        f"equal updates."
+        f"that {comments.listed(rest)}. Over those that all seeds share it is {mean_and_interval(values, signed, 1)} "
+        f"at equal updates."
     ]
 
 
@@ -384,7 +372,7 @@ def beside_11(found: dict[str, Any]) -> list[str]:
     return [
         f"By the same rule it {on_train} on the training images, and on the test images at equal passes it "
         f"{comments.VERDICT_WORDS[passes['verdict']].removesuffix(' here')} "
-        f"({with_spread(passes['values'], signed, 1)})."
+        f"({mean_and_interval(passes['values'], signed, 1)})."
     ]
 
 
@@ -394,9 +382,9 @@ def training_results(budget: str, nets: Nets) -> str:
     if not loss:
         return ""
     return (
-        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({with_spread(loss, signed, 1)}; "
+        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({mean_and_interval(loss, signed, 1)}; "
         f"{extremes(nets, MEASURES['loss_train'][2])}) and the training accuracy {TRENDS[direction(accuracy)][0]} "
-        f"({with_spread(accuracy, signed, 1)})."
+        f"({mean_and_interval(accuracy, signed, 1)})."
     )
 
 
@@ -500,5 +488,5 @@ def distances(budget: str, nets: Nets) -> str:
     outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}
     return (
         f"At {BUDGETS[budget]} nets of larger batches {outcome[direction(correlations)]} (rank correlation of the "
-        f"distance with batch size {with_spread(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
+        f"distance with batch size {mean_and_interval(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
     )

@@ -12,6 +12,8 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims, comments
+from report.comments import number as place
+from report.comments import percent
 
 FIGURES = ("sharpness", "sharpness_epochs", "sharpness_tau")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
@@ -82,11 +84,6 @@ def power(value: float, digits: int) -> str:
     factor, exponent = f"{value:.{digits - 1}e}".split("e")
     raised = f"10{str(int(exponent)).translate(RAISED)}"
     return raised if factor == "1" else f"{factor} \N{MULTIPLICATION SIGN} {raised}"
-
-
-def place(value: float) -> str:
-    """A correlation: two places, with a real minus sign; a dash where there is no value."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else comments.NOTHING
 
 
 def judged(about: dict[str, Any], nets: int) -> str:
@@ -387,10 +384,6 @@ def gathered(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOP
     values = [results[stop][name] for results in found["results"].values() for stop in stops]
     numbers = np.array([value for each in values for value in each], float)
     return numbers[np.isfinite(numbers)]
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}{comments.PERCENT}"
 
 
 def keskar_sentences(found: dict[str, Any]) -> list[str]:
