@@ -210,7 +210,6 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
     width = np.array(results["effective_width"])
     return {
         "net": net,
-        "zero": str(int(about["zero"].sum())),
         "minima": str(int(minimum.sum())),
         "strict": str(int(np.sum(minimum & (about["positive"] == 1)))),
         "minima_channel": str(int(np.sum(minimum & channel))),

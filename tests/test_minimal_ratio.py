@@ -429,6 +429,7 @@ def test_the_tables_count_points_and_searches():
     shown = reported.section(made_up(channel=True))
     rows = {row["words"]: row for row in shown["rows"]}
     assert (rows["all critical points"]["points"], rows["one point a level of loss"]["points"]) == ("40", "5")
+    assert (shown["ends"][0]["minima_width"], shown["ends"][0]["saddles_width"]) == ("4", "3 to 4")
     assert shown["ends"][0]["minima"] == shown["ends"][0]["minima_channel"] == "8"
     assert shown["searches"][0] == ["0", "40", "0", "0", "40", "0"]  # tried, minima, saddles, flat, others
     assert shown["searches"][1] == ["10", "40", "8", "32", "0", "0"]
@@ -462,6 +463,15 @@ def test_figures_of_partial_histories_say_what_is_missing():
     for draw in plot_minimal_ratio.FIGURES.values():
         figure = draw(found)
         assert any("not measured yet" in text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_plot_and_report_speak_of_the_same_nets_and_sphere():
+    assert (plot_minimal_ratio.NETS, plot_minimal_ratio.RECIPE, plot_minimal_ratio.RADIUS) == (
+        reported.NETS,
+        reported.RECIPE,
+        reported.RADIUS,
+    )
+    assert {*reported.NETS, reported.RECIPE} == set(minimal_ratio.PAPER.nets)
 
 
 def test_every_setting_has_its_meaning_in_the_report():
