@@ -77,7 +77,8 @@ def draw_training(kept: dict) -> Any:
         closer.set_ylim(*close_limits(kept, arm))
         accuracy.set_ylim(0, 103)
         level(loss, UNIFORM_LOSS, "ln 10", "right", above=arm == "true")
-        level(loss, REFERENCE_LOSS, f"{REFERENCE_LOSS} (reference)" if arm == "full" else str(REFERENCE_LOSS))
+        about = (f"{REFERENCE_LOSS} (reference)", "left") if arm == "full" else (f"{REFERENCE_LOSS}", "right")
+        level(loss, REFERENCE_LOSS, *about, above=False)
         if arm == "full":
             closer.axhline(100 * majority_of(kept), **MAJORITY)
             closer.axhline(100 * CHANCE, **LEVEL | {"zorder": 5, "color": "black"})
