@@ -1,6 +1,7 @@
 """TensorFlow and Keras, loaded late and quietly, with one choice of threads a script."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -33,23 +34,53 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
+def start_in_halves() -> None:
+    """`start` with the cores in two halves, each of which takes half of every batch (`parts`).
+
+    Where single layers are too small, or too many, to share out well, that is the better way to use the cores.
+    """
+    start(intra_threads=max(1, cores() // 2), inter_threads=2)
+
+
+def parts() -> int:
+    """Into how many parts a step should cut its batch: the operations that may run side by side; on a GPU one."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(1, tf.config.threading.get_inter_op_parallelism_threads())
+
+
+@functools.cache
+def has_xla() -> bool:
+    """Whether TensorFlow can compile with XLA here: builds for macOS, and those with some plugins, cannot."""
+    import tensorflow as tf
+
+    try:
+        tf.function(lambda: tf.constant(1) + 1, jit_compile=True)()
+    except tf.errors.OpError:
+        return False
+    return True
+
+
 def environment() -> dict[str, str | int]:
     """Versions, device and threads, as a history records them."""
     described: dict[str, str | int] = {"python": platform.python_version(), "system": platform.system()}
     for name in ("numpy", "tensorflow", "keras"):
         described[name] = importlib.metadata.version(name)
     described["device"] = _processor()
-    described["cores"] = _cores()
+    described["cores"] = cores()
     if "tensorflow" in sys.modules:
         tf = sys.modules["tensorflow"]
         for gpu in tf.config.list_physical_devices("GPU"):
             described["device"] = tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        described["intra_threads"] = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
-        described["inter_threads"] = tf.config.threading.get_inter_op_parallelism_threads() or _cores()
+        described["intra_threads"] = tf.config.threading.get_intra_op_parallelism_threads() or cores()
+        described["inter_threads"] = tf.config.threading.get_inter_op_parallelism_threads() or cores()
     return described
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -67,7 +67,8 @@ def classifier_update(
     def update(inputs: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         losses, gradients, outputs = losses_and_gradients(models, inputs, labels)
         apply([gradient for net in gradients for gradient in net])
-        return {"loss": losses, "accuracy": tf.stack([tf.reduce_mean(_correct(each, labels)) for each in outputs])}
+        accuracies = [tf.reduce_mean(training.correct(each, labels)) for each in outputs]
+        return {"loss": losses, "accuracy": tf.stack(accuracies)}
 
     return update
 
@@ -101,25 +102,13 @@ def sgd(
     return apply, velocities
 
 
-def evaluator(models: Sequence[keras.Model]) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Compile the clean evaluation: evaluate(inputs, labels) -> (mean losses, accuracies), (nets,); dropout off."""
+def evaluator(models: Sequence[keras.Model]) -> Callable[[Any, Any], np.ndarray]:
+    """Compile the clean evaluation, `training.evaluator` of several: evaluate(inputs, labels) -> (losses, accuracies).
 
-    @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
-    def totals(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        outputs = [model(inputs, training=False) for model in models]
-        losses = [tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, each)) for each in outputs]
-        return tf.stack(losses), tf.stack([tf.reduce_sum(_correct(each, labels)) for each in outputs])
+    Each is (nets,).
+    """
 
-    def evaluate(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sums = np.zeros((2, len(models)))
-        for first in range(0, len(inputs), training.EVALUATION_BATCH):
-            part = slice(first, first + training.EVALUATION_BATCH)
-            sums += np.stack([each.numpy() for each in totals(tf.constant(inputs[part]), tf.constant(labels[part]))])
-        losses, accuracies = sums / len(inputs)
-        return losses, accuracies
+    def sums(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return tf.stack([training.sums_of(model(inputs, training=False), labels) for model in models], axis=1)
 
-    return evaluate
-
-
-def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return training.batchwise(sums)

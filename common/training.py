@@ -3,6 +3,7 @@
 Import it after `backend.start`: it imports TensorFlow.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,58 +11,41 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import progress
+from common import backend, progress
 
 CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
-EVALUATION_BATCH = 1000  # images; a larger one gains nothing and takes memory
+FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keeps
+EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
 
 Update = Callable[..., dict[str, tf.Tensor]]
 
 
-def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int) -> Callable[..., dict]:
+def loop(
+    update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool = False
+) -> Callable[..., dict]:
     """Compile `update` into a loop over shuffled batches; returns run(first_step, steps, tell).
 
     update(*batch) changes variables and returns what to record, a dict of tensors. arrays: (examples, ...) each.
     Epoch e visits the examples in the order of a stateless shuffle by (seed, e), its last batch may be
     smaller (as in Keras), so that any step can be run without those before it.
     run returns a dict of arrays (steps, ...); tell(step, **first values) is called between compiled calls.
+
+    fused: let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few units, or a
+    batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
     """
     examples = len(arrays[0])
-    per_epoch = -(-examples // batch_size)
     held = [tf.convert_to_tensor(array) for array in arrays]
 
-    def shuffled(step: tf.Tensor) -> tf.Tensor:
+    def shuffled(epoch: tf.Tensor) -> tf.Tensor:
         return tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
+            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
         )
 
-    def one(step: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        position = step % per_epoch
-        order = tf.cond(position == 0, lambda: shuffled(step), lambda: order)
-        indices = order[position * batch_size : (position + 1) * batch_size]
-        return order, update(*[tf.gather(array, indices) for array in held])
-
-    shapes: dict[str, tf.TensorSpec] = {}
-
-    @tf.function(autograph=False, jit_compile=False)
-    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        def body(index: tf.Tensor, order: tf.Tensor, kept: dict) -> tuple:
-            order, values = one(first + index, order)
-            return (
-                index + 1,
-                order,
-                {name: kept[name].write(tf.cast(index, tf.int32), values[name]) for name in kept},
-            )
-
-        kept = {
-            name: tf.TensorArray(shape.dtype, size=tf.cast(steps, tf.int32), element_shape=shape.shape)
-            for name, shape in shapes.items()
-        }
-        start = (tf.constant(0, tf.int64), shuffled(first), kept)
-        _, _, kept = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
-        return {name: array.stack() for name, array in kept.items()}
-
-    shapes.update(_recorded(update, held))
+    shapes = _recorded(update, held)
+    if fused and backend.has_xla():
+        call, most = _fused_calls(update, held, batch_size, shuffled, shapes), FUSED_STEPS
+    else:
+        call, most = _calls(update, held, batch_size, shuffled, shapes), None
     seconds_per_step = 0.0
 
     def run(first: int, steps: int, tell: Callable[..., None] | None = None) -> dict[str, np.ndarray]:
@@ -70,6 +54,7 @@ def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: in
         done = 0
         while done < steps:
             count = min(steps - done, max(1, int(CALL_SECONDS / seconds_per_step)) if seconds_per_step else 1)
+            count = min(count, most or count)
             started = time.perf_counter()
             values = call(tf.constant(first + done, tf.int64), tf.constant(count, tf.int64))
             parts.append({name: value.numpy() for name, value in values.items()})
@@ -88,6 +73,78 @@ def _recorded(update: Update, held: Sequence[tf.Tensor]) -> dict[str, tf.TensorS
     specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in held]
     traced = tf.function(update, autograph=False).get_concrete_function(*specs)
     return {name: tf.TensorSpec(value.shape, value.dtype) for name, value in traced.structured_outputs.items()}
+
+
+def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: Callable, state: Any) -> dict:
+    """So many steps of one(index, state) -> (state, values), in order; the values, (size, ...) each."""
+
+    def body(index: tf.Tensor, state: Any, kept: dict) -> tuple:
+        state, values = one(index, state)
+        place = tf.cast(index, tf.int32)
+        return index + 1, state, {name: kept[name].write(place, values[name]) for name in kept}
+
+    kept = {name: tf.TensorArray(spec.dtype, size=size, element_shape=spec.shape) for name, spec in shapes.items()}
+    start = (tf.constant(0, tf.int64), state, kept)
+    _, _, kept = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
+    return {name: array.stack() for name, array in kept.items()}
+
+
+def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict) -> Callable:
+    """call(first step, steps) -> what the steps record, as TensorFlow compiles it."""
+    per_epoch = -(-len(held[0]) // batch_size)
+
+    @tf.function(autograph=False, jit_compile=False)
+    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(index: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+            epoch, position = (first + index) // per_epoch, (first + index) % per_epoch
+            order = tf.cond(position == 0, lambda: shuffled(epoch), lambda: order)
+            indices = order[position * batch_size : (position + 1) * batch_size]
+            return order, update(*[tf.gather(array, indices) for array in held])
+
+        return _while(steps, tf.cast(steps, tf.int32), shapes, one, shuffled(first // per_epoch))
+
+    return call
+
+
+def _fused_calls(
+    update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict
+) -> Callable:
+    """As `_calls`, by XLA, for which all sizes must be fixed: at most FUSED_STEPS steps a call, shuffled beforehand."""
+    examples = len(held[0])
+    per_epoch = -(-examples // batch_size)
+    whole, rest = divmod(examples, batch_size)
+    epochs_of_a_call = (FUSED_STEPS - 1) // per_epoch + 2
+
+    @tf.function(autograph=False)
+    def orders(first: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        """The orders of the epochs of these steps in a row, filled up with zeros."""
+        epochs = tf.range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
+        found = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
+        return tf.pad(found, [[0, epochs_of_a_call * examples - tf.size(found)]])
+
+    @tf.function(autograph=False, jit_compile=True)
+    def program(order: tf.Tensor, position: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(index: tf.Tensor, state: tuple) -> tuple[tuple, dict[str, tf.Tensor]]:
+            epoch, place = (position + index) // per_epoch, (position + index) % per_epoch
+            begin = epoch * examples + place * batch_size
+
+            def step(size: int) -> dict[str, tf.Tensor]:
+                indices = tf.gather(order, begin + tf.range(size, dtype=begin.dtype))  # tf.slice would compile anew
+                return update(*[tf.gather(array, indices) for array in held])
+
+            if not rest:
+                return state, step(batch_size)
+            if not whole:
+                return state, step(rest)
+            return state, tf.cond(place < whole, lambda: step(batch_size), lambda: step(rest))
+
+        return _while(steps, FUSED_STEPS, shapes, one, ())
+
+    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        kept = program(orders(first, steps), first % per_epoch, steps)
+        return {name: values[:steps] for name, values in kept.items()}
+
+    return call
 
 
 def adam(variables: Sequence[Any], learning_rate: float) -> tuple[Callable[[Sequence[tf.Tensor]], None], list]:
@@ -123,17 +180,29 @@ def adam(variables: Sequence[Any], learning_rate: float) -> tuple[Callable[[Sequ
 def classifier_update(model: Any, apply: Callable[[Sequence[tf.Tensor]], None]) -> Update:
     """A step of training on (inputs, labels): mean cross-entropy of the logits, dropout on.
 
-    Records `loss` and `accuracy` of the batch before its update, the running values that `fit` averages.
+    Records `loss` and `accuracy` of the batch before its update, the running values that `fit` averages. The parts of a
+    batch (`backend.parts`) go through the net side by side, for cores that would wait for each other within its layers;
+    the step is the same but for round-off.
     """
+    parts = backend.parts()
     targets = [variable.value for variable in model.trainable_variables]
 
     def update(inputs: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(targets)
-            logits = model(inputs, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        apply(tape.gradient(loss, targets))
-        return {"loss": loss, "accuracy": tf.reduce_mean(_correct(logits, labels))}
+        count = tf.shape(labels)[0]
+        cuts = [count * part // parts for part in range(parts + 1)]
+        shares, gradients = [], []
+        for first, last in itertools.pairwise(cuts):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(targets)
+                some = slice(first, tf.maximum(last, first + 1))  # layers do not like an empty part: it weighs nothing
+                weight = tf.cast(last > first, tf.float32) / tf.cast(count, tf.float32)
+                loss, right = sums_of(model(inputs[some], training=True), labels[some])
+                loss, right = weight * loss, weight * right
+            gradients.append(tape.gradient(loss, targets))
+            shares.append((loss, right))
+        apply([tf.add_n(each) for each in zip(*gradients, strict=True)])
+        loss, accuracy = (tf.add_n(each) for each in zip(*shares, strict=True))
+        return {"loss": loss, "accuracy": accuracy}
 
     return update
 
@@ -156,7 +225,8 @@ def train_classifier(
     (the first probe_images of a fixed shuffle of the training images) and `test_*`.
     """
     probe = np.random.default_rng(0).permutation(len(dataset.train_images))[:probe_images]
-    probe_inputs, probe_labels = dataset.train_images[probe], dataset.train_labels[probe]
+    fixed = [tf.constant(array[probe]) for array in (dataset.train_images, dataset.train_labels)]
+    test = [tf.constant(array) for array in (dataset.test_images, dataset.test_labels)]
     apply, slots = adam(model.trainable_variables, learning_rate)
     run = loop(classifier_update(model, apply), (dataset.train_images, dataset.train_labels), batch_size, seed)
     evaluate = evaluator(model)
@@ -173,8 +243,8 @@ def train_classifier(
             values = (
                 np.average(running["loss"], weights=sizes),
                 np.average(running["accuracy"], weights=sizes),
-                *evaluate(probe_inputs, probe_labels),
-                *evaluate(dataset.test_images, dataset.test_labels),
+                *evaluate(*fixed),
+                *evaluate(*test),
             )
             for curve, value in zip(names, values, strict=True):
                 curves[curve].append(float(value))
@@ -192,26 +262,47 @@ def multiply_adds(model: Any) -> int:
     return total
 
 
-def evaluator(model: Any) -> Callable[[np.ndarray, np.ndarray], tuple[float, float]]:
-    """Compile the clean evaluation: evaluate(inputs, labels) -> (mean loss, accuracy), dropout off."""
+def evaluator(model: Any) -> Callable[[Any, Any], tuple[float, float]]:
+    """Compile the clean evaluation: evaluate(inputs, labels) -> (mean loss, accuracy), dropout off.
 
-    @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
-    def total(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = model(inputs, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(losses), tf.reduce_sum(_correct(logits, labels))
+    inputs (examples, ...) and labels (examples,): arrays, or tensors, which spares a copy at each evaluation.
+    """
+    means = batchwise(lambda inputs, labels: tf.stack(sums_of(model(inputs, training=False), labels)))
 
-    def evaluate(inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-        loss = correct = 0.0
-        for first in range(0, len(inputs), EVALUATION_BATCH):
-            part = slice(first, first + EVALUATION_BATCH)
-            sums = total(tf.constant(inputs[part]), tf.constant(labels[part]))
-            loss += float(sums[0])
-            correct += float(sums[1])
-        return loss / len(inputs), correct / len(inputs)
+    def evaluate(inputs: Any, labels: Any) -> tuple[float, float]:
+        loss, accuracy = means(inputs, labels)
+        return float(loss), float(accuracy)
 
     return evaluate
 
 
-def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def batchwise(sums: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[Any, Any], np.ndarray]:
+    """Compile means(inputs, labels), over all examples, of what sums(inputs, labels) returns for a part of them.
+
+    Two batches are under way at a time: where the layers are too small to share out, that keeps two cores busy.
+    """
+
+    @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
+    def means(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        examples = tf.shape(inputs)[0]
+
+        def body(first: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            part = slice(first, first + EVALUATION_BATCH)
+            return first + EVALUATION_BATCH, total + tf.cast(sums(inputs[part], labels[part]), tf.float64)
+
+        shape = sums(inputs[:0], labels[:0]).shape
+        start = (tf.constant(0), tf.zeros(shape, tf.float64))
+        _, total = tf.while_loop(lambda first, _: first < examples, body, start, parallel_iterations=2)
+        return total / tf.cast(examples, tf.float64)
+
+    return lambda inputs, labels: means(tf.convert_to_tensor(inputs), tf.convert_to_tensor(labels)).numpy()
+
+
+def sums_of(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Summed cross-entropy, and how many of the logits are right."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_sum(losses), tf.reduce_sum(correct(logits, labels))
+
+
+def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)

@@ -111,7 +111,7 @@ def main() -> None:
     units = [f"{net}/seed-{seed}" for seed in run.settings.seeds for net in run.settings.nets]
     kept = history.start(run, REVISION, units, pictures)
     for unit in kept.missing():
-        backend.start()
+        backend.start_in_halves()
         kept.keep(unit, train(run.settings, pictures, unit, kept.checkpoint(unit)))
     kept.report()
 

@@ -102,7 +102,7 @@ def train(run_settings: Settings, unit: str, checkpoint: history.Checkpoint) -> 
 
     steps = -(-run_settings.points // run_settings.batch_size)
     epochs = record_epochs(run_settings.epochs)
-    loop = training.loop(update, (inputs, targets), run_settings.batch_size, seeds.stream(0, "batches"))
+    loop = training.loop(update, (inputs, targets), run_settings.batch_size, seeds.stream(0, "batches"), fused=True)
     dead = is_constant(outputs(tf.constant(inputs)).numpy())
     kept = checkpoint.load([weights, *slots]) or {"loss": []}
     done = len(kept["loss"])

@@ -101,7 +101,7 @@ def main() -> None:
     units = [f"{net}/seed-{seed}" for seed in run.settings.seeds for net in run.settings.nets]
     kept = history.start(run, REVISION, units, digits)
     for unit in kept.missing():
-        backend.start()
+        backend.start_in_halves()
         kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
     kept.report()
 

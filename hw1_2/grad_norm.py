@@ -174,7 +174,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     def measure() -> tf.Tensor:
         return tf.stack(values(*examples)[:2])
 
-    loop = training.loop(update, arrays, batch_size, seeds.stream(0, "batches"))
+    loop = training.loop(update, arrays, batch_size, seeds.stream(0, "batches"), fused=task != "mnist")
     stops = stops_of(chosen)
     batch = tf.Variable(tf.zeros((2, chosen.iterations, chosen.seeds)))  # losses and norms, here and below
     fixed = tf.Variable(tf.zeros((2, len(stops), chosen.seeds)))

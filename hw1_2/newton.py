@@ -6,12 +6,15 @@ Widths are those of the layers, output last: (4, 1) is the net 1-4-1.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from common import stacked
 
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (nets,), gradients (nets, n), Hessians (nets, n, n)
+CACHE = 1_500_000  # bytes
+np.empty(2**21)  # glibc keeps arrays up to the largest it ever freed, and does not fetch them as fresh pages each time
 FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-6, 1e-12, 1e12
 
 
@@ -111,6 +114,21 @@ def hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, wi
     2. those of each tanh, times the products of its sum's derivatives;
     3. those of each product weight x activation, times the activation's derivatives.
     """
+    return _in_blocks(_hessians, parameters, inputs, targets, widths)
+
+
+def _in_blocks(evaluate: Callable[..., Evaluation], parameters: np.ndarray, *about: Any) -> Evaluation:
+    """evaluate(parameters, *about) for as many nets at a time as leave its largest array in a core's cache."""
+    inputs, _, widths = about
+    one = 8 * max(widths) * parameters.shape[1] * len(inputs)  # bytes of a net's derivatives of one layer's sums
+    size = max(1, CACHE // one)
+    blocks = [evaluate(parameters[first : first + size], *about) for first in range(0, max(1, len(parameters)), size)]
+    losses, gradients, curvatures = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    return losses, gradients, curvatures
+
+
+def _hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
+    """Losses, gradients and Hessians of some of the nets."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
     gradient, to_sums, to_activations = _gradients(parameters, passed, errors, widths)
@@ -134,6 +152,11 @@ def hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, wi
 
 def gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
     """Losses, gradients, and the Hessians' first part 2 J J' / points, which is never negative."""
+    return _in_blocks(_gauss_newton, parameters, inputs, targets, widths)
+
+
+def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
+    """What `gauss_newton` returns, of some of the nets."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
     jacobian = sensitivities(parameters, passed, widths)[-1][:, 0]

@@ -140,7 +140,7 @@ def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, A
 
     rows = points[batch_orders(len(points), group)]
     arrays = rows.astype(np.float32), target(rows).astype(np.float32)
-    loop = training.loop(update, arrays, run_settings.batch_size, seeds.stream(0, "batches"))
+    loop = training.loop(update, arrays, run_settings.batch_size, seeds.stream(0, "batches"), fused=True)
     steps = -(-run_settings.points // run_settings.batch_size)
     epochs = record_epochs(run_settings.epochs, run_settings.record_every)
     records = tf.Variable(tf.zeros((len(epochs), *stack.shape)))

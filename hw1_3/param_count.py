@@ -160,6 +160,8 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
     else:
         images, labels = digits.train_images, digits.train_labels
         epochs, every = chosen.epochs, 1
+    fixed = [tf.constant(array) for array in (probe_images, probe_labels)]
+    test = [tf.constant(array) for array in (digits.test_images, digits.test_labels)]
     names = (*CURVES, "wrong_learnt") if nets.noisy else CURVES
 
     models = seedwise.build(lambda: build_model(nets.width), nets.seeds)
@@ -180,7 +182,7 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
             running = loop(first * steps, (last - first) * steps, tell)
             weights = np.tile(sizes, last - first)
             values = [np.average(running[name], axis=0, weights=weights) for name in ("loss", "accuracy")]
-            values += [*evaluate(probe_images, probe_labels), *evaluate(digits.test_images, digits.test_labels)]
+            values += [*evaluate(*fixed), *evaluate(*test)]
             if nets.noisy:
                 values.append(evaluate(probe_images[replaced], probe_labels[replaced])[1])
             for name, value in zip(names, values, strict=True):

@@ -98,6 +98,7 @@ def first_epoch(losses: Sequence[float], accuracies: Sequence[float], loss: floa
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train one net on one shuffle of the labels; `CURVES` by epoch, when the labels were fitted, and how it ended."""
     import keras
+    import tensorflow as tf
 
     from common import training
 
@@ -119,10 +120,13 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     run = training.loop(update, (images, labels), chosen.batch_size, seeds.stream(int(seed), "batches"))
     evaluate = training.evaluator(model)
 
-    def evaluation(images_of: slice) -> tuple[float, float, float]:
+    def evaluation(images: Any, labels: Any, true_labels: Any) -> tuple[float, float, float]:
         """Loss and accuracy on training images by the labels given, and accuracy by the true ones."""
-        loss, accuracy = evaluate(images[images_of], labels[images_of])
-        return loss, accuracy, evaluate(images[images_of], true_labels[images_of])[1] if share else accuracy
+        loss, accuracy = evaluate(images, labels)
+        return loss, accuracy, evaluate(images, true_labels)[1] if share else accuracy
+
+    probe = [tf.constant(array[: chosen.probe_images]) for array in (images, labels, true_labels)]
+    test = [tf.constant(array) for array in (digits.test_images, digits.test_labels)]
 
     # 3. Training, until the labels are fitted; with true labels for the whole number of epochs.
     variables = [variable.value for variable in model.variables] + slots
@@ -140,8 +144,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
             values = (
                 np.average(running["loss"], weights=sizes),
                 np.average(running["accuracy"], weights=sizes),
-                *evaluation(slice(chosen.probe_images)),
-                *evaluate(digits.test_images, digits.test_labels),
+                *evaluation(*probe),
+                *evaluate(*test),
             )
             for name, value in zip(CURVES, values, strict=True):
                 curves[name].append(float(value))
@@ -161,7 +165,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         "running_reference_epoch": first_epoch(curves["running_loss"], curves["running_accuracy"], **REFERENCE, held=1),
         "peak_test_epoch": best + 1,
         "peak_test_accuracy": curves["test_accuracy"][best],
-        "all_images": dict(zip(CURVES[2:5], evaluation(slice(None)), strict=True)),
+        "all_images": dict(zip(CURVES[2:5], evaluation(images, labels, true_labels), strict=True)),
         **curves,
         "summary": {
             "epochs": len(curves["test_loss"]),
@@ -183,7 +187,7 @@ def main() -> None:
     units += [f"{arm}/seed-{seed}" for arm in ("true", "full") for seed in run.settings.seeds]  # the long ones last
     kept = history.start(run, REVISION, units, digits)
     for unit in kept.missing():
-        backend.start()
+        backend.start_in_halves()
         kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
     kept.report()
 

@@ -148,8 +148,11 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     variables = seedwise.trainable(models)
     apply, slots = training.adam(variables, chosen.learning_rate)
     images, labels = digits.train_images, digits.train_labels
-    update = seedwise.classifier_update(models, apply)
-    run = training.loop(update, (images, labels), size, seeds.stream(0, "batches"))
+    if len(models) == 1:
+        update = training.classifier_update(models[0], apply)  # which shares out the images of a batch
+    else:
+        update = seedwise.classifier_update(models, apply)
+    run = training.loop(update, (images, labels), size, seeds.stream(0, "batches"), fused=size == 1)
     evaluate = seedwise.evaluator(models)
     fixed = np.random.default_rng(0).permutation(len(images))[: chosen.fixed_images]
     sets = {"train": (images[fixed], labels[fixed]), "test": (digits.test_images, digits.test_labels)}

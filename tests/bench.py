@@ -32,7 +32,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import bench_protocol
-from contenders.work import TRAINING, Work, operations, script_module
+from contenders.work import HALVES, TRAINING, Work, operations, script_module
 
 from common import backend, settings
 from common.data_files import CIFAR10, MNIST
@@ -54,14 +54,15 @@ def rows() -> dict[str, Work]:
             about = {"batch_size": tiny.batch_size, "examples": tiny.points, "nets": nets}
             threads = {"intra_threads": 1, "inter_threads": 1}
             found[f"tiny-{net}-{nets}"] = Work("regress", "hw1_1/function_fit", (net, "relu"), **about, **threads)
-    found["dnn-3x512-128"] = Work("classify", "hw1_3/random_labels", batch_size=128, examples=train)
+    found["dnn-3x512-128"] = Work("classify", "hw1_3/random_labels", batch_size=128, examples=train, **HALVES)
     found["dnn-4x4000-128"] = Work("classify", "hw1_3/param_count", (4000,), batch_size=128, examples=train)
     small = Work("classify", "hw1_3/sensitivity", examples=train, intra_threads=1, inter_threads=2)
     for batch_size in (1, 64):
         found[f"dnn-2x64-{batch_size}"] = replace(small, batch_size=batch_size, nets=3)
     found["dnn-2x64-10000"] = replace(small, batch_size=10_000)
-    digits = Work("classify", "hw1_1/mnist_cnn", ("deep", 0.25), batch_size=128, examples=train)
-    pictures = Work("classify", "hw1_1/cifar10_cnn", ("deep", 0.25, 0.5), batch_size=256, examples=CIFAR10.counts[0])
+    digits = Work("classify", "hw1_1/mnist_cnn", ("deep", 0.25), batch_size=128, examples=train, **HALVES)
+    pictures = Work("classify", "hw1_1/cifar10_cnn", ("deep", 0.25, 0.5), batch_size=256, **HALVES)
+    pictures = replace(pictures, examples=CIFAR10.counts[0])
     found |= {"cnn-mnist-deep-128": digits, "cnn-cifar10-deep-256": pictures}
     for name, work in (
         ("2x64", small),

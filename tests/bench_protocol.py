@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from contenders.work import Work, script_module
+from contenders.work import HALVES, Work, script_module
 
 from common.data_files import CIFAR10, MNIST
 
@@ -65,7 +65,7 @@ def convolutional(name: str, chosen: Any) -> Counted:
     train, test = (MNIST if "mnist" in name else CIFAR10).counts
     rates = (chosen.dropout,) if "mnist" in name else (chosen.dropout, chosen.dense_dropout)
     for net in chosen.nets:
-        about = {"script": name, "net": (net, *rates)}
+        about = {"script": name, "net": (net, *rates), **HALVES}
         epochs = chosen.epochs * len(chosen.seeds)
         work = Work("classify", **about, batch_size=chosen.batch_size, examples=train)
         yield work, epochs * epoch(train, chosen.batch_size)
@@ -128,14 +128,15 @@ def error_surface(name: str, chosen: Any) -> Counted:
 
 def random_labels(name: str, chosen: Any) -> Counted:
     train, test = MNIST.counts
+    about = {"script": name, **HALVES}
     arms = [(train, chosen.epochs), (train, chosen.true_epochs)]
     arms += [(chosen.share_images, chosen.share_epochs)] * len(chosen.shares)
     for images, epochs in arms:
         which = {"batch_size": chosen.batch_size, "learning_rate": chosen.learning_rate}
         steps = epochs * epoch(images, chosen.batch_size) * len(chosen.seeds)
-        yield Work("classify", script=name, **which, examples=images), steps
+        yield Work("classify", **about, **which, examples=images), steps
         probes = 2 * min(chosen.probe_images, images)  # by the labels given and by the true ones
-        yield Work("evaluate", script=name, examples=test), epochs * len(chosen.seeds) * (1 + probes / test)
+        yield Work("evaluate", **about, examples=test), epochs * len(chosen.seeds) * (1 + probes / test)
 
 
 def param_count(name: str, chosen: Any) -> Counted:

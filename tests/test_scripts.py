@@ -99,6 +99,13 @@ def test_the_history_is_complete_finite_and_the_loss_fell(finished):
             assert results["multiply_adds"] > results["parameters"]
 
 
+def test_tiny_nets_get_one_thread_and_images_go_through_cnns_in_two_halves(finished):
+    name, _, path = finished
+    about = history.read(path)["environment"]
+    wanted = (1, 1) if name == "hw1_1/function_fit" else (max(1, about["cores"] // 2), 2)
+    assert (about["intra_threads"], about["inter_threads"]) == wanted
+
+
 def test_results_go_to_stdout_and_progress_to_stderr(finished):
     name, done, path = finished
     lines = done.stdout.strip().splitlines()

@@ -81,7 +81,9 @@ def test_multiply_adds_of_a_net_counted_by_hand():
     assert training.multiply_adds(mnist_cnn.build_model("shallow", 0.25)) == convolution + 13 * 13 * 68 * 10
 
 
-def test_the_loop_equals_fit_step_for_step(pictures):
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_the_loop_equals_fit_step_for_step(pictures, parts, monkeypatch):
+    monkeypatch.setattr(backend, "parts", lambda: parts)
     images, labels = pictures
     plain, ours = small_classifier(), small_classifier()
     plain.compile(
@@ -102,9 +104,43 @@ def test_the_loop_equals_fit_step_for_step(pictures):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-6)
 
 
-def test_an_epoch_visits_every_example_once_in_an_order_of_its_own():
+@pytest.mark.parametrize("batch_size", [16, 25, 80])  # with a smaller last batch, with none, with no other
+def test_steps_that_xla_compiles_are_the_same_steps(batch_size, monkeypatch):
+    inputs, targets = np.linspace(-1, 1, 50, dtype=np.float32), np.linspace(1, 2, 50, dtype=np.float32)
+    ended = {}
+    for fused, available in ((False, True), (True, True), (True, False)):
+        monkeypatch.setattr(backend, "has_xla", lambda available=available: available)
+        weights = tf.Variable(function_fit.initial_weights("deep", 3))
+        apply, _ = training.adam([weights], 1e-2)
+
+        def update(inputs, targets, weights=weights, apply=apply):
+            with tf.GradientTape() as tape:
+                outputs = stacked.forward(weights, inputs, function_fit.WIDTHS["deep"], tf.nn.relu)
+                losses = tf.reduce_mean(tf.square(outputs - targets), axis=1)
+            apply([tape.gradient(losses, weights)])
+            return {"loss": losses}
+
+        run = training.loop(update, (inputs, targets), batch_size, 5, fused)
+        losses = np.concatenate([run(0, 3)["loss"], run(3, 20)["loss"]])
+        ended[fused, available] = losses, weights.numpy()
+    assert np.ptp(ended[False, True][0], axis=0).min() > 0.01  # all three nets learn
+    for one, other in zip(ended[False, True], ended[True, True], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    for one, other in zip(ended[False, True], ended[True, False], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_xla_keeps_every_step_of_calls_that_are_too_long_for_one(monkeypatch):
+    monkeypatch.setattr(training, "FUSED_STEPS", 7)
+    run = training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), 16, 1, fused=True)
+    plain = training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), 16, 1)
+    assert run(2, 30)["first"].tolist() == plain(2, 30)["first"].tolist()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(fused):
     visited = training.loop(
-        lambda numbers: {"sum": tf.reduce_sum(numbers), "first": numbers[0]}, (np.arange(50),), batch_size=16, seed=1
+        lambda numbers: {"sum": tf.reduce_sum(numbers), "first": numbers[0]}, (np.arange(50),), 16, 1, fused
     )
     first, second = visited(0, 4), visited(4, 4)
     assert first["sum"].sum() == second["sum"].sum() == np.arange(50).sum()
@@ -135,6 +171,15 @@ def test_clean_evaluation_equals_keras(pictures):
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     expected = model.evaluate(images, labels, verbose=0)
     assert training.evaluator(model)(images, labels) == pytest.approx(expected, rel=1e-5)
+    assert training.evaluator(model)(tf.constant(images), tf.constant(labels)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_evaluation_counts_every_batch_whatever_their_size(pictures, monkeypatch):
+    images, labels = pictures
+    whole = training.evaluator(small_classifier())(images, labels)
+    for size in (1, 7, 25, 49):
+        monkeypatch.setattr(training, "EVALUATION_BATCH", size)
+        assert training.evaluator(small_classifier())(images, labels) == pytest.approx(whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

@@ -83,7 +83,7 @@ def pictures(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[np.ndarray, 
 
 
 def trained(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[Steps, str]:
-    """Steps over batches in an order shuffled once, gathered by index from arrays in memory."""
+    """Steps over batches shuffled every epoch, gathered by index from arrays in memory."""
     regression = work.kind.startswith("regress")
     if regression:
         inputs, targets = (jnp.asarray(array[:, None]) for array in examples.points(work.examples))
@@ -91,7 +91,6 @@ def trained(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[Steps, str]:
         inputs, targets = map(jnp.asarray, pictures(work, layers))
     batch_size = min(work.batch_size, work.examples)
     per_epoch = work.examples // batch_size
-    order = jax.random.permutation(jax.random.key(1), work.examples)
 
     def loss(weights: list, batch: jax.Array, wanted: jax.Array, key: jax.Array) -> jax.Array:
         outputs = forward(weights, layers, batch, key)
@@ -107,8 +106,10 @@ def trained(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[Steps, str]:
         return weights, first, second, norm if work.kind.endswith("norms") else value
 
     def step(state: tuple, held: tuple) -> tuple:
-        weights, first, second, count, _ = state
-        inputs, targets, order = held
+        weights, first, second, count, order, _ = state
+        inputs, targets = held
+        shuffled = jax.random.fold_in(jax.random.key(1), count)
+        order = lax.cond(count % per_epoch > 0, lambda: order, lambda: jax.random.permutation(shuffled, work.examples))
         chosen = lax.dynamic_slice(order, (count % per_epoch * batch_size,), (batch_size,))
         batch, number = (inputs[chosen], targets[chosen]), jnp.asarray(count + 1, jnp.float32)
         key = jax.random.fold_in(jax.random.key(0), count)
@@ -117,7 +118,7 @@ def trained(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[Steps, str]:
         else:
             keys = jax.random.split(key, work.nets)
             *found, value = jax.vmap(of_one, (0, 0, 0, None, None, 0))(weights, first, second, number, batch, keys)
-        return (*found, count + 1, value)
+        return (*found, count + 1, order, value)
 
     keys = jax.random.split(jax.random.key(0), work.nets)
     weights = initial(keys[0], layers) if work.nets == 1 else jax.vmap(lambda key: initial(key, layers))(keys)
@@ -127,9 +128,10 @@ def trained(work: Work, layers: Sequence[dict[str, Any]]) -> tuple[Steps, str]:
         zeros,
         jax.tree.map(jnp.copy, zeros),
         jnp.asarray(0),
+        jnp.arange(work.examples),
         jnp.zeros(work.nets if work.nets > 1 else ()),
     )
-    held = (inputs, targets, order)
+    held = (inputs, targets)
     single = jax.jit(step, donate_argnums=0)
     many = jax.jit(
         lambda state, held, steps: lax.fori_loop(0, steps, lambda _, state: step(state, held), state), donate_argnums=0

@@ -33,7 +33,8 @@ def trained(work: Work) -> Steps:
     from common import training
 
     update, arrays = UPDATES[work.kind](work)
-    run, done = training.loop(update, arrays, work.batch_size, 0), 0
+    fused = work.kind.startswith("regress") or work.batch_size == 1  # as the scripts do
+    run, done = training.loop(update, arrays, work.batch_size, 0, fused), 0
 
     def steps(count: int) -> float:
         nonlocal done
@@ -160,11 +161,13 @@ UPDATES = {
 
 def evaluate(work: Work) -> Steps:
     """Loss and accuracy of all nets on all examples."""
+    import tensorflow as tf
+
     from common import seedwise, training
 
     models = classifiers(work)
     evaluator = training.evaluator(models[0]) if work.nets == 1 else seedwise.evaluator(models)
-    images, labels = examples.pictures(models[0].input_shape[1:], work.examples)
+    images, labels = (tf.constant(each) for each in examples.pictures(models[0].input_shape[1:], work.examples))
     return examples.repeated(lambda: evaluator(images, labels))
 
 

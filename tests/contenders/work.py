@@ -9,6 +9,10 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from common import backend
+
+HALVES = {"intra_threads": max(1, backend.cores() // 2), "inter_threads": 2}  # of `backend.start_in_halves`
 TRAINING = ("classify", "classify with norms", "regress", "regress with norms", "regress on own points")
 MEASURING = ("evaluate", "outputs", "norms", "norms of regression", "jacobian", "sensitivity", "line", "hessian")
 NUMPY_ONLY = ("hessian", "adam in float64", "newton", "levenberg")  # the script does these without TensorFlow
