@@ -17,22 +17,6 @@ JUDGED = "sgd"  # the reference's setting
 LOSSES = {"train_loss": "training", "test_loss": "test"}
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 FIGURES = ("error_surface", "error_surface_planes")
-MEANINGS = {
-    "steps": "updates",
-    "batch_size": "images a step",
-    "sgd_learning_rate": "of gradient descent, without momentum",
-    "adam_learning_rate": "of Adam; loss: mean cross-entropy",
-    "record_every": "updates between two records of the weights, for the plane of the path",
-    "probe_images": "training images, always the same, of the lines",
-    "line_points": "on the line from initial to final weights",
-    "unrelated_points": "on the line from unrelated initial weights",
-    "plane_images": "training images, always the same, of the planes",
-    "plane_columns": "points of a plane along its first direction",
-    "plane_rows": "points of a plane along its second direction",
-    "plane_reach": "lengths of the random directions, to each side",
-    "optimizers": "compared",
-    "seeds": "one training each",
-}
 
 
 def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:

@@ -30,24 +30,6 @@ FIGURES = ("interpolation", "interpolation_adam", "interpolation_barriers", "int
 EARLIER_STEPS = 100_000  # after which an earlier report stopped early
 EARLIER_SPAN = 0.46  # points of test accuracy, of its curve
 EARLIER_ERROR = 0.3  # points, one standard error of its test accuracy
-MEANINGS = {
-    "early_steps": "updates of gradient descent when it is stopped early",
-    "late_steps": f"the same when it is stopped late; an earlier report stopped early at {EARLIER_STEPS:,}",
-    "converged_steps": "the same at the converged stage",
-    "adam_steps": "updates of Adam",
-    "small_batch": "images a step; also with Adam",
-    "large_batch": "images a step",
-    "sgd_learning_rate": "of gradient descent, without momentum; loss: mean cross-entropy",
-    "small_learning_rate": "of Adam",
-    "large_learning_rate": "of Adam",
-    "intervals": "of \N{GREEK SMALL LETTER ALPHA} from 0 to 1, and as many on either side",
-    "probe_images": "training images, always the same, of all measures",
-    "directions": "random ones around each solution",
-    "rise": "of the training loss (nats), to which distances and widths are taken",
-    "fall": "of an accuracy, to which widths are taken",
-    "seeds": "nets of each training, each from its own initial weights, on the same batches",
-    "arms": "optimizer and stage",
-}
 
 
 # ------------------------------------------------------------------------------------------------- the claim

@@ -28,17 +28,6 @@ RATIOS = {
     "sampled": "the share of points on the sphere that are higher",
 }
 COLUMNS = ("index", "positive", "sampled", "predicted")  # of the table of correlations
-MEANINGS = {
-    "epochs": "full-batch steps of Adam on the loss (mean squared error)",
-    "points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1], which the nets see as [\N{MINUS SIGN}3, 3]",
-    "learning_rate": "of Adam",
-    "newton_steps": "on the gradient norm, from each start",
-    "levenberg_steps": "on the loss, before the last start",
-    "sphere_points": "random points on each sphere",
-    "draws": "of the predicted share",
-    "seeds": "nets of a kind, each from its own initial weights",
-    "nets": "units a layer; 1-40-40-1 follows the earlier recipe",
-}
 
 
 # ------------------------------------------------------------------------------------- points and correlations

@@ -20,22 +20,6 @@ LARGE = 256  # units a layer from which on the earlier report's test accuracies 
 WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
 FIGURES = ("param_count", "param_count_noise")
 NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
-MEANINGS = {
-    "epochs": "passes over the training images",
-    "batch_size": "images a step",
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "probe_images": "training images, always the same, of the clean evaluation",
-    "noisy_images": "training images, always the same, of the nets that learn wrong labels",
-    "label_noise": "share of these images whose label is wrong",
-    "noisy_epochs": "passes over them",
-    "noisy_every": "of these passes between two records; the first so many are all recorded",
-    "stack_size": "nets of one width, up to 256 and with wrong labels, that train side by side on the same batches",
-    "widths": "units of each of the four hidden layers",
-    "noisy_widths": "the same, with wrong labels",
-    "stacks": "which stacks of seeds",
-    "wide_seeds": "of widths from 257 to 1,024, one training each",
-    "widest_seeds": "of wider nets, one training each",
-}
 Nets = dict[int, dict[str, np.ndarray]]
 Live = dict[int, dict[int, float]]  # {width: {seed: value}} of nets that are not dead
 

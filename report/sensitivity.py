@@ -23,19 +23,6 @@ BEST = 50  # images, the batch size that the claim calls best
 SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
 JUDGED = ("test", "softmax", "mean")
 MINUS = "\N{MINUS SIGN}"
-MEANINGS = {
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "steps": "updates, of the comparison at equal updates",
-    "epochs": "passes over the training images, of the comparison at equal passes",
-    "target_loss": "on the fixed images, of the comparison at equal training loss",
-    "most_steps": "updates within which a net must reach it",
-    "check_every": "updates between two looks at it",
-    "fixed_images": "training images that are always the same",
-    "seeds": "nets of each batch size up to 500, each from its own initial weights",
-    "batch_sizes": "images a step, in the order of training",
-    "medium_seeds": "of batch sizes of 501 to 1,000",
-    "large_seeds": "of larger batch sizes",
-}
 MEASURES = {  # what is correlated with batch size: words, images, path
     "softmax": ("softmax Jacobian, mean", "test", JUDGED),
     "softmax_train": ("softmax Jacobian, mean", "training", ("train", "softmax", "mean")),

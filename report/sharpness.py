@@ -18,26 +18,6 @@ from report.comments import percent
 FIGURES = ("sharpness", "sharpness_epochs", "sharpness_tau")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 JUDGED = "equal_loss"
-MEANINGS = {
-    "images": "training images, the first of a fixed shuffle; all measures but the gap are taken on these",
-    "batch_sizes": "images a step",
-    "seeds": "nets of each batch size, each from its own initial weights",
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "stop_loss": "nats: training loss at which a net is measured",
-    "check_every": "steps between two looks at it",
-    "most_steps": "a net that has not stopped by then has no measures at equal loss",
-    "epochs": "passes over the images, after which each net is measured as well",
-    "wide_box": "ε of the wide box",
-    "narrow_box": "ε of the narrow box",
-    "short_iterations": "of L-BFGS-B from the weights themselves",
-    "box_starts": "random starts of converged searches; one more goes on from the end of the short one",
-    "box_iterations": "of a converged search at most",
-    "box_tolerance": "share of its rise that its last iteration may add",
-    "lanczos_tolerance": "residuals, as shares of the largest absolute eigenvalue",
-    "lanczos_products": "Hessian-vector products at most",
-    "probes": "random vectors of Hutchinson's estimate",
-    "rescaling": "factor on the first layer of the rescaled twins",
-}
 COLUMNS = {  # of the table by batch size: heading, name, digits
     "train_loss": ("training\nloss", 3),
     "gap": ("gap in\nloss", 3),
