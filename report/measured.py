@@ -171,7 +171,7 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         "source": short_line(str(found["data"].get("source", "computed from the formula"))),
         "fingerprint": short_line(found["data"]["fingerprint"]),
         "revision": str(found["code"]["revision"]),
-        "code": short_line(found["code"]["hash"])[:16],
+        "code": short_line(found["code"]["hash"])[:12],
         "commit": short_line(str(found["code"].get("commit", ""))),
         "other_code": other,
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
@@ -286,15 +286,22 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
     return lines
 
 
-def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """One row for each setting of the machine, one column an experiment."""
-    rows: dict[str, dict[str, str]] = {}
+def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each setting of the machine its values and, where they differ, in which experiments."""
+    items: dict[str, dict[str, list[str]]] = {}
     for experiment, about in histories.items():
         for name, value in (about["history"] or {}).get("environment", {}).items():
-            rows.setdefault(short_line(name), {})[experiment] = short_line(str(value))
+            values = items.setdefault(short_line(name).replace("_", " "), {})
+            values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
     return [
-        {"name": name.replace("_", " "), **{key: row.get(key, comments.NOTHING) for key in EXPERIMENTS}}
-        for name, row in rows.items()
+        {
+            "name": name,
+            "values": [
+                {"value": value, "where": comments.listed(where) if len(values) > 1 else ""}
+                for value, where in values.items()
+            ],
+        }
+        for name, values in items.items()
     ]
 
 
