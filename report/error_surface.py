@@ -84,7 +84,6 @@ def line_row(name: str, words: str, runs: Sequence[dict[str, Any]], line: str, l
         "smooth": f"{smooth['agree']} of {smooth['seeds']}",
         "prominence": spread([100 * shape["largest_prominence"] for shape in found], 2),
         "minimum_at": spread([shape["minimum_at"] for shape in found], 3),
-        "minimum": spread([shape["minimum"] for shape in found]),
         "end": spread([run[line][loss][-1] for run in runs]),
         "ratio": spread([shape["end_to_minimum"] for shape in found], 2),
     }

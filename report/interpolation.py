@@ -26,7 +26,7 @@ STARTS = {"shared": "same start", "independent": "other start", "matched": "othe
 ENDS = {"small": "small", "large": "large"}
 PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
 TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
-FIGURES = ("interpolation", "interpolation_adam", "interpolation_barriers", "interpolation_flatness")
+FIGURES = ("interpolation", "interpolation_adam", "interpolation_flatness")
 EARLIER_STEPS = 100_000  # after which an earlier report stopped early
 EARLIER_SPAN = 0.46  # points of test accuracy, of its curve
 EARLIER_ERROR = 0.3  # points, one standard error of its test accuracy
@@ -95,7 +95,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "step": f"{1 / found['settings']['intervals']:.2g}",
         "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
         "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
-        "widths": [width_row(found, unit, end) for unit in measured for end in ENDS],
         "verdict": verdict["verdict"],
         "claim": claim_10(found, verdict),
         "comment": comment(found, verdict),
@@ -170,23 +169,6 @@ def solution_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
     }
 
 
-def width_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
-    """One row of the table of widths along the line from the same start."""
-    results = found["results"][unit]
-    line, beyond = results["lines"]["shared"], {"small": (0, -1), "large": (1, 2)}[end]
-    own, far = (at(results, "shared", "train_loss", place) for place in beyond)
-    widths = {name: line["widths"][name][end] for name in ("train_loss", "test_accuracy")}
-    return {
-        "unit": UNITS[unit],
-        "end": end_name(found, unit, end),
-        "loss_outward": width(widths["train_loss"]["outward"]),
-        "loss_inward": width(widths["train_loss"]["inward"]),
-        "accuracy_outward": width(widths["test_accuracy"]["outward"]),
-        "accuracy_inward": width(widths["test_accuracy"]["inward"]),
-        "rise": long_spread(far - own),
-    }
-
-
 def long_number(value: float) -> str:
     """Two significant digits, or three of thousands: 0.12, 4.0, 17,600."""
     if not abs(value) >= 1000:
@@ -198,15 +180,6 @@ def long_spread(values: Sequence[float]) -> str:
     """Median and range over seeds of what may be thousands."""
     middle, low, high = (long_number(float(each)) for each in (np.median(values), np.min(values), np.max(values)))
     return middle if len(values) == 1 else f"{middle}\n[{low}, {high}]"
-
-
-def width(values: Sequence[float]) -> str:
-    """Median and range over seeds of a width in alpha; of how many seeds where the others never reach the limit."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return "never"
-    shown = spread(finite, 2)
-    return shown if len(finite) == len(values) else f"{inline(shown)}\n({len(finite)} of {len(values)} seeds)"
 
 
 def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:

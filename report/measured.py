@@ -36,7 +36,7 @@ from report import (
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
 FIGURES = {  # names of the drawings of each experiment, in the order of the report
-    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves", "function_fit_end_loss"),
+    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves"),
     "hw1_1/cifar10_cnn": ("cifar10_cnn",),
     "hw1_1/mnist_cnn": ("mnist_cnn",),
     "hw1_2/param_pca": param_pca.FIGURES,

@@ -214,10 +214,13 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
 
 
 def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]:
-    """Rows of the table of correlations: all critical points of a net, parts of them, and one point a level."""
+    """Rows of the table of correlations: all critical points of a net and those of one start.
+
+    Of the net that decides also parts of them, and one point a level.
+    """
     critical = about["critical"]
-    chosen = {
-        "all critical points": np.flatnonzero(critical),
+    chosen = {"all critical points": np.flatnonzero(critical)}
+    parts = {
         "norm below 1e\N{MINUS SIGN}8": np.flatnonzero(critical & about["zero"]),
         "output not constant": np.flatnonzero(critical & ~about["constant"]),
         "one point a level of loss": one_a_level(about),
@@ -229,7 +232,7 @@ def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]
             "points": str(len(places)),
             **{name: interval(among(about, places, name)) for name in COLUMNS},
         }
-        for words, places in chosen.items()
+        for words, places in (chosen | (parts if net == JUDGED else {})).items()
     ]
     return [*rows, within_starts(net, about)]
 

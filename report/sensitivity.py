@@ -28,12 +28,6 @@ MEASURES = {  # what is correlated with batch size: words, images, path
     "softmax_train": ("softmax Jacobian, mean", "training", ("train", "softmax", "mean")),
     "median": ("softmax Jacobian, median", "test", ("test", "softmax", "median")),
     "median_train": ("softmax Jacobian, median", "training", ("train", "softmax", "median")),
-    "above": ("share of images with a softmax Jacobian above 1", "test", ("test", "softmax", "share_above_1")),
-    "above_train": (
-        "share of images with a softmax Jacobian above 1",
-        "training",
-        ("train", "softmax", "share_above_1"),
-    ),
     "logits": ("logit Jacobian, mean", "test", ("test", "logits", "mean")),
     "logits_train": ("logit Jacobian, mean", "training", ("train", "logits", "mean")),
     "gradient": ("gradient of the mean loss", "test", ("test", "mean_loss_gradient")),
@@ -145,7 +139,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "trends": trend_rows(found),
         "parts_11": [part_11(part) for part in eleven["parts"]],
         "parts_12": rows_12(twelve),
-        "results": {budget: result_rows(nets_of(found, budget)) for budget in BUDGETS},
+        "results": result_rows(nets_of(found, "steps")),
         "verdict_11": eleven["verdict"],
         "verdict_12": twelve["verdict"],
         "claim": claim_11(found, eleven),
@@ -206,21 +200,17 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
                 return comments.NOTHING
             return f"{100 * float(np.median(values)):.2f}" if share else short(float(np.median(values)))
 
-        steps = values_of(nets, size, ("step",)).values()
         rows.append(
             {
                 "size": f"{size:,}",
                 "n": f"{done} of {len(found)}" if done < len(found) else str(done),
-                "steps": f"{float(np.median(list(steps))):,.0f}" if steps else comments.NOTHING,
                 "train_loss": middle("train", "loss"),
                 "train_accuracy": middle("train", "accuracy", share=True),
                 "test_loss": middle("test", "loss"),
                 "test_accuracy": middle("test", "accuracy", share=True),
                 "softmax": middle(*JUDGED),
                 "median": middle("test", "softmax", "median"),
-                "above": middle("test", "softmax", "share_above_1", share=True),
                 "logits": middle("test", "logits", "mean"),
-                "gradient": middle("train", "mean_loss_gradient"),
                 "distance": middle("distance"),
             }
         )
@@ -307,13 +297,15 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
     said["sensitivity"] += coverage(nets["steps"]) + beside_11(found) + reached(nets["loss"])
-    said["training"] = [
-        sentence for budget in ("steps", "epochs") if (sentence := training_results(budget, nets[budget]))
-    ]
-    said["definition"] = [sentence for budget in BUDGETS if (sentence := definitions(budget, nets[budget]))]
+    said["training"] = list(filter(None, [training_results("steps", nets["steps"])]))
+    said["definition"] = list(filter(None, [definitions("steps", nets["steps"])]))
     said["images"] = boundary(nets["steps"])
     said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
-    said["best"] += [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
+    best = [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
+    if best:
+        largest = max(shared(nets["steps"]))
+        said["best"].append(f"By how many seeds, among the batch sizes up to {largest:,} that all of them have:")
+    said["best"] += best
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
     return said
@@ -448,8 +440,7 @@ def best_sentence(budget: str, nets: Nets) -> str:
         if counted:
             places = [f"{size:,} ({count})" for size, count in sorted(counted.items())]
             pieces.append(f"the {words} is at batch size {comments.listed(places)}")
-    among = f"among the batch sizes up to {max(shared(nets)):,} that all seeds have" if pieces else ""
-    return f"At {BUDGETS[budget]}, {among} (seeds in brackets), {' and '.join(pieces)}." if pieces else ""
+    return f"At {BUDGETS[budget]} {' and '.join(pieces)}." if pieces else ""
 
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:

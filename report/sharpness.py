@@ -15,7 +15,7 @@ from report import claims, comments
 from report.comments import number as place
 from report.comments import percent
 
-FIGURES = ("sharpness", "sharpness_epochs", "sharpness_tau")
+FIGURES = ("sharpness", "sharpness_tau")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 JUDGED = "equal_loss"
 COLUMNS = {  # of the table by batch size: heading, name, digits
@@ -117,7 +117,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         ],
         "columns": [{"name": name, "heading": heading} for name, (heading, _) in COLUMNS.items()],
         "sizes": [{"words": STOPS[stop], "stop": stop, "rows": size_rows(found, stop)} for stop in STOPS],
-        "twins": twin_rows(found),
         "verdict": verdict["verdict"],
         "claim": claim_bonus(verdict),
         "comment": comment(found, verdicts),
@@ -185,18 +184,6 @@ def twin_factors(found: dict[str, Any]) -> dict[str, list[float]]:
     """{measure: values of the rescaled twins as multiples of the nets' own}."""
     pairs = [(each["rescaled"], each[JUDGED]) for each in found["results"].values() if each.get("rescaled")]
     return {name: [twin[name] / own[name][0] for twin, own in pairs] for name in TWINS} if pairs else {}
-
-
-def twin_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """One row a measure: median, smallest and largest factor from a net to its rescaled twin."""
-    return [
-        {
-            "words": TWINS[name],
-            "median": number(float(np.median(factors))),
-            "range": f"[{number(min(factors))}, {number(max(factors))}]",
-        }
-        for name, factors in twin_factors(found).items()
-    ]
 
 
 def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
