@@ -15,7 +15,7 @@ from report.comments import number
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 JUDGED = "mnist/adam"  # the reference's setting
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
-FIGURES = ("grad_norm", "grad_norm_window", "grad_norm_correlation")
+FIGURES = ("grad_norm", "grad_norm_window")
 PARTS = {  # statistic: words, from where on it agrees, up to where it denies
     "large_scale": ("on the fixed images, after the first epoch, norm and loss rise and fall together", 0.5, 0.0),
     "small_scale": ("around their trend, bumps of the mini-batch's norm and loss match", 0.5, 0.2),

@@ -39,6 +39,7 @@ MEASURES = {  # what is correlated with batch size: words, images, path
     "accuracy_train": ("accuracy", "training", ("train", "accuracy")),
 }
 
+RESULTS = ("distance", "loss", "loss_train", "accuracy", "accuracy_train")  # those that are no sensitivities
 Nets = dict[int, dict[int, dict[str, Any] | None]]
 
 
@@ -137,7 +138,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "budgets": [{"name": budget, "words": words} for budget, words in BUDGETS.items()],
         "trends": trend_rows(found),
-        "parts_11": [part_11(part) for part in eleven["parts"]],
         "parts_12": rows_12(twelve),
         "results": result_rows(nets_of(found, "steps")),
         "verdict_11": eleven["verdict"],
@@ -154,22 +154,12 @@ def signed(value: float, places: int = 2) -> str:
 
 
 def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """Rows of the table of trends: a measure, the images, and its correlations at each budget."""
+    """Rows of the table of trends: a measure of sensitivity, the images, and its correlations at each budget."""
     rows = []
-    for words, images, path in MEASURES.values():
+    for words, images, path in (each for name, each in MEASURES.items() if name not in RESULTS):
         cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
         rows.append({"measure": words, "images": images, **cells})
     return rows
-
-
-def part_11(part: dict[str, Any]) -> dict[str, str]:
-    """One row of the table of the parts of C11."""
-    return {
-        "words": f"at {BUDGETS[part['budget']]}",
-        "mean": mean_and_interval(part["values"], signed, 1),
-        "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
-        "verdict": part["verdict"] if part["seeds"] else "not measured",
-    }
 
 
 def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
@@ -316,7 +306,8 @@ def sentence_11(part: dict[str, Any]) -> str:
     seeds = comments.seeds(part["seeds"])
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
-        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}): {outcome}."
+        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}, {part['agree']} of them above "
+        f"{TREND}): {outcome}."
     )
 
 
