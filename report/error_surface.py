@@ -183,8 +183,9 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     """Whether the end of the line is its minimum."""
     found = shapes(runs, "line", loss)
     count = sum(shape["end_to_minimum"] <= AT_MINIMUM for shape in found)
-    places = inline(spread([shape["minimum_at"] for shape in found], 2))
-    ratios = inline(spread([shape["end_to_minimum"] for shape in found], 2))
+    place, ratio = (
+        number(float(np.median([shape[name] for shape in found]))) for name in ("minimum_at", "end_to_minimum")
+    )
     if not all(math.isfinite(shape["end_to_minimum"]) for shape in found):
         words = "some losses are not finite, so no minimum can be named"
     elif count == len(found):
@@ -194,8 +195,8 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     else:
         words = f"the end is the line's minimum in {count} of {len(found)} seeds only"
     return (
-        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {places}, and at the end {ratios} "
-        f"times as high as there: {words}."
+        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {place}, the end {ratio} times as high "
+        f"(medians): {words}."
     )
 
 
