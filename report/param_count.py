@@ -149,7 +149,6 @@ def section(found: dict[str, Any], images: int | None = None) -> dict[str, Any]:
     return {
         "parts": [part_row(part) for part in verdict["parts"]],
         "rows": [row(width, nets[width]) for width in nets],
-        "noisy_rows": [noisy_row(width, noisy[width]) for width in noisy],
         "verdict": verdict["verdict"],
         "claim": claim_9(verdict),
         "comment": comment(nets, verdict, images),
@@ -185,26 +184,6 @@ def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
             if data != "running":
                 cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
     return cells
-
-
-def noisy_row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
-    """A width's row in the table of the nets that learn wrong labels: medians over all seeds after the last epoch."""
-
-    def middle(values: np.ndarray, text: Any) -> str:
-        return text(float(np.median(values)))
-
-    return {
-        "width": f"{width:,}",
-        "parameters": f"{int(net['parameters']):,}",
-        "n": str(len(net["seeds"])),
-        "dead": str(int(net["dead"].sum())),
-        "train_loss": middle(net["train_loss"][:, -1], loss_text),
-        "train_error": middle(1 - net["train_accuracy"][:, -1], percent),
-        "wrong_learnt": middle(net["wrong_learnt"][:, -1], percent),
-        "test_loss": middle(net["test_loss"][:, -1], lambda value: f"{value:.3f}"),
-        "test_error": middle(1 - net["test_accuracy"][:, -1], percent),
-        "best_error": middle(1 - net["test_accuracy"].max(axis=1), percent),
-    }
 
 
 def value_text(part: dict[str, Any]) -> str:

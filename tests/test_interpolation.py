@@ -517,7 +517,3 @@ def test_the_section_can_be_set(there, path):
     if only:
         kept["results"] = {only: kept["results"][only]}
     trial_runs.typeset("interpolation", None if there == "nothing" else reported.section(kept))
-
-
-def test_every_setting_has_a_meaning():
-    assert set(reported.MEANINGS) == set(interpolation.Settings.__dataclass_fields__)

@@ -431,10 +431,6 @@ def test_the_section_can_be_set(there, path):
     trial_runs.typeset("sensitivity", None if there == "nothing" else reported.section(kept))
 
 
-def test_every_setting_has_a_meaning():
-    assert set(reported.MEANINGS) == set(sensitivity.Settings.__dataclass_fields__)
-
-
 def test_a_paper_history_is_small_enough(path):
     kept = history.read(path)
     one = kept["results"]["batch-50"]

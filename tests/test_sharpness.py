@@ -333,7 +333,3 @@ def test_the_section_can_be_set(there, path):
             results["equal_loss"] = {name: [float("nan")] * 8 for name in results["equal_loss"]}
             results |= {"steps": [None] * 8, "rescaled": None}
     trial_runs.typeset("sharpness", None if there == "nothing" else reported.section(kept))
-
-
-def test_every_setting_has_a_meaning():
-    assert set(reported.MEANINGS) == set(sharpness.Settings.__dataclass_fields__)
