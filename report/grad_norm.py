@@ -197,7 +197,6 @@ def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
     of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
     return [
         f"{arm}: around its trend the norm scatters by {of_batch} of its mean on mini-batches and by {of_fixed} on the "
-        f"fixed set, where its rank correlation with the loss is {interval(live(results, 'window_fixed'))}. The norms "
-        f"on the mini-batch and on the fixed set have a rank correlation of {interval(shared)}, so the mini-batch's "
-        f"jumps are {source}."
+        f"fixed set; the two norms have a rank correlation of {interval(shared)}, so the mini-batch's jumps are "
+        f"{source}."
     ]

@@ -18,18 +18,6 @@ from report.comments import percent
 FIGURES = ("sharpness", "sharpness_tau")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 JUDGED = "equal_loss"
-COLUMNS = {  # of the table by batch size: heading, name, digits
-    "train_loss": ("training\nloss", 3),
-    "gap": ("gap in\nloss", 3),
-    "accuracy_gap": ("accuracy\ngap, %", 3),
-    "wide": ("sharp-\nness, %", 3),
-    "top": ("top\neigenv.", 3),
-    "bottom": ("bottom\neigenv.", 2),
-    "trace_exact": ("trace", 3),
-    "train_jacobian": ("Jacobian", 3),
-    "path_norm": ("path\nnorm", 3),
-    "distance": ("distance", 3),
-}
 TWINS = {  # what a rescaled twin is compared by
     "gap": "gap",
     "train_jacobian": "Jacobian of the softmax",
@@ -115,8 +103,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
             }
             for stop in STOPS
         ],
-        "columns": [{"name": name, "heading": heading} for name, (heading, _) in COLUMNS.items()],
-        "sizes": [{"words": STOPS[stop], "stop": stop, "rows": size_rows(found, stop)} for stop in STOPS],
         "verdict": verdict["verdict"],
         "claim": claim_bonus(verdict),
         "comment": comment(found, verdicts),
@@ -159,25 +145,6 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
         }
         for part in [*verdict["parts"], *verdict["beside"]]
     ]
-
-
-def size_rows(found: dict[str, Any], stop: str) -> list[dict[str, str]]:
-    """Medians over the nets of each batch size."""
-    rows = []
-    for unit, results in found["results"].items():
-        values = {name: np.array(numbers, float) for name, numbers in results[stop].items()}
-        there = np.isfinite(values["gap"])
-        steps = results["steps"] if stop == JUDGED else [results["last_step"]] * len(there)
-        taken = [step for step in steps if step is not None]
-        row = {"size": f"{int(unit.removeprefix('batch-')):,}", "n": str(int(there.sum()))}
-        row |= {"steps": f"{np.median(taken):,.0f}" if taken else comments.NOTHING}
-        for name, (_, digits) in COLUMNS.items():
-            scale = 100 if name == "accuracy_gap" else 1
-            row[name] = (
-                number(scale * float(np.median(values[name][there])), digits) if any(there) else comments.NOTHING
-            )
-        rows.append(row)
-    return rows
 
 
 def twin_factors(found: dict[str, Any]) -> dict[str, list[float]]:
