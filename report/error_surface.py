@@ -184,7 +184,7 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     found = shapes(runs, "line", loss)
     count = sum(shape["end_to_minimum"] <= AT_MINIMUM for shape in found)
     place, ratio = (
-        number(float(np.median([shape[name] for shape in found]))) for name in ("minimum_at", "end_to_minimum")
+        number(float(np.median([shape[name] for shape in found])), 2) for name in ("minimum_at", "end_to_minimum")
     )
     if not all(math.isfinite(shape["end_to_minimum"]) for shape in found):
         words = "some losses are not finite, so no minimum can be named"
