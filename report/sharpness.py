@@ -94,14 +94,12 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "batch_sizes": counted(len(found["settings"]["batch_sizes"])),
         "tables": [
             {
-                "stop": stop,
-                "words": STOPS[stop],
-                "nets": str(verdicts[stop, "gap"]["nets"]),
-                "sizes": str(verdicts[stop, "gap"]["sizes"]),
-                "decides": stop == JUDGED,
-                "rows": tau_rows(verdicts[stop, "gap"], verdicts[stop, "accuracy_gap"]),
+                "stop": JUDGED,
+                "words": STOPS[JUDGED],
+                "nets": str(verdict["nets"]),
+                "sizes": str(verdict["sizes"]),
+                "rows": tau_rows(verdict, verdicts[JUDGED, "accuracy_gap"]),
             }
-            for stop in STOPS
         ],
         "verdict": verdict["verdict"],
         "claim": claim_bonus(verdict),
@@ -136,8 +134,6 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
             "all_p": chance(part["all"]),
             "fixed": tau_cell(part["fixed"]),
             "fixed_p": chance(part["fixed"]),
-            "between": place(part["between"]["tau"]),
-            "between_p": chance(part["between"]),
             "partial_batch": place(part["partial_batch"]),
             "partial_loss": place(part["partial_loss"]),
             "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
