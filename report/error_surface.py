@@ -17,22 +17,6 @@ JUDGED = "sgd"  # the reference's setting
 LOSSES = {"train_loss": "training", "test_loss": "test"}
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 FIGURES = ("error_surface", "error_surface_planes")
-MEANINGS = {
-    "steps": "updates",
-    "batch_size": "images a step",
-    "sgd_learning_rate": "of gradient descent, without momentum",
-    "adam_learning_rate": "of Adam; loss: mean cross-entropy",
-    "record_every": "updates between two records of the weights, for the plane of the path",
-    "probe_images": "training images, always the same, of the lines",
-    "line_points": "on the line from initial to final weights",
-    "unrelated_points": "on the line from unrelated initial weights",
-    "plane_images": "training images, always the same, of the planes",
-    "plane_columns": "points of a plane along its first direction",
-    "plane_rows": "points of a plane along its second direction",
-    "plane_reach": "lengths of the random directions, to each side",
-    "optimizers": "compared",
-    "seeds": "one training each",
-}
 
 
 def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
@@ -100,7 +84,6 @@ def line_row(name: str, words: str, runs: Sequence[dict[str, Any]], line: str, l
         "smooth": f"{smooth['agree']} of {smooth['seeds']}",
         "prominence": spread([100 * shape["largest_prominence"] for shape in found], 2),
         "minimum_at": spread([shape["minimum_at"] for shape in found], 3),
-        "minimum": spread([shape["minimum"] for shape in found]),
         "end": spread([run[line][loss][-1] for run in runs]),
         "ratio": spread([shape["end_to_minimum"] for shape in found], 2),
     }
@@ -200,8 +183,9 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     """Whether the end of the line is its minimum."""
     found = shapes(runs, "line", loss)
     count = sum(shape["end_to_minimum"] <= AT_MINIMUM for shape in found)
-    places = inline(spread([shape["minimum_at"] for shape in found], 2))
-    ratios = inline(spread([shape["end_to_minimum"] for shape in found], 2))
+    place, ratio = (
+        number(float(np.median([shape[name] for shape in found])), 2) for name in ("minimum_at", "end_to_minimum")
+    )
     if not all(math.isfinite(shape["end_to_minimum"]) for shape in found):
         words = "some losses are not finite, so no minimum can be named"
     elif count == len(found):
@@ -211,8 +195,8 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     else:
         words = f"the end is the line's minimum in {count} of {len(found)} seeds only"
     return (
-        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {places}, and at the end {ratios} "
-        f"times as high as there: {words}."
+        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {place}, the end {ratio} times as high "
+        f"(medians): {words}."
     )
 
 

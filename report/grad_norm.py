@@ -15,26 +15,10 @@ from report.comments import number
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 JUDGED = "mnist/adam"  # the reference's setting
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
-FIGURES = ("grad_norm", "grad_norm_window", "grad_norm_correlation")
+FIGURES = ("grad_norm", "grad_norm_window")
 PARTS = {  # statistic: words, from where on it agrees, up to where it denies
     "large_scale": ("on the fixed images, after the first epoch, norm and loss rise and fall together", 0.5, 0.0),
     "small_scale": ("around their trend, bumps of the mini-batch's norm and loss match", 0.5, 0.2),
-}
-MEANINGS = {
-    "iterations": "updates of each net",
-    "batch_size": "images a step",
-    "adam_learning_rate": "of Adam on MNIST",
-    "sgd_learning_rate": "of gradient descent with momentum on MNIST",
-    "momentum": "of gradient descent",
-    "function_points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1]",
-    "function_batch_size": "points a step",
-    "function_learning_rate": "of Adam on f1; loss: mean squared error",
-    "fixed_examples": "training images or points that are always the same",
-    "fixed_every": "iterations between two measurements on them",
-    "window": "iterations, in which trends are taken off",
-    "window_start": "first iteration of the window in which the fixed set is measured every time",
-    "seeds": "nets of each arm, each from its own initial weights, on the same batches",
-    "arms": "task and optimizer; loss on MNIST: mean cross-entropy",
 }
 COLUMNS = {  # statistic: heading of its column; the first two decide C5
     "large_scale": "fixed set,\nafter epoch 1",
@@ -213,7 +197,6 @@ def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
     of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
     return [
         f"{arm}: around its trend the norm scatters by {of_batch} of its mean on mini-batches and by {of_fixed} on the "
-        f"fixed set, where its rank correlation with the loss is {interval(live(results, 'window_fixed'))}. The norms "
-        f"on the mini-batch and on the fixed set have a rank correlation of {interval(shared)}, so the mini-batch's "
-        f"jumps are {source}."
+        f"fixed set; the two norms have a rank correlation of {interval(shared)}, so the mini-batch's jumps are "
+        f"{source}."
     ]

@@ -26,28 +26,10 @@ STARTS = {"shared": "same start", "independent": "other start", "matched": "othe
 ENDS = {"small": "small", "large": "large"}
 PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
 TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
-FIGURES = ("interpolation", "interpolation_adam", "interpolation_barriers", "interpolation_flatness")
+FIGURES = ("interpolation", "interpolation_adam")
 EARLIER_STEPS = 100_000  # after which an earlier report stopped early
 EARLIER_SPAN = 0.46  # points of test accuracy, of its curve
 EARLIER_ERROR = 0.3  # points, one standard error of its test accuracy
-MEANINGS = {
-    "early_steps": "updates of gradient descent when it is stopped early",
-    "late_steps": f"the same when it is stopped late; an earlier report stopped early at {EARLIER_STEPS:,}",
-    "converged_steps": "the same at the converged stage",
-    "adam_steps": "updates of Adam",
-    "small_batch": "images a step; also with Adam",
-    "large_batch": "images a step",
-    "sgd_learning_rate": "of gradient descent, without momentum; loss: mean cross-entropy",
-    "small_learning_rate": "of Adam",
-    "large_learning_rate": "of Adam",
-    "intervals": "of \N{GREEK SMALL LETTER ALPHA} from 0 to 1, and as many on either side",
-    "probe_images": "training images, always the same, of all measures",
-    "directions": "random ones around each solution",
-    "rise": "of the training loss (nats), to which distances and widths are taken",
-    "fall": "of an accuracy, to which widths are taken",
-    "seeds": "nets of each training, each from its own initial weights, on the same batches",
-    "arms": "optimizer and stage",
-}
 
 
 # ------------------------------------------------------------------------------------------------- the claim
@@ -107,22 +89,13 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     verdict = c10(found)
     measured = {unit: found["results"][unit] for unit in UNITS if unit in found["results"]}
     return {
-        "parts": [part_row(part) for part in verdict["parts"]],
         "rise": f"{found['settings']['rise']:g}",
-        "fall": points(100 * found["settings"]["fall"]),
-        "step": f"{1 / found['settings']['intervals']:.2g}",
         "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
         "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
-        "widths": [width_row(found, unit, end) for unit in measured for end in ENDS],
         "verdict": verdict["verdict"],
         "claim": claim_10(found, verdict),
         "comment": comment(found, verdict),
     }
-
-
-def points(value: float) -> str:
-    """1 point, 0.5 points."""
-    return f"{value:.3g} point{'s' if not math.isclose(value, 1) else ''}"
 
 
 def signed(value: float) -> str:
@@ -136,18 +109,6 @@ def interval(values: Sequence[float]) -> str:
         return comments.NOTHING
     low, high = claims.student_interval(values)
     return f"[{signed(low)}, {signed(high)}]"
-
-
-def part_row(part: dict[str, Any]) -> dict[str, str]:
-    """One row of the table of the claim's parts."""
-    there = part["seeds"] > 0
-    return {
-        "words": part["words"],
-        "margin": signed(float(np.mean(part["margins"]))) if there else comments.NOTHING,
-        "interval": interval(part["margins"]),
-        "seeds": f"{part['agree']} of {part['seeds']}" if there else comments.NOTHING,
-        "verdict": part["verdict"] if there else "not measured",
-    }
 
 
 def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
@@ -179,52 +140,13 @@ def solution_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
     return {
         "unit": UNITS[unit],
         "end": end_name(found, unit, end),
-        "train_loss": spread(own["train_loss"]),
-        "test_loss": spread(own["test_loss"]),
-        "train_accuracy": spread([100 * value for value in own["train_accuracy"]], 2),
-        "test_accuracy": spread([100 * value for value in own["test_accuracy"]], 2),
-        "moved": spread(moved, 2),
-        "distance": spread(distances(results, end), 3),
+        "train_loss": number(float(np.median(own["train_loss"]))),
+        "test_loss": number(float(np.median(own["test_loss"]))),
+        "train_accuracy": number(100 * float(np.median(own["train_accuracy"])), 2),
+        "test_accuracy": inline(spread([100 * value for value in own["test_accuracy"]], 2)),
+        "moved": number(float(np.median(moved)), 2),
+        "distance": inline(spread(distances(results, end), 3)),
     }
-
-
-def width_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
-    """One row of the table of widths along the line from the same start."""
-    results = found["results"][unit]
-    line, beyond = results["lines"]["shared"], {"small": (0, -1), "large": (1, 2)}[end]
-    own, far = (at(results, "shared", "train_loss", place) for place in beyond)
-    widths = {name: line["widths"][name][end] for name in ("train_loss", "test_accuracy")}
-    return {
-        "unit": UNITS[unit],
-        "end": end_name(found, unit, end),
-        "loss_outward": width(widths["train_loss"]["outward"]),
-        "loss_inward": width(widths["train_loss"]["inward"]),
-        "accuracy_outward": width(widths["test_accuracy"]["outward"]),
-        "accuracy_inward": width(widths["test_accuracy"]["inward"]),
-        "rise": long_spread(far - own),
-    }
-
-
-def long_number(value: float) -> str:
-    """Two significant digits, or three of thousands: 0.12, 4.0, 17,600."""
-    if not abs(value) >= 1000:
-        return signed(value)
-    return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}".replace("-", "\N{MINUS SIGN}")
-
-
-def long_spread(values: Sequence[float]) -> str:
-    """Median and range over seeds of what may be thousands."""
-    middle, low, high = (long_number(float(each)) for each in (np.median(values), np.min(values), np.max(values)))
-    return middle if len(values) == 1 else f"{middle}\n[{low}, {high}]"
-
-
-def width(values: Sequence[float]) -> str:
-    """Median and range over seeds of a width in alpha; of how many seeds where the others never reach the limit."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return "never"
-    shown = spread(finite, 2)
-    return shown if len(finite) == len(values) else f"{inline(shown)}\n({len(finite)} of {len(values)} seeds)"
 
 
 def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
@@ -282,8 +204,12 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 
 
 def part_sentence(part: dict[str, Any]) -> str:
-    """How many seeds agree with a part, and what follows."""
-    return f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])}: {PART_WORDS[part['verdict']]}."
+    """How many seeds agree with a part and by how much, and what follows."""
+    margin = f"mean margin {signed(float(np.mean(part['margins'])))} {interval(part['margins'])}"
+    return (
+        f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])} ({margin}): "
+        f"{PART_WORDS[part['verdict']]}."
+    )
 
 
 def starts_sentence(results: dict[str, Any], name: str) -> str:

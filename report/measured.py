@@ -36,7 +36,7 @@ from report import (
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
 FIGURES = {  # names of the drawings of each experiment, in the order of the report
-    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves", "function_fit_end_loss"),
+    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves"),
     "hw1_1/cifar10_cnn": ("cifar10_cnn",),
     "hw1_1/mnist_cnn": ("mnist_cnn",),
     "hw1_2/param_pca": param_pca.FIGURES,
@@ -51,29 +51,6 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
 }
 EXPERIMENTS = tuple(FIGURES)
 
-# What a setting counts; the numbers themselves come from the histories.
-MEANINGS = {
-    "hw1_1/function_fit": {
-        "epochs": "passes over the points",
-        "points": "on an even grid of [\N{MINUS SIGN}1, 1]",
-        "batch_size": "points a step",
-        "learning_rate": "of Adam; loss: mean squared error",
-        "seeds": "nets of each kind, each from its own initial weights",
-        "functions": "targets",
-        "activations": "of the hidden layers",
-        "nets": "compared",
-    },
-    "images": {
-        "epochs": "passes over the training images",
-        "batch_size": "images a step",
-        "learning_rate": "of Adam; loss: mean cross-entropy",
-        "dropout": "share of activations dropped after convolution or pooling",
-        "dense_dropout": "share of activations dropped before the last Dense layer",
-        "probe_images": "training images, always the same, of the clean evaluation",
-        "nets": "compared",
-        "seeds": "one training each",
-    },
-}
 # The nets as the homework's reference describes them, flattest first.
 LAYERS = {
     "hw1_1/function_fit": {
@@ -194,7 +171,7 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         "source": short_line(str(found["data"].get("source", "computed from the formula"))),
         "fingerprint": short_line(found["data"]["fingerprint"]),
         "revision": str(found["code"]["revision"]),
-        "code": short_line(found["code"]["hash"])[:16],
+        "code": short_line(found["code"]["hash"])[:12],
         "commit": short_line(str(found["code"].get("commit", ""))),
         "other_code": other,
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
@@ -309,15 +286,22 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
     return lines
 
 
-def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """One row for each setting of the machine, one column an experiment."""
-    rows: dict[str, dict[str, str]] = {}
+def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each setting of the machine its values and, where they differ, in which experiments."""
+    items: dict[str, dict[str, list[str]]] = {}
     for experiment, about in histories.items():
         for name, value in (about["history"] or {}).get("environment", {}).items():
-            rows.setdefault(short_line(name), {})[experiment] = short_line(str(value))
+            values = items.setdefault(short_line(name).replace("_", " "), {})
+            values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
     return [
-        {"name": name.replace("_", " "), **{key: row.get(key, comments.NOTHING) for key in EXPERIMENTS}}
-        for name, row in rows.items()
+        {
+            "name": name,
+            "values": [
+                {"value": value, "where": comments.listed(where) if len(values) > 1 else ""}
+                for value, where in values.items()
+            ],
+        }
+        for name, values in items.items()
     ]
 
 
@@ -368,11 +352,9 @@ def words_of(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def _settings(found: dict[str, Any], meanings: dict[str, str]) -> list[list[str]]:
-    return [
-        [short_line(name.replace("_", " ")), words_of(value), meanings.get(name, "")]
-        for name, value in found["settings"].items()
-    ]
+def _settings(found: dict[str, Any]) -> list[list[str]]:
+    """Name and value of every setting; what each counts stands in its script's help."""
+    return [[short_line(name.replace("_", " ")), words_of(value)] for name, value in found["settings"].items()]
 
 
 def _models(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -421,7 +403,7 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
         blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
     verdict = claims.c1(found)
     return {
-        "settings": _settings(found, MEANINGS["hw1_1/function_fit"]),
+        "settings": _settings(found),
         "models": _models(found),
         "blocks": blocks,
         "parts": [_pairs(part) for part in verdict["parts"]],
@@ -465,7 +447,7 @@ def image_nets(found: dict[str, Any]) -> dict[str, Any]:
             cells[name] = spread(ends[net, name], 2 if percent else decimals(medians))
         rows.append({"net": net, "n": str(len(runs)), **cells})
     return {
-        "settings": _settings(found, MEANINGS["images"]),
+        "settings": _settings(found),
         "models": _models(found),
         "columns": [{"heading": heading, "name": name, "percent": percent} for heading, name, percent in CURVES],
         "rows": rows,
@@ -504,8 +486,8 @@ def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:
 
 
 def _with_settings(found: dict[str, Any], part: Any) -> dict[str, Any]:
-    """A section that a module of its own makes, with the table of its settings."""
-    return {"settings": _settings(found, part.MEANINGS), **part.section(found)}
+    """A section that a module of its own makes, with its settings."""
+    return {"settings": _settings(found), **part.section(found)}
 
 
 SECTIONS = {
@@ -518,7 +500,7 @@ SECTIONS = {
     "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
     "hw1_3/random_labels": lambda found: _with_settings(found, random_labels),
     "hw1_3/param_count": lambda found: {
-        "settings": _settings(found, param_count.MEANINGS),
+        "settings": _settings(found),
         **param_count.section(found, comments.test_images(found)),
     },
     "hw1_3/interpolation": lambda found: _with_settings(found, interpolation),

@@ -28,17 +28,6 @@ RATIOS = {
     "sampled": "the share of points on the sphere that are higher",
 }
 COLUMNS = ("index", "positive", "sampled", "predicted")  # of the table of correlations
-MEANINGS = {
-    "epochs": "full-batch steps of Adam on the loss (mean squared error)",
-    "points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1], which the nets see as [\N{MINUS SIGN}3, 3]",
-    "learning_rate": "of Adam",
-    "newton_steps": "on the gradient norm, from each start",
-    "levenberg_steps": "on the loss, before the last start",
-    "sphere_points": "random points on each sphere",
-    "draws": "of the predicted share",
-    "seeds": "nets of a kind, each from its own initial weights",
-    "nets": "units a layer; 1-40-40-1 follows the earlier recipe",
-}
 
 
 # ------------------------------------------------------------------------------------- points and correlations
@@ -225,10 +214,13 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
 
 
 def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]:
-    """Rows of the table of correlations: all critical points of a net, parts of them, and one point a level."""
+    """Rows of the table of correlations: all critical points of a net and those of one start.
+
+    Of the net that decides also parts of them, and one point a level.
+    """
     critical = about["critical"]
-    chosen = {
-        "all critical points": np.flatnonzero(critical),
+    chosen = {"all critical points": np.flatnonzero(critical)}
+    parts = {
         "norm below 1e\N{MINUS SIGN}8": np.flatnonzero(critical & about["zero"]),
         "output not constant": np.flatnonzero(critical & ~about["constant"]),
         "one point a level of loss": one_a_level(about),
@@ -240,7 +232,7 @@ def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]
             "points": str(len(places)),
             **{name: interval(among(about, places, name)) for name in COLUMNS},
         }
-        for words, places in chosen.items()
+        for words, places in (chosen | (parts if net == JUDGED else {})).items()
     ]
     return [*rows, within_starts(net, about)]
 

@@ -20,22 +20,6 @@ LARGE = 256  # units a layer from which on the earlier report's test accuracies 
 WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
 FIGURES = ("param_count", "param_count_noise")
 NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
-MEANINGS = {
-    "epochs": "passes over the training images",
-    "batch_size": "images a step",
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "probe_images": "training images, always the same, of the clean evaluation",
-    "noisy_images": "training images, always the same, of the nets that learn wrong labels",
-    "label_noise": "share of these images whose label is wrong",
-    "noisy_epochs": "passes over them",
-    "noisy_every": "of these passes between two records; the first so many are all recorded",
-    "stack_size": "nets of one width, up to 256 and with wrong labels, that train side by side on the same batches",
-    "widths": "units of each of the four hidden layers",
-    "noisy_widths": "the same, with wrong labels",
-    "stacks": "which stacks of seeds",
-    "wide_seeds": "of widths from 257 to 1,024, one training each",
-    "widest_seeds": "of wider nets, one training each",
-}
 Nets = dict[int, dict[str, np.ndarray]]
 Live = dict[int, dict[int, float]]  # {width: {seed: value}} of nets that are not dead
 
@@ -165,7 +149,6 @@ def section(found: dict[str, Any], images: int | None = None) -> dict[str, Any]:
     return {
         "parts": [part_row(part) for part in verdict["parts"]],
         "rows": [row(width, nets[width]) for width in nets],
-        "noisy_rows": [noisy_row(width, noisy[width]) for width in noisy],
         "verdict": verdict["verdict"],
         "claim": claim_9(verdict),
         "comment": comment(nets, verdict, images),
@@ -201,26 +184,6 @@ def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
             if data != "running":
                 cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
     return cells
-
-
-def noisy_row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
-    """A width's row in the table of the nets that learn wrong labels: medians over all seeds after the last epoch."""
-
-    def middle(values: np.ndarray, text: Any) -> str:
-        return text(float(np.median(values)))
-
-    return {
-        "width": f"{width:,}",
-        "parameters": f"{int(net['parameters']):,}",
-        "n": str(len(net["seeds"])),
-        "dead": str(int(net["dead"].sum())),
-        "train_loss": middle(net["train_loss"][:, -1], loss_text),
-        "train_error": middle(1 - net["train_accuracy"][:, -1], percent),
-        "wrong_learnt": middle(net["wrong_learnt"][:, -1], percent),
-        "test_loss": middle(net["test_loss"][:, -1], lambda value: f"{value:.3f}"),
-        "test_error": middle(1 - net["test_accuracy"][:, -1], percent),
-        "best_error": middle(1 - net["test_accuracy"].max(axis=1), percent),
-    }
 
 
 def value_text(part: dict[str, Any]) -> str:

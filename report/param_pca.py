@@ -17,17 +17,6 @@ FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
 MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim holds, and below which it does not
 GROUPS = {"runs": "different starts", "control": "one start"}
-MEANINGS = {
-    "epochs": "passes over the points",
-    "record_every": "epochs between two records of the weights",
-    "points": "of f1, on an even grid of [\N{MINUS SIGN}1, 1]",
-    "batch_size": "points a step",
-    "learning_rate": "of Adam; loss: mean squared error",
-    "runs": "live runs from different starts, and as many of the control",
-    "spare_runs": "trained beside either, for those that are dead",
-    "surface_steps": "values of a component on the loss surface",
-    "layer": "Dense layers with a projection of their own",
-}
 
 
 def c4(found: dict[str, Any]) -> dict[str, Any]:

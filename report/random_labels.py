@@ -20,20 +20,6 @@ NEEDED = ("share", "images", "wrong_labels", "majority", "fit_epoch", "reference
 NEEDED += ("peak_test_epoch", "peak_test_accuracy", "all_images", "test_loss", "test_accuracy", "true_accuracy")
 ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
 Shares = dict[float, dict[str, dict[str, Any]]]  # {share of labels shuffled: {seed: results}}
-MEANINGS = {
-    "epochs": "passes over all images with shuffled labels, at most",
-    "true_epochs": "passes over all images with true labels",
-    "share_epochs": "passes over the part of the images, at most",
-    "share_images": "training images of which a share of the labels is shuffled",
-    "batch_size": "images a step",
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "fit_loss": "training loss, at most, of fitted labels",
-    "fit_accuracy": "training accuracy, at least, of fitted labels",
-    "fit_epochs": "epochs in a row for which both must hold",
-    "probe_images": "training images, always the same, of the evaluation after each epoch",
-    "shares": "of the labels, shuffled",
-    "seeds": "one training each",
-}
 
 
 def runs_of(found: dict[str, Any], arm: str) -> list[dict[str, Any]]:

@@ -23,30 +23,11 @@ BEST = 50  # images, the batch size that the claim calls best
 SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
 JUDGED = ("test", "softmax", "mean")
 MINUS = "\N{MINUS SIGN}"
-MEANINGS = {
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "steps": "updates, of the comparison at equal updates",
-    "epochs": "passes over the training images, of the comparison at equal passes",
-    "target_loss": "on the fixed images, of the comparison at equal training loss",
-    "most_steps": "updates within which a net must reach it",
-    "check_every": "updates between two looks at it",
-    "fixed_images": "training images that are always the same",
-    "seeds": "nets of each batch size up to 500, each from its own initial weights",
-    "batch_sizes": "images a step, in the order of training",
-    "medium_seeds": "of batch sizes of 501 to 1,000",
-    "large_seeds": "of larger batch sizes",
-}
 MEASURES = {  # what is correlated with batch size: words, images, path
     "softmax": ("softmax Jacobian, mean", "test", JUDGED),
     "softmax_train": ("softmax Jacobian, mean", "training", ("train", "softmax", "mean")),
     "median": ("softmax Jacobian, median", "test", ("test", "softmax", "median")),
     "median_train": ("softmax Jacobian, median", "training", ("train", "softmax", "median")),
-    "above": ("share of images with a softmax Jacobian above 1", "test", ("test", "softmax", "share_above_1")),
-    "above_train": (
-        "share of images with a softmax Jacobian above 1",
-        "training",
-        ("train", "softmax", "share_above_1"),
-    ),
     "logits": ("logit Jacobian, mean", "test", ("test", "logits", "mean")),
     "logits_train": ("logit Jacobian, mean", "training", ("train", "logits", "mean")),
     "gradient": ("gradient of the mean loss", "test", ("test", "mean_loss_gradient")),
@@ -58,6 +39,7 @@ MEASURES = {  # what is correlated with batch size: words, images, path
     "accuracy_train": ("accuracy", "training", ("train", "accuracy")),
 }
 
+RESULTS = ("distance", "loss", "loss_train", "accuracy", "accuracy_train")  # those that are no sensitivities
 Nets = dict[int, dict[int, dict[str, Any] | None]]
 
 
@@ -156,9 +138,8 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "budgets": [{"name": budget, "words": words} for budget, words in BUDGETS.items()],
         "trends": trend_rows(found),
-        "parts_11": [part_11(part) for part in eleven["parts"]],
         "parts_12": rows_12(twelve),
-        "results": {budget: result_rows(nets_of(found, budget)) for budget in BUDGETS},
+        "results": result_rows(nets_of(found, "steps")),
         "verdict_11": eleven["verdict"],
         "verdict_12": twelve["verdict"],
         "claim": claim_11(found, eleven),
@@ -173,22 +154,12 @@ def signed(value: float, places: int = 2) -> str:
 
 
 def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """Rows of the table of trends: a measure, the images, and its correlations at each budget."""
+    """Rows of the table of trends: a measure of sensitivity, the images, and its correlations at each budget."""
     rows = []
-    for words, images, path in MEASURES.values():
+    for words, images, path in (each for name, each in MEASURES.items() if name not in RESULTS):
         cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
         rows.append({"measure": words, "images": images, **cells})
     return rows
-
-
-def part_11(part: dict[str, Any]) -> dict[str, str]:
-    """One row of the table of the parts of C11."""
-    return {
-        "words": f"at {BUDGETS[part['budget']]}",
-        "mean": mean_and_interval(part["values"], signed, 1),
-        "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
-        "verdict": part["verdict"] if part["seeds"] else "not measured",
-    }
 
 
 def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
@@ -219,21 +190,17 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
                 return comments.NOTHING
             return f"{100 * float(np.median(values)):.2f}" if share else short(float(np.median(values)))
 
-        steps = values_of(nets, size, ("step",)).values()
         rows.append(
             {
                 "size": f"{size:,}",
                 "n": f"{done} of {len(found)}" if done < len(found) else str(done),
-                "steps": f"{float(np.median(list(steps))):,.0f}" if steps else comments.NOTHING,
                 "train_loss": middle("train", "loss"),
                 "train_accuracy": middle("train", "accuracy", share=True),
                 "test_loss": middle("test", "loss"),
                 "test_accuracy": middle("test", "accuracy", share=True),
                 "softmax": middle(*JUDGED),
                 "median": middle("test", "softmax", "median"),
-                "above": middle("test", "softmax", "share_above_1", share=True),
                 "logits": middle("test", "logits", "mean"),
-                "gradient": middle("train", "mean_loss_gradient"),
                 "distance": middle("distance"),
             }
         )
@@ -320,13 +287,15 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
     said["sensitivity"] += coverage(nets["steps"]) + beside_11(found) + reached(nets["loss"])
-    said["training"] = [
-        sentence for budget in ("steps", "epochs") if (sentence := training_results(budget, nets[budget]))
-    ]
-    said["definition"] = [sentence for budget in BUDGETS if (sentence := definitions(budget, nets[budget]))]
+    said["training"] = list(filter(None, [training_results("steps", nets["steps"])]))
+    said["definition"] = list(filter(None, [definitions("steps", nets["steps"])]))
     said["images"] = boundary(nets["steps"])
     said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
-    said["best"] += [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
+    best = [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
+    if best:
+        largest = max(shared(nets["steps"]))
+        said["best"].append(f"By how many seeds, among the batch sizes up to {largest:,} that all of them have:")
+    said["best"] += best
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
     return said
@@ -337,7 +306,8 @@ def sentence_11(part: dict[str, Any]) -> str:
     seeds = comments.seeds(part["seeds"])
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
-        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}): {outcome}."
+        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}, {part['agree']} of them above "
+        f"{TREND}): {outcome}."
     )
 
 
@@ -461,8 +431,7 @@ def best_sentence(budget: str, nets: Nets) -> str:
         if counted:
             places = [f"{size:,} ({count})" for size, count in sorted(counted.items())]
             pieces.append(f"the {words} is at batch size {comments.listed(places)}")
-    among = f"among the batch sizes up to {max(shared(nets)):,} that all seeds have" if pieces else ""
-    return f"At {BUDGETS[budget]}, {among} (seeds in brackets), {' and '.join(pieces)}." if pieces else ""
+    return f"At {BUDGETS[budget]} {' and '.join(pieces)}." if pieces else ""
 
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:

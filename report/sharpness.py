@@ -15,41 +15,9 @@ from report import claims, comments
 from report.comments import number as place
 from report.comments import percent
 
-FIGURES = ("sharpness", "sharpness_epochs", "sharpness_tau")
+FIGURES = ("sharpness", "sharpness_tau")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 JUDGED = "equal_loss"
-MEANINGS = {
-    "images": "training images, the first of a fixed shuffle; all measures but the gap are taken on these",
-    "batch_sizes": "images a step",
-    "seeds": "nets of each batch size, each from its own initial weights",
-    "learning_rate": "of Adam; loss: mean cross-entropy",
-    "stop_loss": "nats: training loss at which a net is measured",
-    "check_every": "steps between two looks at it",
-    "most_steps": "a net that has not stopped by then has no measures at equal loss",
-    "epochs": "passes over the images, after which each net is measured as well",
-    "wide_box": "ε of the wide box",
-    "narrow_box": "ε of the narrow box",
-    "short_iterations": "of L-BFGS-B from the weights themselves",
-    "box_starts": "random starts of converged searches; one more goes on from the end of the short one",
-    "box_iterations": "of a converged search at most",
-    "box_tolerance": "share of its rise that its last iteration may add",
-    "lanczos_tolerance": "residuals, as shares of the largest absolute eigenvalue",
-    "lanczos_products": "Hessian-vector products at most",
-    "probes": "random vectors of Hutchinson's estimate",
-    "rescaling": "factor on the first layer of the rescaled twins",
-}
-COLUMNS = {  # of the table by batch size: heading, name, digits
-    "train_loss": ("training\nloss", 3),
-    "gap": ("gap in\nloss", 3),
-    "accuracy_gap": ("accuracy\ngap, %", 3),
-    "wide": ("sharp-\nness, %", 3),
-    "top": ("top\neigenv.", 3),
-    "bottom": ("bottom\neigenv.", 2),
-    "trace_exact": ("trace", 3),
-    "train_jacobian": ("Jacobian", 3),
-    "path_norm": ("path\nnorm", 3),
-    "distance": ("distance", 3),
-}
 TWINS = {  # what a rescaled twin is compared by
     "gap": "gap",
     "train_jacobian": "Jacobian of the softmax",
@@ -126,18 +94,13 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "batch_sizes": counted(len(found["settings"]["batch_sizes"])),
         "tables": [
             {
-                "stop": stop,
-                "words": STOPS[stop],
-                "nets": str(verdicts[stop, "gap"]["nets"]),
-                "sizes": str(verdicts[stop, "gap"]["sizes"]),
-                "decides": stop == JUDGED,
-                "rows": tau_rows(verdicts[stop, "gap"], verdicts[stop, "accuracy_gap"]),
+                "stop": JUDGED,
+                "words": STOPS[JUDGED],
+                "nets": str(verdict["nets"]),
+                "sizes": str(verdict["sizes"]),
+                "rows": tau_rows(verdict, verdicts[JUDGED, "accuracy_gap"]),
             }
-            for stop in STOPS
         ],
-        "columns": [{"name": name, "heading": heading} for name, (heading, _) in COLUMNS.items()],
-        "sizes": [{"words": STOPS[stop], "stop": stop, "rows": size_rows(found, stop)} for stop in STOPS],
-        "twins": twin_rows(found),
         "verdict": verdict["verdict"],
         "claim": claim_bonus(verdict),
         "comment": comment(found, verdicts),
@@ -171,8 +134,6 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
             "all_p": chance(part["all"]),
             "fixed": tau_cell(part["fixed"]),
             "fixed_p": chance(part["fixed"]),
-            "between": place(part["between"]["tau"]),
-            "between_p": chance(part["between"]),
             "partial_batch": place(part["partial_batch"]),
             "partial_loss": place(part["partial_loss"]),
             "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
@@ -182,41 +143,10 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
     ]
 
 
-def size_rows(found: dict[str, Any], stop: str) -> list[dict[str, str]]:
-    """Medians over the nets of each batch size."""
-    rows = []
-    for unit, results in found["results"].items():
-        values = {name: np.array(numbers, float) for name, numbers in results[stop].items()}
-        there = np.isfinite(values["gap"])
-        steps = results["steps"] if stop == JUDGED else [results["last_step"]] * len(there)
-        taken = [step for step in steps if step is not None]
-        row = {"size": f"{int(unit.removeprefix('batch-')):,}", "n": str(int(there.sum()))}
-        row |= {"steps": f"{np.median(taken):,.0f}" if taken else comments.NOTHING}
-        for name, (_, digits) in COLUMNS.items():
-            scale = 100 if name == "accuracy_gap" else 1
-            row[name] = (
-                number(scale * float(np.median(values[name][there])), digits) if any(there) else comments.NOTHING
-            )
-        rows.append(row)
-    return rows
-
-
 def twin_factors(found: dict[str, Any]) -> dict[str, list[float]]:
     """{measure: values of the rescaled twins as multiples of the nets' own}."""
     pairs = [(each["rescaled"], each[JUDGED]) for each in found["results"].values() if each.get("rescaled")]
     return {name: [twin[name] / own[name][0] for twin, own in pairs] for name in TWINS} if pairs else {}
-
-
-def twin_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """One row a measure: median, smallest and largest factor from a net to its rescaled twin."""
-    return [
-        {
-            "words": TWINS[name],
-            "median": number(float(np.median(factors))),
-            "range": f"[{number(min(factors))}, {number(max(factors))}]",
-        }
-        for name, factors in twin_factors(found).items()
-    ]
 
 
 def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:

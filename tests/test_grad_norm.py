@@ -483,10 +483,6 @@ def test_the_section_can_be_set(there, path):
     trial_runs.typeset("grad_norm", None if there == "nothing" else reported.section(kept))
 
 
-def test_every_setting_has_a_meaning():
-    assert set(reported.MEANINGS) == set(grad_norm.Settings.__dataclass_fields__)
-
-
 def test_seeds_of_the_images_are_those_of_every_stack():
     ours = seedwise.build(grad_norm.build_model, (0, 1))
     _, _, _, models = grad_norm.image_nets(grad_norm.Settings(seeds=2), "adam")

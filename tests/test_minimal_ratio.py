@@ -472,7 +472,3 @@ def test_plot_and_report_speak_of_the_same_nets_and_sphere():
         reported.RADIUS,
     )
     assert {*reported.NETS, reported.RECIPE} == set(minimal_ratio.PAPER.nets)
-
-
-def test_every_setting_has_its_meaning_in_the_report():
-    assert set(reported.MEANINGS) == {field.name for field in dataclasses.fields(minimal_ratio.Settings)}

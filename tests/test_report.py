@@ -566,5 +566,30 @@ def test_few_seeds_of_unequal_number_are_not_paired_by_position() -> None:
     assert claims.lower([0.1], [0.2] * 83)["verdict"] == "unclear"
 
 
+@pytest.mark.parametrize("experiment", measured.EXPERIMENTS)
+def test_what_a_setting_counts_stands_in_its_scripts_help(experiment: str) -> None:
+    """The report names settings and values only: the remark behind each field, which --help shows, says the rest."""
+    lines = (ROOT / f"{experiment}.py").read_text().splitlines()
+    body = list(
+        itertools.takewhile(lambda line: "__post_init__" not in line, lines[lines.index("class Settings:") + 1 :])
+    )
+    fields = [(before, line) for before, line in itertools.pairwise(["", *body]) if re.match(r"    \w+: ", line)]
+    assert fields
+    for before, line in fields:  # the values of a choice of words say what they are
+        assert "Literal[" in line or re.search(r"  # \w", line) or before.startswith("    # "), line
+
+
+def test_settings_are_shown_with_their_values(tmp_path: Path) -> None:
+    put(tmp_path, fit(), cnn("mnist_cnn"))
+    text = shown(tmp_path)
+    for name, value in (
+        ("epochs", "30,000"),
+        ("learning rate", "0.001"),
+        ("functions", "f1, f2"),
+        ("batch size", "128"),
+    ):
+        assert re.search(rf"{name}\s*{value}", text), name
+
+
 def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results():
     assert set(measured.SECTIONS) == set(measured.RESULTS) == set(measured.EXPERIMENTS)

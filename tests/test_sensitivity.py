@@ -399,13 +399,15 @@ def test_sentences_follow_the_numbers():
     said = reported.section(found)
     assert said["claim"]["verdict"] == claims.HOLDS
     assert "1.00 (holds)" in said["claim"]["evidence"]
+    assert "(8 seeds, 8 of them above 0.5): this part holds" in said["comment"]["sensitivity"][1]
     assert (
         "softmax Jacobian (1.00) and the logit Jacobian (1.00) rise with batch size" in said["comment"]["definition"][0]
     )
     assert "neither clearly stay nearer" in said["comment"]["distance"][0]
     worse = reported.section(by_results(BEST_AT_50 | {10: (0.05, 0.99)}))
     assert worse["more_claims"][0]["evidence"].endswith("12 hold and 2 do not: loss at 10, accuracy at 10")
-    assert "batch size 10 (8) and" in worse["comment"]["best"][1]
+    assert "among the batch sizes up to 10,000 that all of them have" in worse["comment"]["best"][1]
+    assert "batch size 10 (8) and" in worse["comment"]["best"][2]
 
 
 @pytest.mark.parametrize(
@@ -429,10 +431,6 @@ def test_the_section_can_be_set(there, path):
     if there == "one unit":
         kept["results"] = {"batch-1000/seed-0": kept["results"]["batch-1000/seed-0"]}
     trial_runs.typeset("sensitivity", None if there == "nothing" else reported.section(kept))
-
-
-def test_every_setting_has_a_meaning():
-    assert set(reported.MEANINGS) == set(sensitivity.Settings.__dataclass_fields__)
 
 
 def test_a_paper_history_is_small_enough(path):
