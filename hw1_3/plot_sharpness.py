@@ -27,7 +27,7 @@ PANELS = {  # measure: title, axis
     "distance": ("distance from the start", "length of a vector of weights"),
 }
 MARKERS = "osD^vP<>"  # repeated where there are more batch sizes; told apart in a grey print
-SEQUENCE = (0.0, 0.92)  # of the colour map, whose end is too light on white
+SEQUENCE = (0.0, 0.85)  # of the colour map, whose end is too light on white
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 KINDS = {  # of tau: words, marker, colour, place below the measure's line
     "all": ("all nets", "o", "#004488", -0.17),
