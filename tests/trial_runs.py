@@ -119,7 +119,7 @@ STUB = """
 #let say(sentences) = sentences.join(" ")
 #let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
 #let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-table: (section, name) => [], state-of: section => [],
+  say: say, drawing: drawing, by: script => raw(script), settings-of: (section, name) => [], state-of: section => [],
   has: section => section.state != "missing",
 )
 #set heading(numbering: "1.1")
