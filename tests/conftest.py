@@ -100,3 +100,25 @@ def tiny(project: Path) -> Any:
     for process in started:
         with process:  # closes its pipes
             process.kill()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A table of the faults that were tried (tests/faults): kind, what, cases, outcome.
+
+    A test that tries many cases in a loop says how many by `record_property("cases", number)`.
+    """
+    rows: dict[tuple[str, str], dict[str, int]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            file, _, name = report.nodeid.partition("::")
+            if "/faults/" in file and (report.when == "call" or outcome != "passed"):
+                kind, what = Path(file).stem.removeprefix("test_"), name.partition("[")[0].removeprefix("test_")
+                row = rows.setdefault((kind.replace("_", " "), what.replace("_", " ")), {})
+                row[outcome] = row.get(outcome, 0) + dict(report.user_properties).get("cases", 1)
+    if not rows:
+        return
+    terminalreporter.section("faults that were tried")
+    wide = max(len(kind) for kind, _ in rows), max(len(what) for _, what in rows)
+    for (kind, what), outcomes in sorted(rows.items()):
+        told = ", ".join(outcomes) if len(outcomes) == 1 else ", ".join(f"{n} {word}" for word, n in outcomes.items())
+        terminalreporter.line(f"{kind:<{wide[0]}}  {what:<{wide[1]}}  {sum(outcomes.values()):>5}  {told}")

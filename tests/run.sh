@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # The test command: makes the environment, runs the tests, and ends with pytest's own result and exit code.
-# bash tests/run.sh [--no-venv] [arguments for pytest]
+# bash tests/run.sh [--no-venv] [--all] [arguments for pytest]
+# --all adds the slow set of tests/faults, and a table of the faults that were tried.
 set -u
 unset CDPATH
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/common/environment.sh"
-if [[ ${1-} == --no-venv ]]; then venv=no; shift; fi
+all=()
+while [[ ${1-} == --no-venv || ${1-} == --all ]]; do
+    if [[ $1 == --all ]]; then all=(--override-ini norecursedirs=.venv); else venv=no; fi
+    shift
+done
 prepare_environment ruff
 
 cd "$root" || exit 1
-exec "$python" -m pytest -q "$@"
+exec "$python" -m pytest -q ${all[0]+"${all[@]}"} "$@"
