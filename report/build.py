@@ -4,6 +4,7 @@
     python report/build.py --scale quick      out/quick/report/hw1.pdf, from what the quick scale measured
     python report/build.py --check            says whether the report is up to date, and builds nothing
 
+At paper scale the README's tables of verdicts and results are written as well.
 Any history or figure may be missing: the report then says so in its place and in a box on its first page.
 """
 
@@ -15,13 +16,15 @@ import re
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import files, history, settings
 from common.settings import ROOT, Problem
-from report import measured
+from report import measured, readme
 
 HERE = Path(__file__).resolve().parent
+README = ROOT / "README.md"
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE
 
@@ -71,8 +74,15 @@ def stamped(report: Path) -> str | None:
     return found[1].decode() if found else None
 
 
-def build(root: Path, scale: str, code: Path = ROOT) -> bytes:
-    """The PDF of the tree at `root`; Problem where typst cannot make it. The same inputs give the same bytes."""
+class Built(NamedTuple):
+    """A report: the PDF, and the numbers that it shows."""
+
+    pdf: bytes
+    numbers: dict[str, Any]
+
+
+def build(root: Path, scale: str, code: Path = ROOT) -> Built:
+    """The report of the tree at `root`; Problem where typst cannot make it. The same inputs give the same bytes."""
     import typst
 
     mark = stamp(root, scale, code)
@@ -86,7 +96,7 @@ def build(root: Path, scale: str, code: Path = ROOT) -> bytes:
         raise Problem(f"typst cannot build the report: {one_line(error.diagnostic or error.message)}") from None
     if warnings:
         raise Problem(f"typst warns about the report: {one_line(warnings[0].message)}")
-    return pdf
+    return Built(pdf, numbers)
 
 
 def inputs(numbers: dict, drawings: dict[str, bytes], mark: str) -> dict[str, bytes]:
@@ -128,14 +138,18 @@ def main() -> None:
         reason = "it has histories" if scale == "paper" else "no history of paper scale yet"
         print(f"report: {scale} scale ({reason})", file=sys.stderr)
     there = stamped(path)
-    fresh = there is not None and there == stamp(root, scale)
+    mark = stamp(root, scale)
+    fresh = there == mark and (scale != "paper" or readme.stamp_of(README.read_text("utf-8")) == mark)
     if arguments.check:
         print(f"up to date ({_measured_on(path)})" if fresh else f"due: {_because(path, there)}")
         raise SystemExit(0 if fresh else 1)
     if fresh and not arguments.force:
         print(f"report: up to date: {path}")
         return
-    files.write_atomically(path, build(root, scale))
+    built = build(root, scale)
+    if scale == "paper":
+        files.write_atomically(README, readme.with_results(README.read_text("utf-8"), built.numbers, mark).encode())
+    files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 
 

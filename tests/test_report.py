@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
-from report import build, claims, comments, measured
+from report import build, claims, comments, measured, readme
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -140,7 +140,7 @@ def shown(root: Path, scale: str = "paper") -> str:
 
     numbers, drawings = measured.gather(root, scale, objection=build.objection)
     project = build.inputs(numbers, drawings, "made-from-nothing")
-    kinds = ("heading", "par", "list", "figure")
+    kinds = ("heading", "par", "list", "figure", "table")
     found = [typst.query(project, kind, ignore_system_fonts=True) for kind in kinds]
     return "".join("".join(_leaves(json.loads(each))) for each in found).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -180,7 +180,7 @@ def everything(root: Path) -> None:
 
 def test_whole_report(tmp_path: Path) -> None:
     everything(tmp_path)
-    pdf = build.build(tmp_path, "paper")
+    pdf = build.build(tmp_path, "paper").pdf
     assert pdf.startswith(b"%PDF-")
     assert 5 <= pages(pdf) <= 24
     for entry in (b"/Title(MLDS homework 1, Keras edition)", b"/Lang(en", b"/StructTreeRoot", b"/Outlines", b"/Alt"):
@@ -213,7 +213,7 @@ def test_fit_for_readers_that_speak(tmp_path: Path) -> None:
 
 def test_only_embedded_fonts(tmp_path: Path) -> None:
     everything(tmp_path)
-    pdf = build.build(tmp_path, "paper")
+    pdf = build.build(tmp_path, "paper").pdf
     parts = b"\n".join([pdf, *_unpacked(pdf)])
     fonts = re.findall(rb"/FontName/([\w+-]+)", parts)
     assert fonts
@@ -223,21 +223,46 @@ def test_only_embedded_fonts(tmp_path: Path) -> None:
 
 def test_same_histories_same_bytes(tmp_path: Path) -> None:
     everything(tmp_path)
-    assert build.build(tmp_path, "paper") == build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf == build.build(tmp_path, "paper").pdf
 
 
 def test_no_history_at_all(tmp_path: Path) -> None:
-    assert pages(build.build(tmp_path, "quick")) >= 1
+    assert pages(build.build(tmp_path, "quick").pdf) >= 1
     text = shown(tmp_path, "quick")
     assert "Quick scale" in text
     assert text.count("No results to show: nothing measured yet") == len(measured.EXPERIMENTS)
     assert "not drawn yet" in text
 
 
+def test_the_readme_shows_what_the_report_shows(tmp_path: Path) -> None:
+    everything(tmp_path)
+    before = "# Title\n\n<!-- results: none, written by report/build.py -->\nstale\n<!-- end of results -->\n\nafter\n"
+    numbers, _ = measured.gather(tmp_path, "paper")
+    after = readme.with_results(before, numbers, "made-from-these")
+    assert after.startswith("# Title\n\n<!-- results: made-from-these,")
+    assert after.endswith("<!-- end of results -->\n\nafter\n")
+    assert "stale" not in after
+    assert readme.stamp_of(after) == "made-from-these"
+    for claim in numbers["claims"]:
+        words = " ".join(claim["evidence"].split())
+        assert f"| {claim['name']} | {claim['statement']} | {words} | {claim['verdict']} |" in after
+    accuracies = [row["test_accuracy"]["median"] for row in numbers["sections"]["mnist_cnn"]["rows"][::2]]
+    row = f"| MNIST test accuracy, %: shallow / middle / deep | {' / '.join(accuracies)} | 98.49 / 98.93 / 99.37 |"
+    assert row in after
+    assert after.count("| not measured |") > 5
+    assert readme.with_results(after, numbers, "made-from-these") == after
+    with pytest.raises(settings.Problem, match=r"README.md has no lines .* restore them"):
+        readme.with_results("# Title\n", numbers, "made-from-these")
+
+
+def test_the_committed_report_and_readme_go_together() -> None:
+    assert readme.stamp_of((ROOT / "README.md").read_text("utf-8")) == build.stamped(ROOT / "report" / "hw1.pdf")
+
+
 @pytest.mark.parametrize("name", ["function_fit", "cifar10_cnn", "mnist_cnn"])
 def test_one_history(tmp_path: Path, name: str) -> None:
     put(tmp_path, fit() if name == "function_fit" else cnn(name))
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     numbers, _ = measured.gather(tmp_path, "paper")
     states = {section: about["state"] for section, about in numbers["sections"].items()}
     assert states.pop(name) == "complete"
@@ -254,7 +279,7 @@ def test_damaged_and_foreign_histories_are_named(tmp_path: Path) -> None:
     for results in strange["results"].values():
         results["train_loss"] = "low"
     put(tmp_path, strange)
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     box = "\n".join(measured.gather(tmp_path, "paper")[0]["box"])
     assert "hw1_1/mnist_cnn: unreadable: it has no checksum line at its end" in box
     assert "hw1_1/function_fit: unreadable: the file holds hw1_1/function_fit at quick scale" in box
@@ -304,14 +329,14 @@ def test_figures_from_another_history_are_said(tmp_path: Path) -> None:
 def test_damaged_figure_does_not_stop_the_report(tmp_path: Path, content: bytes) -> None:
     everything(tmp_path)
     (tmp_path / "figures" / "mnist_cnn.svg").write_bytes(content)
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     assert "This figure is missing: unreadable" in shown(tmp_path)
 
 
 def test_markup_in_names_is_shown_literally(tmp_path: Path) -> None:
     name = 'MNIST *bold* _x_ #panic("no") $x$ @lu2019 <here> \\ ~ -- ... "q" // [a](b)'
     put(tmp_path, cnn("mnist_cnn", data=DATA | {"name": name, "source": 'from #read("/etc/passwd")\x1b[31m\n= Title'}))
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     text = shown(tmp_path)
     assert name in text
     assert 'from #read("/etc/passwd")' in text
@@ -323,7 +348,7 @@ def test_other_scripts_and_odd_times(tmp_path: Path) -> None:
     odd = cnn("cifar10_cnn")
     odd["units"]["deep/seed-0"] = odd["units"]["deep/seed-0"] | {"measured": "yesterday"}
     put(tmp_path, odd)
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     assert measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]["state"] == "unreadable"
 
 
@@ -335,7 +360,7 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
         if isinstance(values, np.ndarray):
             values[-1] = np.nan
     put(tmp_path, fitted, trained)
-    assert build.build(tmp_path, "paper")
+    assert build.build(tmp_path, "paper").pdf
     assert "diverged" in shown(tmp_path)
 
 
@@ -508,7 +533,7 @@ def test_stamp_follows_histories_and_figures(tmp_path: Path) -> None:
     everything(tmp_path)
     report = tmp_path / "hw1.pdf"
     assert build.stamped(report) is None
-    report.write_bytes(build.build(tmp_path, "paper"))
+    report.write_bytes(build.build(tmp_path, "paper").pdf)
     assert build.stamped(report) == build.stamp(tmp_path, "paper")
     put(tmp_path, cnn("mnist_cnn", seeds=2))
     changed = build.stamp(tmp_path, "paper")

@@ -1,0 +1,170 @@
+"""The README's tables of verdicts and results, made of what the report shows of the committed histories.
+
+build.py writes them at paper scale, between two marks, together with the report.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from common.settings import Problem
+
+BEGIN, END = "<!-- results: {stamp}, written by report/build.py -->", "<!-- end of results -->"
+BLOCK = re.compile(
+    r"<!-- results: (?P<stamp>[\w-]*), written by report/build\.py -->\n.*?<!-- end of results -->", re.DOTALL
+)
+
+
+def with_results(text: str, numbers: dict[str, Any], stamp: str) -> str:
+    """The README's `text` with the tables of these numbers; Problem where the marks are not there."""
+    lines = [BEGIN.format(stamp=stamp), *_verdicts(numbers), "", *_results(numbers), END]
+    new, count = BLOCK.subn(lambda _: "\n".join(lines), text)
+    if count != 1:
+        raise Problem(f"README.md has no lines {BEGIN.format(stamp='')!r} and {END!r} around its results: restore them")
+    return new
+
+
+def stamp_of(text: str) -> str:
+    """Which report the README's tables go with; empty where they are missing."""
+    found = BLOCK.search(text)
+    return found["stamp"] if found else ""
+
+
+def _verdicts(numbers: dict[str, Any]) -> list[str]:
+    rows = [(claim["name"], claim["statement"], claim["evidence"], claim["verdict"]) for claim in numbers["claims"]]
+    return _table(("", "claim of the earlier report", "evidence here", "verdict"), rows)
+
+
+def _results(numbers: dict[str, Any]) -> list[str]:
+    rows = []
+    for script, what, here, earlier in RESULTS:
+        section = numbers["sections"][script.split("/")[1]]
+        value = here(section) if section["state"] in ("complete", "partial") else "not measured"
+        if section["state"] == "partial":
+            value += f" ({section['words']})"
+        rows.append((what, value, earlier, f"`python {script}.py --scale paper`"))
+    return _table(("result", "here", "earlier report", "command"), rows)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    cells = [header, ("---",) * len(header), *rows]
+    return ["| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in row) + " |" for row in cells]
+
+
+def _losses(function: str, activation: str) -> Callable[[dict], str]:
+    def here(section: dict) -> str:
+        block = [each for each in section["blocks"] if (each["function"], each["activation"]) == (function, activation)]
+        return " / ".join(row["all"]["median"] for each in block for row in each["rows"])
+
+    return here
+
+
+def _accuracies(section: dict) -> str:
+    return " / ".join(row["test_accuracy"]["median"] for row in section["rows"] if row["net"] != "earlier report")
+
+
+def _where(rows: list[dict], **wanted: str) -> dict[str, str] | None:
+    """The first row with these entries."""
+    return next((row for row in rows if all(row[name] == value for name, value in wanted.items())), None)
+
+
+def _one(rows: str, name: str, **wanted: str) -> Callable[[dict], str]:
+    """One entry of one row of a section's table."""
+
+    def here(section: dict) -> str:
+        row = _where(section[rows], **wanted)
+        return row[name] if row else "not measured"
+
+    return here
+
+
+def _first_epochs(section: dict) -> str:
+    runs = [row["reference"] for row in section["rows"] if row["labels"] == "shuffled"]
+    return ", ".join(runs) or "not measured"
+
+
+def _best(rows: str, label: str, name: str, sign: int) -> Callable[[dict], str]:
+    """Label and value of the row with the highest value times `sign`."""
+
+    def here(section: dict) -> str:
+        if not section[rows]:
+            return "not measured"
+        best = max(section[rows], key=lambda row: sign * float(row[name].split()[0]))
+        return f"{best[name].split()[0]} at {best[label]}"
+
+    return here
+
+
+def _over_all(measure: str) -> Callable[[dict], str]:
+    """Kendall's tau over all nets and at fixed batch size, of those stopped at equal training loss."""
+
+    def here(section: dict) -> str:
+        table = _where(section["tables"], stop="equal_loss")
+        row = _where(table["rows"], words=measure) if table else None
+        return f"{row['all']}; at fixed batch size {row['fixed']}" if row else "not measured"
+
+    return here
+
+
+def _barriers(section: dict) -> str:
+    starts = ("same start", "other start", "other start, units matched")
+    rows = [_where(section["lines"], unit="converged", start=start) for start in starts]
+    return " / ".join(row["barrier"].split()[0] if row else "not measured" for row in rows)
+
+
+RESULTS: tuple[tuple[str, str, Callable[[dict], str], str], ...] = (  # script, what, here, earlier report
+    (
+        "hw1_1/function_fit",
+        "f1, ReLU: median loss of shallow / medium / deep",
+        _losses("f1", "ReLU"),
+        "0.0835 / 0.0924 / 0.0015 (one run)",
+    ),
+    ("hw1_1/function_fit", "f1, tanh: the same", _losses("f1", "tanh"), ""),
+    ("hw1_1/cifar10_cnn", "CIFAR-10 test accuracy, %: shallow / middle / deep", _accuracies, "67.6 / 71.6 / 80.8"),
+    ("hw1_1/mnist_cnn", "MNIST test accuracy, %: shallow / middle / deep", _accuracies, "98.49 / 98.93 / 99.37"),
+    (
+        "hw1_2/param_pca",
+        "distance of two ends, units matched: different starts",
+        _one("rows", "matched", words="different starts"),
+        "",
+    ),
+    ("hw1_2/param_pca", "the same: one start", _one("rows", "matched", words="one start"), ""),
+    (
+        "hw1_2/grad_norm",
+        "rank correlation of gradient norm and loss, large scale",
+        _one("rows", "large_scale", arm="MNIST, Adam"),
+        "",
+    ),
+    (
+        "hw1_2/minimal_ratio",
+        "rank correlation of loss and share of higher points",
+        _one("rows", "sampled", net="1-4-1"),
+        "",
+    ),
+    (
+        "hw1_2/error_surface",
+        "loss at the line's end over its lowest, SGD",
+        _one("rows", "ratio", optimizer="SGD", loss="training"),
+        "6",
+    ),
+    ("hw1_3/random_labels", "epochs to loss 0.055 and 98.9 %, clean / running", _first_epochs, "about 530 (running)"),
+    (
+        "hw1_3/param_count",
+        "highest test accuracy, % at units a layer",
+        _best("rows", "width", "test_accuracy", 1),
+        "98.50 at 1024",
+    ),
+    ("hw1_3/interpolation", "barrier, nats: same start / other start / units matched", _barriers, "0.0005"),
+    (
+        "hw1_3/sensitivity",
+        "lowest test loss at batch size, equal updates",
+        _best("results", "size", "test_loss", -1),
+        "near 50 in the text",
+    ),
+    (
+        "hw1_3/sharpness",
+        "Kendall's tau of the gap with the largest eigenvalue",
+        _over_all("largest eigenvalue"),
+        "not done",
+    ),
+)
