@@ -25,7 +25,7 @@ LINES = {
 }
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
-COUNT = {"color": "#555555", "fontsize": 6, "ha": "center", "va": "bottom"}
+COUNT = {"color": "#555555", "ha": "center", "va": "bottom"}
 CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9}
 BEST = 50  # images, the batch size that the claim calls best
 ROOM = 0.22  # of the height of an axis, below its points, for crosses and counts
