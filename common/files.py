@@ -21,7 +21,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     in place of bytes is given the temporary file, open for writing and reading, to fill it piece by piece.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale_temporaries(path)
+    remove_stale_temporaries(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -45,7 +45,8 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
         raise
 
 
-def _remove_stale_temporaries(path: Path) -> None:
+def remove_stale_temporaries(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`; a young one may be of a process at work."""
     for temporary in temporaries(path):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:

@@ -165,7 +165,8 @@ class Kept:
                             gc.collect()  # a unit's copy of the data leaves before the next one's comes
 
     def _remove_leftovers(self, waiting: Sequence[str]) -> None:
-        """Checkpoints of what is kept already: a run was killed after it published and before it removed them."""
+        """Remove what killed runs left: temporary files, and checkpoints of units that were published just before."""
+        files.remove_stale_temporaries(self.run.history)
         for unit in set(self._asked()) - set(waiting):
             path = self._checkpoint_path(unit)
             if path.exists() or files.temporaries(path):
@@ -285,6 +286,8 @@ def _put_aside(path: Path) -> None:
         digest = hashlib.file_digest(old, "sha256").hexdigest()  # a clone's files are all of the same second
         target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}-{digest[:8]}.pkl"
         old.seek(0)
+        for remains in files.temporaries(target):  # nobody else copies: the caller has the history's lock
+            remains.unlink(missing_ok=True)
         files.write_atomically(target, lambda file: shutil.copyfileobj(old, file))
     print(f"the history that was there is kept as {target}", file=sys.stderr)
 

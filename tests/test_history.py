@@ -691,7 +691,7 @@ def test_a_disk_that_fills_up_costs_no_history(project, tiny, tmp_path):
     assert (project / PLACE).read_bytes() == before
     assert not list(project.rglob(".*.tmp"))
     with open("/dev/full", "w") as full:
-        process = tiny(stdout=full)
+        process = tiny(stdout=full, PYTHONUNBUFFERED="")
         _, errors = process.communicate()
     assert process.returncode == 1
     assert errors.splitlines()[-1].startswith("error: standard output: No space left on device; free some disk")
