@@ -36,7 +36,6 @@ from report import build
 
 KINDS = ("ENOSPC", "EIO", "interrupt", "kill")
 READING = (os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK, "r", "rb")
-UNITS = ("walk/seed-0", "walk/seed-1")
 
 
 # ------------------------------------------------------------------------------------------ the injection
@@ -60,7 +59,8 @@ class Faults:
             self._count(path, named, reads)
 
     def after(self, path: Any) -> None:
-        if self.kind in ("interrupt", "kill"):
+        """A call was made: Ctrl-C may come now; for a kill this is no other moment than just before the next call."""
+        if self.kind == "interrupt":
             self._count(path)
 
     def _count(self, path: Any, named: bool = False, reads: bool = False) -> None:
@@ -83,7 +83,7 @@ class Faults:
             for name in ("mkdir", "replace", "unlink"):
                 patch.setattr(os, name, self._around(getattr(os, name)))
             patch.setattr(os, "scandir", self._around(os.scandir, reads=True))
-            patch.setattr(os, "fsync", self._around(lambda file: None))  # that the disk obeys is taken for granted
+            patch.setattr(os, "fsync", self._around(os.fsync))
             patch.setattr(fcntl, "flock", self._around(fcntl.flock, reads=True))
             patch.setattr(os, "open", self._opening(os.open, os.close))
             for module in (builtins, io):  # pathlib uses the second
@@ -146,7 +146,6 @@ class FaultyFile:
         written = self._file.write(content)
         if calls != self._faults.calls:
             self._file.flush()  # so that a kill leaves a part of the file
-        self._faults.after(self._path)
         return written
 
     def flush(self) -> None:
@@ -246,6 +245,12 @@ def copied(source: Path, target: Path) -> None:
 # ------------------------------------------------------------------------------------ history and checkpoints
 
 
+@pytest.fixture(autouse=True)
+def obedient_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power fails here, so nothing waits for the disk; that `fsync` is called can be seen by its faults."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Run]:
     """A run of the tiny experiment whose repository is tmp_path/tree; what is slow and touches no file is left out."""
@@ -278,7 +283,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Ru
 
 def measure(run: settings.Run, finished: list[str] | None = None) -> None:
     """What the script's `main` does; `finished` takes the units that were published."""
-    kept = history.start(run, tiny_experiment.REVISION, UNITS)
+    kept = history.start(run, tiny_experiment.REVISION, [f"walk/seed-{seed}" for seed in run.settings.seeds])
     for unit in kept.missing():
         kept.keep(unit, tiny_experiment.train(run.settings, unit, kept.checkpoint(unit)))
         if finished is not None:
@@ -292,11 +297,13 @@ def results_of(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("before", ["nothing", "one unit", "another identity", "damage, forced", "complete, forced"])
 def test_a_fault_anywhere_in_a_training_loses_no_history_and_the_next_run_completes_it(run, before, record_property):
     tree, start, path = run.script.parents[1], run.script.parents[2] / "start", run.history
+    if before != "one unit":
+        run = replace(run, settings=replace(run.settings, seeds=(0,)))
     measure(run)
     expected = results_of(path)
     shutil.rmtree(tree / "out")
     if before == "one unit":
-        measure(replace(run, unit=UNITS[:1]))
+        measure(replace(run, unit=("walk/seed-0",)))
     elif before == "another identity":
         measure(replace(run, settings=replace(run.settings, learning_rate=0.1)))
     elif before == "complete, forced":
