@@ -382,6 +382,8 @@ def test_a_fault_between_two_figures_is_seen_and_the_next_run_redraws(tmp_path, 
     path.parent.mkdir(parents=True)
     script.write_text("FIGURES = {}\n")
     names, folder = ("tiny_loss", "tiny_weights"), tree / "figures"
+    monkeypatch.setattr(figures, "use_style", functools.cache(figures.use_style))
+    monkeypatch.setattr(provenance, "code_hash", functools.cache(provenance.code_hash))
 
     def put(loss: float) -> None:
         path.write_bytes(history.encode(made_up_history("hw1_1/tiny", {"walk": {"summary": {"loss": loss}}})))
@@ -419,7 +421,8 @@ def test_a_fault_between_two_figures_is_seen_and_the_next_run_redraws(tmp_path, 
         draw()
         assert drawn() == new
         assert draw("--check") == 0
-        draw("--force")
+        if left_over(tree):
+            draw("--force")
         assert not left_over(tree)
 
     record_property("cases", everywhere(tree, lambda: copied(start, tree), draw, judge))
@@ -462,7 +465,8 @@ def test_a_fault_while_the_report_is_written_leaves_the_old_one_and_it_stays_due
         make()
         assert report.read_bytes() == new
         assert make("--check") == 0
-        make("--force")
+        if left_over(tree):
+            make("--force")
         assert not left_over(tree)
 
     record_property("cases", everywhere(tree, lambda: copied(start, tree), make, judge))
