@@ -190,7 +190,7 @@ check() {
     numbers=$(steps_of train; steps_of figures; steps_of report)
     run_child ask --check $numbers
     for step in $numbers; do
-        printf '%-50s %s\n' "$(title ${steps[step]})" "$(state_of "$step")"
+        say "$(printf '%-50s %s' "$(title ${steps[step]})" "$(state_of "$step")")"
         up_to_date "$step" || due=1
     done
     exit "$due"
@@ -202,16 +202,16 @@ list() {
     local step failed=0
     run_child ask --list $(steps_of train)
     describe data "$scale" data
-    printf 'cd %q && %s\n' "$root" "$(quoted "${command[@]}")"
+    say "$(printf 'cd %q && %s' "$root" "$(quoted "${command[@]}")")"
     for step in $(steps_of train); do
-        cat "$scratch/$step.out"
+        [[ ! -s $scratch/$step.out ]] || say "$(cat "$scratch/$step.out")"
         up_to_date "$step" || { failed=1; cat "$scratch/$step.err" >&2; }
     done
     exit "$failed"
 }
 
 run_step() {
-    local step=$1 code command log output
+    local step=$1 code command log output first why
     describe ${steps[step]}
     outputs[step]=$output running=$step started=$SECONDS
     if no_history ${steps[step]}; then
@@ -220,11 +220,11 @@ run_step() {
         results[step]="kept, $(state_of "$step" | sed 's/^up to date (\(.*\))/\1/; s/^measured /measured on /')"
         [[ ${steps[step]} != train* ]] || results[step]+="; --force retrains"
     else
-        printf '\n== %s\n' "$(title ${steps[step]})"
-        mkdir -p "${log%/*}"
-        echo "\$ $(quoted "${command[@]}")" >"$log"
-        [[ ! -t 2 ]] || echo "(progress and errors went to the terminal)" >>"$log"
+        first="\$ $(quoted "${command[@]}")" results[step]="not run, no log"
+        [[ ! -t 2 ]] || first+=$'\n(progress and errors went to the terminal)'
+        why=$( (mkdir -p "${log%/*}" && echo "$first" >"$log") 2>&1) || { cannot_write "$log: ${why##*: }"; exit 1; }
         results[step]="stopped, see $log"
+        say "$(printf '\n== %s' "$(title ${steps[step]})")"
         run_child logged "$log" "${command[@]}"
         code=$?
         results[step]="done"
@@ -263,7 +263,7 @@ table() {
 finish() {
     rm -rf "$scratch"
     [[ -z $running ]] || seconds[running]=$((SECONDS - started))
-    [[ $action != run ]] || table
+    [[ $action != run ]] || say "$(table)"
 }
 
 source "$root/common/environment.sh"
@@ -274,7 +274,8 @@ unneeded=(pytest ruff)
 if [[ $action == run ]]; then prepare_environment "${unneeded[@]}"; else require_environment "${unneeded[@]}"; fi
 cd "$root" || exit 1
 export PYTHONUNBUFFERED=1
-scratch=$(mktemp -d) || exit 1
+scratch=$(mktemp -d 2>/dev/null) && echo room 2>/dev/null >"$scratch/room" ||
+    { rm -rf "${scratch:-}"; cannot_write "${TMPDIR:-/tmp}: no temporary file can be made there"; exit 1; }
 trap finish EXIT
 plan
 echo "scale $scale: $why" >&2

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from common.files import add_checksum, checked, write_atomically
+from common.files import add_checksum, checked, remove, write_atomically
 
 SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
 
@@ -68,5 +68,5 @@ class Checkpoint:
         return self.seconds_before + time.monotonic() - self._started
 
     def remove(self) -> None:
-        """Forget the file: the unit is in the history now."""
-        self.path.unlink(missing_ok=True)
+        """Forget the file, and what a killed run left of it: the unit is in the history now."""
+        remove(self.path)

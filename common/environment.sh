@@ -16,6 +16,17 @@ logs=out/logs
 
 fail() { printf 'error: %s\n' "$1" >&2; exit "${2:-1}"; }
 
+# Says why, from a program's own words such as "mkdir: FILE: Permission denied", and what to do about it.
+cannot_write() { printf 'error: %s; free some disk space, or check the permissions of the folder\n' "$1" >&2; }
+
+# Results to stdout; a full disk there is an error as well.
+say() {
+    printf '%s\n' "$1" 2>/dev/null && return
+    exec >/dev/null                             # what follows is not tried, or there were a message for each
+    cannot_write "standard output cannot be written"
+    exit 1
+}
+
 has_gpu() {
     [[ -n $gpu ]] || case "$(nvidia-smi -L 2>/dev/null)" in GPU*) gpu=yes ;; *) gpu=no ;; esac
     [[ $gpu == yes ]]
@@ -59,14 +70,24 @@ trap 'stop 143' TERM HUP
 # The command's own exit code, its output on the terminal and in the log. A progress bar needs the terminal itself.
 # TERM, which stop_child sends to the whole group, must leave time to the last lines.
 logged() {
-    local log=$1
+    local log=$1 codes
     shift
     trap : TERM
     exec 3>&2 2>/dev/null                        # or bash itself would say "Terminated"
     if [[ -t 3 ]]; then "$@" 2>&3 3>&- | keep "$log"; else "$@" 2>&1 3>&- | keep "$log"; fi
-    exit "${PIPESTATUS[0]}"
+    codes=("${PIPESTATUS[@]}")
+    ((codes[0])) || exit "${codes[1]}"
+    exit "${codes[0]}"
 }
-keep() (trap '' INT TERM HUP; exec tee -a "$1")
+
+# Where the terminal or the log takes no more, the other still gets all, and one message says so.
+keep() (
+    trap '' INT TERM HUP
+    why=$(tee -a "$1" 2>&1 >&4 3>&-) && exit
+    code=$? why=${why%%$'\n'*}
+    [[ -z $why ]] || cannot_write "${why#tee: }" 2>&3
+    exit "$code"
+) 4>&1
 
 # The first of $PYTHON, or of the given names, that runs and is in range: sets `python` to its own full path.
 find_python() {
@@ -95,7 +116,8 @@ requirements = open(os.path.join(root, "requirements.txt"), "rb").read()
 wanted = "%s %s" % (hashlib.sha256(requirements).hexdigest(), sys.version.split()[0])
 extra = "and-cuda" if gpu == "yes" else "plain"
 if action == "write":
-    open(path, "w").write("%s %s\n" % (wanted, extra))
+    with open(path, "w") as file:
+        file.write("%s %s\n" % (wanted, extra))
 elif not os.path.samefile(sys.prefix, os.path.join(root, ".venv")) or not (3, 11) <= sys.version_info[:2] <= (3, 13):
     print("broken")
 elif not os.path.exists(path):    # half made by us, or the user made it and it only lacks the packages
@@ -106,9 +128,10 @@ else:    # an environment with CUDA also serves a machine without a GPU, which m
 '
 
 take_lock() {
-    local holder waited=0 told=
-    mkdir -p "$root/out" || fail "cannot write in $root"
-    until mkdir "$lock" 2>/dev/null; do
+    local holder why waited=0 told=
+    why=$(mkdir -p "$root/out" 2>&1) || { cannot_write "$root/out: ${why##*: }"; exit 1; }
+    until why=$(LC_ALL=C mkdir "$lock" 2>&1); do
+        [[ $why == *"File exists"* ]] || { cannot_write "$lock: ${why##*: }"; exit 1; }
         holder=$(cat "$lock/holder" 2>/dev/null)
         waited=$((waited + 1))
         # Stale: its process is gone, or it never got as far as naming one. The inner folder lets one waiter take over.
@@ -124,8 +147,9 @@ take_lock() {
         fi
         sleep 1
     done
-    echo "$HOSTNAME $$" >"$lock/holder"
     lock_held=yes
+    why=$( (echo "$HOSTNAME $$" >"$lock/holder") 2>&1) ||
+        { cannot_write "$lock/holder: ${why##*: }"; release_lock; exit 1; }
     rmdir "$lock/taken" 2>/dev/null
     return 0
 }
@@ -174,7 +198,9 @@ make_venv() {
         install_step "is the network there? then run again" env PIP_USER=0 \
             "$python" -m pip install --disable-pip-version-check -r "$root/requirements.txt" ${extra[0]+"${extra[0]}"}
     fi
-    "$python" -I -c "$stamp_code" "$root" write "$gpu" "$stamp" && rm -f "$root/out/environment.begun"
+    "$python" -I -c "$stamp_code" "$root" write "$gpu" "$stamp" 2>/dev/null ||
+        { cannot_write "$root/$stamp cannot be written"; release_lock; exit 1; }
+    rm -f "$root/out/environment.begun"
 }
 
 # Which required distributions the present environment lacks (an error), or has in another version (a note).

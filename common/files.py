@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic writes, checksums and locks between processes."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -14,13 +15,13 @@ STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was 
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write `content` so that a reader sees the old file or the new one, never a part (OSError on failure).
+    """Write `content` so that a reader sees the old file or the new one, never a part; OSError names `path` on failure.
 
     A temporary file beside it is flushed to disk and renamed over it, and the folder is flushed as well. A function
     in place of bytes is given the temporary file, open for writing and reading, to fill it piece by piece.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale_temporaries(path)
+    remove_stale_temporaries(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -31,22 +32,44 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk names no file, other errors the temporary one
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
-def _remove_stale_temporaries(path: Path) -> None:
-    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+def remove_stale_temporaries(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`; a young one may be of a process at work."""
+    for temporary in temporaries(path):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
                 temporary.unlink()
+
+
+def temporaries(path: Path) -> list[Path]:
+    """Temporary files of `path`: of a process that writes it now, or that was killed while it did."""
+    return list(path.parent.glob(f".{path.name}.*.tmp"))
+
+
+def remove(path: Path) -> None:
+    """Remove `path` and its temporary files; for the process that alone may write it."""
+    for each in (path, *temporaries(path)):
+        each.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder where there is none; OSError that names it where no file can be made in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(number, os.strerror(number), str(folder))
 
 
 def with_checksum(content: bytes) -> bytes:

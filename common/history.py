@@ -11,10 +11,14 @@ that can run no code, whatever the file holds.
 import argparse
 import contextlib
 import datetime
+import errno
 import fcntl
 import gc
+import hashlib
+import os
 import resource
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -137,12 +141,19 @@ class Kept:
             if not self.run.force:
                 raise
             history = None
-        asked = [unit for unit in self.units if not self.run.unit or unit in self.run.unit]
-        return [unit for unit in asked if history is None or unit in self.forced or unit not in history["results"]]
+        return [
+            unit for unit in self._asked() if history is None or unit in self.forced or unit not in history["results"]
+        ]
+
+    def _asked(self) -> list[str]:
+        return [unit for unit in self.units if not self.run.unit or unit in self.run.unit]
 
     def missing(self) -> Iterator[str]:
         """Yield each unit to train, claimed against other processes that fill the same history."""
         waiting = self.wanted()
+        if waiting:
+            _require_place_for(self.run.history)
+        self._remove_leftovers(waiting)
         for patient in (False, True):  # first what nobody trains, then what others left unfinished
             for unit in list(waiting):
                 with self._claim(unit, patient) as claimed:
@@ -152,6 +163,16 @@ class Kept:
                             self.checkpoint(unit)  # its clock starts here
                             yield unit
                             gc.collect()  # a unit's copy of the data leaves before the next one's comes
+
+    def _remove_leftovers(self, waiting: Sequence[str]) -> None:
+        """Remove what killed runs left: temporary files, and checkpoints of units that were published just before."""
+        files.remove_stale_temporaries(self.run.history)
+        for unit in set(self._asked()) - set(waiting):
+            path = self._checkpoint_path(unit)
+            if path.exists() or files.temporaries(path):
+                with contextlib.suppress(OSError), self._claim(unit, patient=False) as claimed:
+                    if claimed:
+                        files.remove(path)
 
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
@@ -246,16 +267,29 @@ def _peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _put_aside(path: Path) -> None:
-    """Copy a history of another identity to out/replaced before it is overwritten: nothing measured is lost."""
+def _require_place_for(path: Path) -> None:
+    """Problem or OSError now, and not after the first training, where no history can be published at `path`."""
     if path.exists() and not path.is_file():
         raise Problem(f"{path}: not a regular file, so no history can be written there: remove it")
-    if path.is_file():
+    if path.exists() and not os.access(path, os.R_OK):  # what is there is merged, or kept aside
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    files.require_writable(path.parent)
+
+
+def _put_aside(path: Path) -> None:
+    """Copy a history of another identity to out/replaced before it is overwritten: nothing measured is lost."""
+    if not path.exists():
+        return
+    _require_place_for(path)
+    with open(path, "rb") as old:
         stamp = datetime.datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
-        target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}.pkl"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-        print(f"the history that was there is kept as {target}", file=sys.stderr)
+        digest = hashlib.file_digest(old, "sha256").hexdigest()  # a clone's files are all of the same second
+        target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}-{digest[:8]}.pkl"
+        old.seek(0)
+        for remains in files.temporaries(target):  # nobody else copies: the caller has the history's lock
+            remains.unlink(missing_ok=True)
+        files.write_atomically(target, lambda file: shutil.copyfileobj(old, file))
+    print(f"the history that was there is kept as {target}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------ showing a history

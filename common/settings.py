@@ -204,6 +204,7 @@ def one_message() -> Iterator[None]:
 
     An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
     """
+    _open_missing_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has HUP ignored
             signal.signal(number, _terminate)
@@ -224,6 +225,13 @@ def one_message() -> Iterator[None]:
         _leave(f"error: {problem}", 1)
     except OSError as error:
         _leave(f"error: {_explain(error)}", 1)
+
+
+def _open_missing_streams() -> None:
+    """Empty streams in place of those that were closed (`>&-`), so that none is None and no file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 class _Terminated(BaseException):
@@ -249,9 +257,14 @@ def _explain(error: OSError) -> str:
     remedies = {
         errno.ENOSPC: "free some disk space and run the same command again; what was finished is kept",
         errno.EDQUOT: "your disk quota is full; make room and run the same command again",
+        errno.EFBIG: "files may not grow larger here (ulimit -f): raise that limit and run the same command again",
         errno.EACCES: "check the permissions of the file and its folder",
         errno.EROFS: "copy the project to a place where you may write",
     }
     place = f"{error.filename}: " if error.filename else ""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        place = place or "standard output: "
     remedy = remedies.get(error.errno, "check the disk and the path, then run the same command again")
     return f"{place}{error.strerror or error}; {remedy}"

@@ -685,13 +685,14 @@ def test_a_disk_that_fills_up_costs_no_history(project, tiny, tmp_path):
     begin(tmp_path, 1)
     _, errors = process.communicate()
     assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("error: File too large; check the disk")
+    place = project / "out" / "checkpoints" / "quick" / "hw1_1" / "tiny" / "walk-seed-1.npz"
+    assert errors.splitlines()[-1].startswith(f"error: {place}: File too large; files may not grow larger here")
     assert "Traceback" not in errors
     assert (project / PLACE).read_bytes() == before
     assert not list(project.rglob(".*.tmp"))
     with open("/dev/full", "w") as full:
-        process = tiny(stdout=full)
+        process = tiny(stdout=full, PYTHONUNBUFFERED="")
         _, errors = process.communicate()
     assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("error: No space left on device; free some disk space")
+    assert errors.splitlines()[-1].startswith("error: standard output: No space left on device; free some disk")
     assert history.read(project / PLACE)["complete"]
