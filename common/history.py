@@ -143,6 +143,7 @@ class Kept:
     def missing(self) -> Iterator[str]:
         """Yield each unit to train, claimed against other processes that fill the same history."""
         waiting = self.wanted()
+        self._remove_finished(waiting)
         for patient in (False, True):  # first what nobody trains, then what others left unfinished
             for unit in list(waiting):
                 with self._claim(unit, patient) as claimed:
@@ -152,6 +153,16 @@ class Kept:
                             self.checkpoint(unit)  # its clock starts here
                             yield unit
                             gc.collect()  # a unit's copy of the data leaves before the next one's comes
+
+    def _remove_finished(self, waiting: Sequence[str]) -> None:
+        """Remove checkpoints of what is published: a process killed between the two leaves one, maybe gigabytes."""
+        for unit in self.units:
+            if unit not in waiting and (not self.run.unit or unit in self.run.unit):
+                path = self._checkpoint_path(unit)
+                if path.exists():
+                    with self._claim(unit, patient=False) as claimed:
+                        if claimed:  # else another process trains it again
+                            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:

@@ -1,0 +1,247 @@
+"""Runs that are killed, interrupted, terminated and suspended at chosen moments: nothing lost, nothing left, one line.
+
+The moments are chosen by seeded random numbers, by what a run is doing and not by the clock, so they are the same ones
+each time. Most runs are forked from a process that has done the imports (`moments.py`).
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, usual_signals
+from moments import MARK, Runs, left_for_good, runs
+from trial_runs import history_path, start, stripes, with_digits
+
+from common import backend, history
+
+KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+STOPPING = (INT, TERM, HUP)
+CODES = {INT: 130, TERM: 143, HUP: 143}
+LIGHT = ("pandas", "common.history", "common.data")
+SPEED = {"common.checkpoint.SAVE_SECONDS": 0.0, "common.training.CALL_SECONDS": 0.0}  # many saves, one step a call
+TINY = ("hw1_1/tiny.py", "--scale", "quick")
+MNIST = ("hw1_1/mnist_cnn.py", "--scale", "quick", "--epochs", "3", "--batch-size", "32", "--probe-images", "50")
+MNIST += ("--nets", "shallow", "middle")
+STACKED = ("hw1_2/grad_norm.py", "--scale", "quick", "--iterations", "40", "--window", "10", "--window-start", "20")
+STACKED += ("--fixed-every", "10", "--fixed-examples", "50", "--seeds", "3", "--arms", "mnist/adam", "mnist/sgd")
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def digits(checkout: Path) -> Path:
+    return with_digits(checkout, stripes(320), stripes(100, seed=1))
+
+
+@pytest.fixture(scope="module")
+def networks(digits: Path) -> Iterator[Runs]:
+    """Runs of mnist_cnn.py, which have TensorFlow already."""
+    threads = f"threads={max(1, backend.cores() // 2)},2"
+    with runs(digits, threads, *LIGHT, "common.training", data=digits / "data") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stacks(digits: Path) -> Iterator[Runs]:
+    """Runs of grad_norm.py, which have TensorFlow already."""
+    with runs(digits, "threads=1,2", *LIGHT, "common.training", data=digits / "data") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits: Path) -> dict[str, dict]:
+    """Results of MNIST and STACKED as a user would get them: by processes of their own, at their own pace."""
+    results = {}
+    for script, *flags in (MNIST, STACKED):
+        path = history_path(start(digits, script, *flags))
+        results[script] = history.read(path)["results"]
+        path.unlink()
+    return results
+
+
+def chain(
+    started: Runs, command: tuple, expected: dict | None, steps: Iterable[tuple[Any, tuple]], **more: Any
+) -> list[dict[str, Any]]:
+    """Run `command` again and again, each time with the next (moment, signals), and judge what is left each time.
+
+    Where a run ends before its moment comes, its results are judged, all its files go, and the next run starts anew.
+    Returns what came of the runs that were stopped; then a last run has ended well.
+    """
+    stopped = []
+    for moment, signals in steps:
+        for attempt in range(3):
+            came_of_it = started.run(*command[:1], command[1:], moment=moment, signals=signals, **more)
+            if came_of_it["came"]:
+                break
+            judge_whole(started.project, came_of_it, expected)
+            assert attempt < 2, f"{moment} does not come"
+        judge_stopped(came_of_it, moment, signals)
+        judge_published(started.project, expected)
+        stopped.append(came_of_it)
+    judge_whole(started.project, started.run(*command[:1], command[1:], **more), expected)
+    return stopped
+
+
+def judge_stopped(came_of_it: dict[str, Any], moment: Any, signals: tuple) -> None:
+    told = f"{moment} {signals}: {came_of_it}"
+    assert not came_of_it["left"], told
+    assert "Traceback" not in came_of_it["stderr"] and "Exception ignored" not in came_of_it["stderr"], told
+    words = re.findall(r"(?m)^(?:interrupted|terminated); .*$", came_of_it["stderr"])
+    if signals[0] == KILL:
+        assert came_of_it["code"] == -KILL, told
+        assert not words, told
+    else:
+        assert came_of_it["code"] == CODES[signals[0]], told
+        assert came_of_it["seconds"] < 2, told
+        assert came_of_it["stderr"].splitlines()[-1:] == words, told
+        assert words[0].startswith("interrupted" if signals[0] == INT else "terminated"), told
+
+
+def judge_published(project: Path, expected: dict | None) -> None:
+    """What is in a history is whole and as it would be without the stops."""
+    for path in (project / "out").rglob("history/*.pkl"):
+        for unit, results in history.read(path)["results"].items():
+            assert expected is None or results == expected[unit], unit
+
+
+def judge_whole(project: Path, came_of_it: dict[str, Any], expected: dict | None) -> None:
+    """A run that ended well: its results are the expected ones and its checkpoints have gone. Removes its files."""
+    assert came_of_it["code"] == 0, came_of_it
+    (path,) = (project / "out").rglob("history/*.pkl")
+    kept = history.read(path)
+    assert kept["complete"]
+    assert expected is None or kept["results"] == expected
+    assert not list((project / "out" / "checkpoints").rglob("*.npz"))
+    shutil.rmtree(project / "out")
+
+
+@pytest.fixture
+def light(project: Path) -> Iterator[tuple[Runs, dict, list[list]]]:
+    """Runs of the tiny experiment; its results; and the lines of code that it comes by, each with a count up to 4."""
+    with runs(project, *LIGHT) as started:
+        whole = started.run(TINY[0], TINY[1:], moment=["line", 0])
+        assert whole["code"] == 0, whole
+        (path,) = (project / "out").rglob("history/*.pkl")
+        results = history.read(path)["results"]
+        shutil.rmtree(project / "out")
+        yield started, results, [[kind, random.Random(kind).randint(1, min(n, 4))] for kind, n in whole["seen"].items()]
+
+
+# ---------------------------------------------------------------------------------------------------- kills
+
+
+def test_a_run_killed_before_any_line_of_its_code_ends_with_the_same_results(light, record_property):
+    started, results, lines = light
+    chosen = random.Random(1).sample(lines, 60)
+    stopped = chain(started, TINY, results, [(moment, (KILL,)) for moment in chosen])
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def renames(count: int) -> list[tuple[list, tuple]]:
+    """Kills that get a run, begun anew each time, past its next rename: one just before it and one just after."""
+    return [([f"{side} rename", 1], (KILL,)) for _ in range(count) for side in ("before", "after")]
+
+
+def test_a_run_killed_around_each_of_its_renames_ends_with_the_same_results(light, record_property):
+    started, results, _ = light
+    stopped = chain(started, TINY, results, renames(4 * 3 + 3))
+    assert sum(bool(each["resumed"]) for each in stopped) > 15
+    record_property("cases", len(stopped))
+
+
+def test_a_training_with_dropout_killed_at_20_moments_ends_with_the_same_results(
+    networks, uninterrupted, record_property
+):
+    generator = random.Random(2)
+    kinds = {"trace": 1, "load": 1, "call": 2, "step": 15, "array": 12, "before fsync": 2, "trained": 1, "history": 1}
+    kinds |= {"before removal": 1, "after removal": 1, "kept": 1}
+    chosen = [(generator.choice(list(kinds)), (KILL,)) for _ in range(20 - len(kinds))]
+    chosen = chosen + [(kind, (KILL,)) for kind in kinds]
+    generator.shuffle(chosen)
+    steps = [([kind, generator.randint(1, kinds[kind])], signals) for kind, signals in chosen]
+    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], steps, patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def test_a_training_with_dropout_killed_around_each_rename_ends_with_the_same_results(
+    networks, uninterrupted, record_property
+):
+    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], renames(1 + 2 * 3 + 2), patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def test_a_stack_of_nets_killed_at_some_moments_ends_with_the_same_results(stacks, uninterrupted, record_property):
+    moments = [["step", 17], ["after rename", 6], ["array", 40], ["step", 9], ["before removal", 1], ["trace", 1]]
+    steps = [(moment, (KILL,)) for moment in [*moments, ["before rename", 8]]]
+    stopped = chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 3
+    record_property("cases", len(stopped))
+
+
+# -------------------------------------------------------------------------------------------------- signals
+
+
+def test_signals_before_any_line_of_the_code_end_a_run_in_one_line_and_lose_nothing(light, record_property):
+    started, results, lines = light
+    generator = random.Random(3)
+    steps = [(moment, tuple(generator.choices(STOPPING, k=3))) for moment in generator.sample(lines, 80)]
+    record_property("cases", len(chain(started, TINY, results, steps)))
+
+
+def test_signals_during_the_imports_of_a_script_end_it_in_one_line(digits, record_property):
+    command = (MNIST[0], (*MNIST[1:], "--check"))
+    with runs(digits, data=digits / "data") as started:
+        seen = list(started.run(*command, moment=["import ", 0])["seen"])
+        ours = [kind for kind in seen[seen.index("import common.backend") :] if kind != "import"]
+        assert "import tyro" in ours
+        chosen = ["import common.backend", "import tyro", *random.Random(4).sample(ours, 13)]
+        for number, kind in enumerate(chosen):
+            signals = (STOPPING[number % 3],) * (1 + number % 2)
+            judge_stopped(started.run(*command, moment=[kind, 1], signals=signals), kind, signals)
+    record_property("cases", len(chosen))
+
+
+def test_signals_during_the_import_of_tensorflow_end_a_script_in_one_line(digits, record_property):
+    generator = random.Random(5)
+    chosen = sorted(int(10 ** generator.uniform(1, 3.3)) for _ in range(9))
+    with runs(digits, *LIGHT, data=digits / "data") as started:
+        for number, place in enumerate(chosen):
+            signals = (STOPPING[number % 3],) * (1 + number % 2)
+            came_of_it = started.run(MNIST[0], MNIST[1:], moment=["import", place], signals=signals)
+            assert came_of_it["came"], place
+            judge_stopped(came_of_it, place, signals)
+    record_property("cases", len(chosen))
+
+
+def test_signals_during_a_training_end_it_in_one_line_and_lose_nothing(stacks, uninterrupted, record_property):
+    moments = [["data", 1], ["fingerprint", 1], ["trace", 1], ["step", 3], ["array", 30], ["before fsync", 4]]
+    moments += [["before rename", 5], ["history", 1], ["after rename", 3], ["kept", 1]]
+    steps = [
+        (moment, (STOPPING[(number + turn) % 3],) * (1 + turn))
+        for number, moment in enumerate(moments)
+        for turn in range(2)
+    ]
+    record_property("cases", len(chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)))
+
+
+def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks, record_property):
+    long = (*STACKED, "--iterations", "200000", "--fixed-every", "200000")
+    for number in STOPPING:
+        patches = {"common.training.CALL_SECONDS": 1000.0}  # the third call has all the iterations that are left
+        signals = (number, number)
+        came_of_it = stacks.run(long[0], long[1:], moment=["step", 17], signals=signals, late=1.0, patches=patches)
+        judge_stopped(came_of_it, "compiled", signals)
+    record_property("cases", len(STOPPING))
