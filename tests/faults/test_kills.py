@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import ROOT, usual_signals
 from moments import MARK, Runs, left_for_good, runs
@@ -245,3 +244,101 @@ def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks,
         came_of_it = stacks.run(long[0], long[1:], moment=["step", 17], signals=signals, late=1.0, patches=patches)
         judge_stopped(came_of_it, "compiled", signals)
     record_property("cases", len(STOPPING))
+
+
+# --------------------------------------------------------------------- suspended, and stopped by batch systems
+
+
+def test_a_run_that_is_suspended_and_continued_ends_with_the_same_results(networks, stacks, uninterrupted):
+    for started, command in ((networks, MNIST), (stacks, STACKED)):
+        suspended = started.run(
+            *(command[0], command[1:]), moment=["step", 13], signals=[signal.SIGTSTP], patches=SPEED
+        )
+        assert suspended["stopped"], suspended
+        judge_whole(started.project, suspended, uninterrupted[command[0]])
+
+
+# What the driver stands among: scripts that write what they are asked for, slowly where they train.
+SCRIPT = """
+import sys, time
+from pathlib import Path
+file = Path(__file__).resolve()
+name = file.stem.removeprefix("plot_")
+folder = file.parents[1] / "out" / "quick"
+result = folder / (file.parent.name + "/history/" + name + ".pkl" if name == file.stem else "figures/" + name + ".svg")
+if "--check" in sys.argv:
+    print("up to date (measured 2026-11-24)" if result.exists() else "due: no history")
+    sys.exit(not result.exists())
+time.sleep(0.2 if file.stem == "function_fit" else 0)
+result.parent.mkdir(parents=True, exist_ok=True)
+result.write_text("result")
+"""
+# Bash reads this before the driver: the driver gets a signal before the so manieth command that it executes.
+BEFORE_A_COMMAND = """
+unset BASH_ENV
+set -T
+commands=0
+trap '((++commands != FAULT_AT)) || { echo "$EPOCHREALTIME" >"$FAULT_TOLD"; kill -"$FAULT_SIGNAL" $$; }' DEBUG
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """The driver among stand-ins, and `moment.sh`."""
+    root = tmp_path / "a house"
+    scripts = ("common/data.py", "hw1_1/function_fit.py", "hw1_1/plot_function_fit.py")
+    for name in ("run_all.sh", "common/environment.sh", "requirements.txt", *scripts):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in scripts:
+            (root / name).write_text(SCRIPT)
+        else:
+            shutil.copy(ROOT / name, root / name)
+    (root / "moment.sh").write_text(BEFORE_A_COMMAND)
+    return root
+
+
+def drive(house: Path, **more: str) -> subprocess.Popen:
+    command = ["bash", str(house / "run_all.sh"), "--no-venv", "--scale", "quick", "--only", "hw1_1/function_fit"]
+    environment = {name: text for name, text in os.environ.items() if name != "HW1_DATA_DIR"}
+    with usual_signals():
+        return subprocess.Popen(
+            command,
+            env={**environment, "PYTHON": sys.executable, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def test_signals_before_any_command_of_the_driver_stop_it_and_all_that_it_started(house, record_property):
+    told, generator, cases, late = house / "told", random.Random(6), 0, 0
+    while cases < 24:
+        number = STOPPING[cases % 3]
+        at = 1 + cases if cases < 3 else int(10 ** generator.uniform(0.7, 3.2))
+        more = {"BASH_ENV": str(house / "moment.sh"), "FAULT_TOLD": str(told), "FAULT_AT": str(at)}
+        with drive(house, **more, FAULT_SIGNAL=str(int(number)), **{MARK: f"drive-{os.getpid()}-{cases}"}) as driver:
+            output, errors = driver.communicate(timeout=60)
+            ended = time.time()
+        if not told.exists():  # it had fewer commands
+            assert driver.returncode == 0
+            shutil.rmtree(house / "out")
+            late += 1
+            assert late < 24
+            continue
+        about = f"{number} before command {at}: {driver.returncode}\n{output}\n{errors}"
+        print(about)
+        assert driver.returncode in (CODES[number], -number), about  # -: before its first traps
+        assert ended - float(told.read_text().replace(",", ".")) < 2, about
+        assert not left_for_good(f"drive-{os.getpid()}-{cases}"), about
+        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", errors), about
+        told.unlink()
+        cases += 1
+    with drive(house) as driver:
+        output, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert (house / "out/quick/hw1_1/history/function_fit.pkl").read_text() == "result"
+    assert (house / "out/quick/figures/function_fit.svg").read_text() == "result"
+    assert "done" in output or "kept" in output
+    record_property("cases", cases)
