@@ -4,6 +4,7 @@ The moments are chosen by seeded random numbers, by what a run is doing and not 
 each time. Most runs are forked from a process that has done the imports (`moments.py`).
 """
 
+import contextlib
 import os
 import random
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, usual_signals
-from moments import MARK, Runs, left_for_good, runs
+from moments import MARK, Runs, left_behind, left_for_good, runs
 from trial_runs import history_path, start, stripes, with_digits
 
 from common import backend, history
@@ -246,6 +247,53 @@ def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks,
     record_property("cases", len(STOPPING))
 
 
+# Code that would keep a signal from ending the script: it says "ready" and goes on for a minute, whatever is raised.
+STUBBORN = {
+    "except": "try:\n        ready()\n    except BaseException:\n        time.sleep(60)",
+    "another error": "try:\n        ready()\n    except BaseException:\n        raise ImportError('no such thing')",
+    "SystemExit": "try:\n        ready()\n    except BaseException:\n        sys.exit(7)",
+    "OSError": "try:\n        ready()\n    except BaseException:\n        raise OSError(28, 'No space left on device')",
+    "destructor": "thing = type('Thing', (), {'__del__': lambda self: ready()})()\n    del thing\n    time.sleep(60)",
+    "native call": "say()\n    hashlib.pbkdf2_hmac('sha256', b'x', b'y', 10**9)",
+    "full pipe": "say()\n    print('x' * 10**6)",
+    "at exit": "atexit.register(ready)",
+    "thread at exit": "threading.Thread(target=ready).start()",
+}
+PRELUDE = """
+import atexit, hashlib, os, signal, sys, threading, time
+from common import settings
+def say():
+    os.write(1, b"ready")
+def ready():
+    say()
+    time.sleep(60)
+with settings.one_message():
+    """
+
+
+def test_a_signal_ends_a_script_whatever_its_code_makes_of_it(record_property):
+    for number in STOPPING:
+        for name, code in STUBBORN.items():
+            with usual_signals():
+                script = subprocess.Popen(
+                    [sys.executable, "-c", PRELUDE + code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+            with script:
+                assert script.stdout.read(5) == b"ready", name
+                begun = time.monotonic()
+                script.send_signal(number)
+                try:
+                    script.wait(20)
+                finally:
+                    script.kill()
+                lasted = time.monotonic() - begun
+                told = script.stderr.read().decode()
+            assert lasted < 2, (name, lasted)
+            assert script.returncode == CODES[number], (name, told)
+            assert re.fullmatch("(interrupted|terminated); .*\n", told), (name, told)
+    record_property("cases", len(STOPPING) * len(STUBBORN))
+
+
 # --------------------------------------------------------------------- suspended, and stopped by batch systems
 
 
@@ -342,3 +390,54 @@ def test_signals_before_any_command_of_the_driver_stop_it_and_all_that_it_starte
     assert (house / "out/quick/figures/function_fit.svg").read_text() == "result"
     assert "done" in output or "kept" in output
     record_property("cases", cases)
+
+
+def marked(mark: str, number: int) -> None:
+    """Send a signal to all processes whose environment holds the mark, as a batch system ends all of a job."""
+    for process in left_behind(mark):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["the driver", "all of a job"])
+def test_a_driver_with_a_real_training_is_stopped_by_signals_and_loses_nothing(
+    house, project, tiny, to_all, record_property
+):
+    assert tiny().wait(60) == 0
+    (path,) = (project / "out").rglob("history/*.pkl")
+    expected = history.read(path)["results"]
+    data = (house / "common" / "data.py").read_text()
+    shutil.copytree(project / "common", house / "common", dirs_exist_ok=True)
+    (house / "common" / "data.py").write_text(data)
+    shutil.copy(project / "hw1_1" / "tiny.py", house / "hw1_1" / "function_fit.py")
+    plans = [(TERM,), (INT, INT), (HUP, TERM, INT), (INT, TERM)]
+    for case, plan in enumerate(plans):
+        mark = f"job-{os.getpid()}-{case}-{to_all}"
+        shutil.rmtree(house / "out" / "checkpoints", ignore_errors=True)
+        with drive(house, TINY_HANGS="walk/seed-1", **{MARK: mark}) as driver:
+            saved = house / "out/checkpoints/quick/hw1_1/function_fit/walk-seed-1.npz"
+            ends = time.monotonic() + 60
+            while not saved.exists():
+                assert time.monotonic() < ends and driver.poll() is None
+                time.sleep(0.02)
+            begun = time.monotonic()
+            for number in plan:
+                if to_all:
+                    marked(mark, number)
+                else:
+                    driver.send_signal(number)
+                time.sleep(0.03)
+            output, errors = driver.communicate(timeout=20)  # long before the KILL of a batch system
+            assert time.monotonic() - begun < 2
+        assert driver.returncode == CODES[plan[0]], (plan, output, errors)
+        assert not left_for_good(mark)
+        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", output + errors), (output, errors)
+        told = re.findall(r"(?m)^(?:interrupted|terminated); .*$", output)
+        assert len(told) == 1, output
+        path = house / "out/quick/hw1_1/history/function_fit.pkl"
+        assert history.read(path)["results"] == {"walk/seed-0": expected["walk/seed-0"]}
+    with drive(house) as driver:
+        _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert history.read(path)["results"] == expected
+    record_property("cases", len(plans))
