@@ -210,6 +210,7 @@ def one_message() -> Iterator[None]:
         try:
             yield
         except SystemExit:
+            signals.leave_if_told()
             sys.stdout.flush()  # may say that the disk is full or the reader has gone
             raise
         sys.stdout.flush()

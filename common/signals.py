@@ -64,15 +64,19 @@ def _watch(reading: int) -> None:
     os._exit(CODES[number])
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+def leave_if_told() -> None:
+    """End the process if a signal came that something has turned into an exit of its own."""
     if _told:
         leave("", 1)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    leave_if_told()
     sys.__excepthook__(kind, error, traceback)
 
 
 def _swallowed(unraisable: Any) -> None:
-    if _told:
-        leave("", 1)  # a destructor or a callback was running: what it would swallow ends the script
+    leave_if_told()  # a destructor or a callback was running: what it would swallow ends the script
     sys.__unraisablehook__(unraisable)
 
 
