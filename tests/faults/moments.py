@@ -40,7 +40,7 @@ class Runs:
     ) -> dict[str, Any]:
         """One run: its exit `code`, `stderr`, `stdout`, whether it `came` to the moment, `seconds` that it lasted on.
 
-        signals: numbers, the first sent by the run to itself at the moment, the others 30 ms apart, from a thread.
+        signals: numbers, the first sent by the run to itself at the moment, the others 30 ms apart.
         more: `late`, seconds between moment and signals; `patches`, {"module.NAME": value} to set beforehand.
         """
         request = {"script": script, "flags": list(flags), "moment": moment, "signals": list(map(int, signals)), **more}
@@ -196,7 +196,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
         setattr(owner, name, outer)
 
     if "common.history" in sys.modules:
-        from common import checkpoint, data, data_files, history
+        from common import checkpoint, data, history
 
         load = checkpoint.Checkpoint.load
 
@@ -229,7 +229,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
         around(history.Kept, "keep", "trained", "kept")
         around(history, "encode", "history")
         around(data, "read_npz", "data")
-        around(data_files, "fingerprint", "fingerprint")
+        around(data, "fingerprint", "fingerprint")
     if "common.training" in sys.modules:
         from common import training
 

@@ -240,9 +240,9 @@ def test_signals_during_a_training_end_it_in_one_line_and_lose_nothing(stacks, u
 def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks, record_property):
     long = (*STACKED, "--iterations", "200000", "--fixed-every", "200000")
     for number in STOPPING:
-        patches = {"common.training.CALL_SECONDS": 1000.0}  # the third call has all the iterations that are left
+        patches = {"common.training.CALL_SECONDS": 1000.0}  # the eleventh call has all iterations after the window
         signals = (number, number)
-        came_of_it = stacks.run(long[0], long[1:], moment=["step", 17], signals=signals, late=1.0, patches=patches)
+        came_of_it = stacks.run(long[0], long[1:], moment=["call", 11], signals=signals, late=0.5, patches=patches)
         judge_stopped(came_of_it, "compiled", signals)
     record_property("cases", len(STOPPING))
 
