@@ -60,12 +60,11 @@ stop_child() {
 
 stop() {
     trap '' INT TERM HUP
+    set +m                                      # or bash itself may say "Terminated"
     stop_child
     release_lock
     exit "$1"
 }
-trap 'stop 130' INT
-trap 'stop 143' TERM HUP
 
 # The command's own exit code, its output on the terminal and in the log. A progress bar needs the terminal itself.
 # TERM, which stop_child sends to the whole group, must leave time to the last lines.
@@ -263,3 +262,6 @@ require_environment() {
         fail "there is no .venv that fits requirements.txt: \`bash run_all.sh\` makes it (or use --no-venv)"
     enter_venv
 }
+
+trap 'stop 130' INT                      # here, because `stop` needs what is defined above
+trap 'stop 143' TERM HUP

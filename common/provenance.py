@@ -12,7 +12,7 @@ from common.settings import ROOT
 # Modules of `common` whose changes do not mark a history as "made by other code": they move files and flags, or are
 # known otherwise (data by their fingerprint, devices and threads by the recorded environment).
 PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
-PLUMBING |= {"provenance", "settings", "data", "data_files", "pictures"}
+PLUMBING |= {"provenance", "settings", "signals", "data", "data_files", "pictures"}
 
 
 def code_hash(script: Path) -> str:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro import cli
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
+
+from common import signals
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -200,31 +201,26 @@ def _changed_tree(experiment: str, settings: Any) -> Path:
 
 @contextlib.contextmanager
 def one_message() -> Iterator[None]:
-    """Turn errors and signals into one line on stderr and an exit code: 1, 130 (INT), 143 (TERM, HUP).
+    """Turn errors and signals into one line on stderr and an exit code: 1, 130 (INT), 143 (TERM, HUP; `signals`).
 
     An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
     """
     _open_missing_streams()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has HUP ignored
-            signal.signal(number, _terminate)
+    signals.prepare()
     try:
         try:
             yield
         except SystemExit:
+            signals.leave_if_told()
             sys.stdout.flush()  # may say that the disk is full or the reader has gone
             raise
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        _leave("interrupted; what was finished is kept, and the same command carries on", 130)
-    except _Terminated:
-        _leave("terminated; what was finished is kept, and the same command carries on", 143)
     except BrokenPipeError:
-        _leave("", 1)  # the reader of our output, such as `head`, has gone
+        signals.leave("", 1)  # the reader of our output, such as `head`, has gone
     except Problem as problem:
-        _leave(f"error: {problem}", 1)
+        signals.leave(f"error: {problem}", 1)
     except OSError as error:
-        _leave(f"error: {_explain(error)}", 1)
+        signals.leave(f"error: {_explain(error)}", 1)
 
 
 def _open_missing_streams() -> None:
@@ -232,25 +228,6 @@ def _open_missing_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-
-
-class _Terminated(BaseException):
-    """TERM or HUP came; not an Exception, so that nothing on the way takes it for an error."""
-
-
-def _terminate(number: int, frame: Any) -> None:
-    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(each, signal.SIG_IGN)  # a second signal must not break the leaving
-    raise _Terminated
-
-
-def _leave(message: str, code: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        if message:
-            print(message, file=sys.stderr, flush=True)
-        sys.stdout.flush()
-    os._exit(code)  # TensorFlow's threads must not delay the leaving
 
 
 def _explain(error: OSError) -> str:

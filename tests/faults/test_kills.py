@@ -1,0 +1,446 @@
+"""Runs that are killed, interrupted, terminated and suspended at chosen moments: nothing lost, nothing left, one line.
+
+The moments are chosen by seeded random numbers, by what a run is doing and not by the clock, so they are the same ones
+each time. Most runs are forked from a process that has done the imports (`moments.py`).
+"""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, usual_signals
+from moments import MARK, Runs, left_behind, left_for_good, runs
+from trial_runs import history_path, start, stripes, with_digits
+
+from common import backend, history
+
+KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+STOPPING = (INT, TERM, HUP)
+CODES = {INT: 130, TERM: 143, HUP: 143}
+LIGHT = ("pandas", "common.history", "common.data")
+SPEED = {"common.checkpoint.SAVE_SECONDS": 0.0, "common.training.CALL_SECONDS": 0.0}  # many saves, one step a call
+TINY = ("hw1_1/tiny.py", "--scale", "quick")
+MNIST = ("hw1_1/mnist_cnn.py", "--scale", "quick", "--epochs", "3", "--batch-size", "32", "--probe-images", "50")
+MNIST += ("--nets", "shallow", "middle")
+STACKED = ("hw1_2/grad_norm.py", "--scale", "quick", "--iterations", "40", "--window", "10", "--window-start", "20")
+STACKED += ("--fixed-every", "10", "--fixed-examples", "50", "--seeds", "3", "--arms", "mnist/adam", "mnist/sgd")
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def digits(checkout: Path) -> Path:
+    return with_digits(checkout, stripes(320), stripes(100, seed=1))
+
+
+@pytest.fixture(scope="module")
+def networks(digits: Path) -> Iterator[Runs]:
+    """Runs of mnist_cnn.py, which have TensorFlow already."""
+    threads = f"threads={max(1, backend.cores() // 2)},2"
+    with runs(digits, threads, *LIGHT, "common.training", data=digits / "data") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stacks(digits: Path) -> Iterator[Runs]:
+    """Runs of grad_norm.py, which have TensorFlow already."""
+    with runs(digits, "threads=1,2", *LIGHT, "common.training", data=digits / "data") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits: Path) -> dict[str, dict]:
+    """Results of MNIST and STACKED as a user would get them: by processes of their own, at their own pace."""
+    results = {}
+    for script, *flags in (MNIST, STACKED):
+        path = history_path(start(digits, script, *flags))
+        results[script] = history.read(path)["results"]
+        path.unlink()
+    return results
+
+
+def chain(
+    started: Runs, command: tuple, expected: dict | None, steps: Iterable[tuple[Any, tuple]], **more: Any
+) -> list[dict[str, Any]]:
+    """Run `command` again and again, each time with the next (moment, signals), and judge what is left each time.
+
+    Where a run ends before its moment comes, its results are judged, all its files go, and the next run starts anew.
+    Returns what came of the runs that were stopped; then a last run has ended well.
+    """
+    stopped = []
+    for moment, signals in steps:
+        for attempt in range(3):
+            came_of_it = started.run(*command[:1], command[1:], moment=moment, signals=signals, **more)
+            if came_of_it["came"]:
+                break
+            judge_whole(started.project, came_of_it, expected)
+            assert attempt < 2, f"{moment} does not come"
+        judge_stopped(came_of_it, moment, signals)
+        judge_published(started.project, expected)
+        stopped.append(came_of_it)
+    judge_whole(started.project, started.run(*command[:1], command[1:], **more), expected)
+    return stopped
+
+
+def judge_stopped(came_of_it: dict[str, Any], moment: Any, signals: tuple) -> None:
+    told = f"{moment} {signals}: {came_of_it}"
+    assert not came_of_it["left"], told
+    assert "Traceback" not in came_of_it["stderr"] and "Exception ignored" not in came_of_it["stderr"], told
+    words = re.findall(r"(?m)^(?:interrupted|terminated); .*$", came_of_it["stderr"])
+    if signals[0] == KILL:
+        assert came_of_it["code"] == -KILL, told
+        assert not words, told
+    else:
+        assert came_of_it["code"] == CODES[signals[0]], told
+        assert came_of_it["seconds"] < 2, told
+        assert came_of_it["stderr"].splitlines()[-1:] == words, told
+        assert words[0].startswith("interrupted" if signals[0] == INT else "terminated"), told
+
+
+def judge_published(project: Path, expected: dict | None) -> None:
+    """What is in a history is whole and as it would be without the stops."""
+    for path in (project / "out").rglob("history/*.pkl"):
+        for unit, results in history.read(path)["results"].items():
+            assert expected is None or results == expected[unit], unit
+
+
+def judge_whole(project: Path, came_of_it: dict[str, Any], expected: dict | None) -> None:
+    """A run that ended well: its results are the expected ones and its checkpoints have gone. Removes its files."""
+    assert came_of_it["code"] == 0, came_of_it
+    (path,) = (project / "out").rglob("history/*.pkl")
+    kept = history.read(path)
+    assert kept["complete"]
+    assert expected is None or kept["results"] == expected
+    assert not list((project / "out" / "checkpoints").rglob("*.npz"))
+    shutil.rmtree(project / "out")
+
+
+@pytest.fixture
+def light(project: Path) -> Iterator[tuple[Runs, dict, list[list]]]:
+    """Runs of the tiny experiment; its results; and the lines of code that it comes by, each with a count up to 4."""
+    with runs(project, *LIGHT) as started:
+        whole = started.run(TINY[0], TINY[1:], moment=["line", 0])
+        assert whole["code"] == 0, whole
+        (path,) = (project / "out").rglob("history/*.pkl")
+        results = history.read(path)["results"]
+        shutil.rmtree(project / "out")
+        yield started, results, [[kind, random.Random(kind).randint(1, min(n, 4))] for kind, n in whole["seen"].items()]
+
+
+# ---------------------------------------------------------------------------------------------------- kills
+
+
+def test_a_run_killed_before_any_line_of_its_code_ends_with_the_same_results(light, record_property):
+    started, results, lines = light
+    chosen = random.Random(1).sample(lines, 50)
+    stopped = chain(started, TINY, results, [(moment, (KILL,)) for moment in chosen])
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def renames(count: int) -> list[tuple[list, tuple]]:
+    """Kills that get a run, begun anew each time, past its next rename: one just before it and one just after."""
+    return [([f"{side} rename", 1], (KILL,)) for _ in range(count) for side in ("before", "after")]
+
+
+def test_a_run_killed_around_each_of_its_renames_ends_with_the_same_results(light, record_property):
+    started, results, _ = light
+    stopped = chain(started, TINY, results, renames(4 * 3 + 3))
+    assert sum(bool(each["resumed"]) for each in stopped) > 15
+    record_property("cases", len(stopped))
+
+
+def test_a_training_with_dropout_killed_at_20_moments_ends_with_the_same_results(
+    networks, uninterrupted, record_property
+):
+    generator = random.Random(2)
+    kinds = {"trace": 1, "load": 1, "call": 2, "step": 15, "array": 12, "before fsync": 2, "trained": 1, "history": 1}
+    kinds |= {"before removal": 1, "after removal": 1, "kept": 1}
+    chosen = [(generator.choice(list(kinds)), (KILL,)) for _ in range(20 - len(kinds))]
+    chosen = chosen + [(kind, (KILL,)) for kind in kinds]
+    generator.shuffle(chosen)
+    steps = [([kind, generator.randint(1, kinds[kind])], signals) for kind, signals in chosen]
+    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], steps, patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def test_a_training_with_dropout_killed_around_each_rename_ends_with_the_same_results(
+    networks, uninterrupted, record_property
+):
+    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], renames(1 + 2 * 3 + 2), patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    record_property("cases", len(stopped))
+
+
+def test_a_stack_of_nets_killed_at_some_moments_ends_with_the_same_results(stacks, uninterrupted, record_property):
+    moments = [["step", 17], ["after rename", 6], ["array", 40], ["step", 9], ["before removal", 1], ["trace", 1]]
+    steps = [(moment, (KILL,)) for moment in [*moments, ["before rename", 8]]]
+    stopped = chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 3
+    record_property("cases", len(stopped))
+
+
+# -------------------------------------------------------------------------------------------------- signals
+
+
+def test_signals_before_any_line_of_the_code_end_a_run_in_one_line_and_lose_nothing(light, record_property):
+    started, results, lines = light
+    generator = random.Random(3)
+    steps = [(moment, tuple(generator.choices(STOPPING, k=3))) for moment in generator.sample(lines, 60)]
+    record_property("cases", len(chain(started, TINY, results, steps)))
+
+
+def test_signals_during_the_imports_of_a_script_end_it_in_one_line(digits, record_property):
+    command = (MNIST[0], (*MNIST[1:], "--check"))
+    with runs(digits, data=digits / "data") as started:
+        seen = list(started.run(*command, moment=["import ", 0])["seen"])
+        ours = [kind for kind in seen[seen.index("import common.backend") :] if kind != "import"]
+        assert "import tyro" in ours
+        chosen = ["import common.backend", "import tyro", *random.Random(4).sample(ours, 13)]
+        for number, kind in enumerate(chosen):
+            signals = (STOPPING[number % 3],) * (1 + number % 2)
+            judge_stopped(started.run(*command, moment=[kind, 1], signals=signals), kind, signals)
+    record_property("cases", len(chosen))
+
+
+def test_signals_during_the_import_of_tensorflow_end_a_script_in_one_line(digits, record_property):
+    generator = random.Random(5)
+    chosen = sorted(int(10 ** generator.uniform(1, 3.3)) for _ in range(9))
+    with runs(digits, *LIGHT, data=digits / "data") as started:
+        for number, place in enumerate(chosen):
+            signals = (STOPPING[number % 3],) * (1 + number % 2)
+            came_of_it = started.run(MNIST[0], MNIST[1:], moment=["import", place], signals=signals)
+            assert came_of_it["came"], place
+            judge_stopped(came_of_it, place, signals)
+    record_property("cases", len(chosen))
+
+
+def test_signals_during_a_training_end_it_in_one_line_and_lose_nothing(stacks, uninterrupted, record_property):
+    moments = [["data", 1], ["fingerprint", 1], ["trace", 1], ["step", 3], ["array", 30], ["before fsync", 4]]
+    moments += [["before rename", 5], ["history", 1], ["after rename", 3], ["kept", 1]]
+    steps = [
+        (moment, (STOPPING[(number + turn) % 3],) * (1 + turn))
+        for number, moment in enumerate(moments)
+        for turn in range(2)
+    ]
+    record_property("cases", len(chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)))
+
+
+def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks, record_property):
+    long = (*STACKED, "--iterations", "200000", "--fixed-every", "200000")
+    for number in STOPPING:
+        patches = {"common.training.CALL_SECONDS": 1000.0}  # the eleventh call has all iterations after the window
+        signals = (number, number)
+        came_of_it = stacks.run(long[0], long[1:], moment=["call", 11], signals=signals, late=0.5, patches=patches)
+        judge_stopped(came_of_it, "compiled", signals)
+    record_property("cases", len(STOPPING))
+
+
+# Code that would keep a signal from ending the script: it says "ready" and goes on for a minute, whatever is raised.
+STUBBORN = {
+    "except": "try:\n        ready()\n    except BaseException:\n        time.sleep(60)",
+    "another error": "try:\n        ready()\n    except BaseException:\n        raise ImportError('no such thing')",
+    "SystemExit": "try:\n        ready()\n    except BaseException:\n        sys.exit(7)",
+    "OSError": "try:\n        ready()\n    except BaseException:\n        raise OSError(28, 'No space left on device')",
+    "destructor": "thing = type('Thing', (), {'__del__': lambda self: ready()})()\n    del thing\n    time.sleep(60)",
+    "native call": "say()\n    hashlib.pbkdf2_hmac('sha256', b'x', b'y', 10**9)",
+    "full pipe": "say()\n    print('x' * 10**6)",
+    "at exit": "atexit.register(ready)",
+    "thread at exit": "threading.Thread(target=ready).start()",
+}
+PRELUDE = """
+import atexit, hashlib, os, signal, sys, threading, time
+from common import settings
+def say():
+    os.write(1, b"ready")
+def ready():
+    say()
+    time.sleep(60)
+with settings.one_message():
+    """
+
+
+def test_a_signal_ends_a_script_whatever_its_code_makes_of_it(record_property):
+    for number in STOPPING:
+        for name, code in STUBBORN.items():
+            with usual_signals():
+                script = subprocess.Popen(
+                    [sys.executable, "-c", PRELUDE + code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+            with script:
+                assert script.stdout.read(5) == b"ready", name
+                begun = time.monotonic()
+                script.send_signal(number)
+                try:
+                    script.wait(20)
+                finally:
+                    script.kill()
+                lasted = time.monotonic() - begun
+                told = script.stderr.read().decode()
+            assert lasted < 2, (name, lasted)
+            assert script.returncode == CODES[number], (name, told)
+            assert re.fullmatch("(interrupted|terminated); .*\n", told), (name, told)
+    record_property("cases", len(STOPPING) * len(STUBBORN))
+
+
+# --------------------------------------------------------------------- suspended, and stopped by batch systems
+
+
+def test_a_run_that_is_suspended_and_continued_ends_with_the_same_results(
+    networks, stacks, uninterrupted, record_property
+):
+    for started, command in ((networks, MNIST), (stacks, STACKED)):
+        suspended = started.run(
+            *(command[0], command[1:]), moment=["step", 13], signals=[signal.SIGTSTP], patches=SPEED
+        )
+        assert suspended["stopped"], suspended
+        judge_whole(started.project, suspended, uninterrupted[command[0]])
+    record_property("cases", 2)
+
+
+# What the driver stands among: scripts that write what they are asked for, slowly where they train.
+SCRIPT = """
+import sys, time
+from pathlib import Path
+file = Path(__file__).resolve()
+name = file.stem.removeprefix("plot_")
+folder = file.parents[1] / "out" / "quick"
+result = folder / (file.parent.name + "/history/" + name + ".pkl" if name == file.stem else "figures/" + name + ".svg")
+if "--check" in sys.argv:
+    print("up to date (measured 2026-11-24)" if result.exists() else "due: no history")
+    sys.exit(not result.exists())
+time.sleep(0.2 if file.stem == "function_fit" else 0)
+result.parent.mkdir(parents=True, exist_ok=True)
+result.write_text("result")
+"""
+# Bash reads this before the driver: the driver gets a signal before the so manieth command that it executes.
+BEFORE_A_COMMAND = """
+unset BASH_ENV
+set -T
+commands=0
+trap '((++commands != FAULT_AT)) || { echo "$EPOCHREALTIME" >"$FAULT_TOLD"; kill -"$FAULT_SIGNAL" $$; }' DEBUG
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """The driver among stand-ins, and `moment.sh`."""
+    root = tmp_path / "a house"
+    scripts = ("common/data.py", "hw1_1/function_fit.py", "hw1_1/plot_function_fit.py")
+    for name in ("run_all.sh", "common/environment.sh", "requirements.txt", *scripts):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in scripts:
+            (root / name).write_text(SCRIPT)
+        else:
+            shutil.copy(ROOT / name, root / name)
+    (root / "moment.sh").write_text(BEFORE_A_COMMAND)
+    return root
+
+
+def drive(house: Path, **more: str) -> subprocess.Popen:
+    command = ["bash", str(house / "run_all.sh"), "--no-venv", "--scale", "quick", "--only", "hw1_1/function_fit"]
+    environment = {name: text for name, text in os.environ.items() if name != "HW1_DATA_DIR"}
+    with usual_signals():
+        return subprocess.Popen(
+            command,
+            env={**environment, "PYTHON": sys.executable, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def test_signals_before_any_command_of_the_driver_stop_it_and_all_that_it_started(house, record_property):
+    told, generator, cases, late = house / "told", random.Random(6), 0, 0
+    while cases < 24:
+        number = STOPPING[cases % 3]
+        at = 1 + cases if cases < 3 else int(10 ** generator.uniform(0.7, 3.2))
+        more = {"BASH_ENV": str(house / "moment.sh"), "FAULT_TOLD": str(told), "FAULT_AT": str(at)}
+        with drive(house, **more, FAULT_SIGNAL=str(int(number)), **{MARK: f"drive-{os.getpid()}-{cases}"}) as driver:
+            output, errors = driver.communicate(timeout=60)
+            ended = time.time()
+        if not told.exists():  # it had fewer commands
+            assert driver.returncode == 0
+            shutil.rmtree(house / "out")
+            late += 1
+            assert late < 24
+            continue
+        about = f"{number} before command {at}: {driver.returncode}\n{output}\n{errors}"
+        print(about)
+        assert driver.returncode in (CODES[number], -number), about  # -: before its first traps
+        assert ended - float(told.read_text().replace(",", ".")) < 2, about
+        assert not left_for_good(f"drive-{os.getpid()}-{cases}"), about
+        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", errors), about
+        told.unlink()
+        cases += 1
+    with drive(house) as driver:
+        output, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert (house / "out/quick/hw1_1/history/function_fit.pkl").read_text() == "result"
+    assert (house / "out/quick/figures/function_fit.svg").read_text() == "result"
+    assert "done" in output or "kept" in output
+    record_property("cases", cases)
+
+
+def marked(mark: str, number: int) -> None:
+    """Send a signal to all processes whose environment holds the mark, as a batch system ends all of a job."""
+    for process in left_behind(mark):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["the driver", "all of a job"])
+def test_a_driver_with_a_real_training_is_stopped_by_signals_and_loses_nothing(
+    house, project, tiny, to_all, record_property
+):
+    assert tiny().wait(60) == 0
+    (path,) = (project / "out").rglob("history/*.pkl")
+    expected = history.read(path)["results"]
+    data = (house / "common" / "data.py").read_text()
+    shutil.copytree(project / "common", house / "common", dirs_exist_ok=True)
+    (house / "common" / "data.py").write_text(data)
+    shutil.copy(project / "hw1_1" / "tiny.py", house / "hw1_1" / "function_fit.py")
+    plans = [(TERM,), (INT, INT), (HUP, TERM, INT), (INT, TERM)]
+    for case, plan in enumerate(plans):
+        mark = f"job-{os.getpid()}-{case}-{to_all}"
+        shutil.rmtree(house / "out" / "checkpoints", ignore_errors=True)
+        with drive(house, TINY_HANGS="walk/seed-1", **{MARK: mark}) as driver:
+            saved = house / "out/checkpoints/quick/hw1_1/function_fit/walk-seed-1.npz"
+            ends = time.monotonic() + 60
+            while not saved.exists():
+                assert time.monotonic() < ends and driver.poll() is None
+                time.sleep(0.02)
+            begun = time.monotonic()
+            for number in plan:
+                if to_all:
+                    marked(mark, number)
+                else:
+                    driver.send_signal(number)
+                time.sleep(0.03)
+            output, errors = driver.communicate(timeout=20)  # long before the KILL of a batch system
+            assert time.monotonic() - begun < 2
+        assert driver.returncode == CODES[plan[0]], (plan, output, errors)
+        assert not left_for_good(mark)
+        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", output + errors), (output, errors)
+        told = re.findall(r"(?m)^(?:interrupted|terminated); .*$", output)
+        assert len(told) == 1, output
+        path = house / "out/quick/hw1_1/history/function_fit.pkl"
+        assert history.read(path)["results"] == {"walk/seed-0": expected["walk/seed-0"]}
+    with drive(house) as driver:
+        _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert history.read(path)["results"] == expected
+    record_property("cases", len(plans))
