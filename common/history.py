@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import fcntl
 import gc
+import hashlib
 import resource
 import shlex
 import sys
@@ -156,13 +157,15 @@ class Kept:
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
         path = self._checkpoint_path(unit).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as file:
+        with files.open_lock(path) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield False
-                return
+                if not patient:
+                    yield False
+                    return
+                print(f"{self.run.experiment}: waiting for the process that trains {unit}", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield True
 
     def _checkpoint_path(self, unit: str) -> Path:
@@ -252,9 +255,10 @@ def _put_aside(path: Path) -> None:
         raise Problem(f"{path}: not a regular file, so no history can be written there: remove it")
     if path.is_file():
         stamp = datetime.datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
-        target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}.pkl"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:8]  # two may be of the same second
+        target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}-{digest}.pkl"
+        files.write_atomically(target, content)
         print(f"the history that was there is kept as {target}", file=sys.stderr)
 
 
