@@ -179,7 +179,7 @@ state_of() {
     echo "cannot tell: ${why:-no answer (exit $(cat "$scratch/$1.code"))}"
 }
 went_well() { [[ $(cat "$scratch/$1.code" 2>/dev/null) == 0 ]]; }
-up_to_date() { went_well "$1" && [[ -s $scratch/$1.out ]]; }     # a script that says nothing has not looked
+up_to_date() { went_well "$1" && head -n 1 "$scratch/$1.out" | grep -q .; }     # a script that says nothing has not looked
 
 # The numbers of the steps that begin with a kind, or a kind and a scale.
 steps_of() {
