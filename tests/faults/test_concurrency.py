@@ -60,7 +60,7 @@ def trained(project: Path) -> Counter:
     return Counter(lines)
 
 
-def finished(process: subprocess.Popen, code: int = 0, seconds: float = 120) -> tuple[str, str]:
+def finished(process: subprocess.Popen, code: int = 0, seconds: float = 400) -> tuple[str, str]:
     """Output and errors of a process that ended with this code and without a traceback."""
     output, errors = process.communicate(timeout=seconds)
     assert process.returncode == code, errors
@@ -145,29 +145,22 @@ def test_listed_commands_run_four_at_once_from_an_empty_tree(project, seeds, rec
 def test_a_real_script_fills_one_history_by_its_listed_commands_at_once(checkout, tmp_path, record_property):
     (checkout / "data").mkdir()
     flags = ["--scale", "quick", "--iterations", "40", "--window", "10", "--window-start", "20", "--seeds", "2"]
-    flags += ["--fixed-examples", "100", "--fixed-every", "20"]
+    flags += ["--fixed-examples", "100", "--fixed-every", "20", "--arms", "mnist/adam", "f1/adam"]
     script = str(checkout / "hw1_2/grad_norm.py")
     empty = {"KERAS_HOME": str(tmp_path / "keras"), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     listed = at_once([[sys.executable, script, *flags, "--list"]], **empty)[0].stdout
-    assert len(listed.splitlines()) == 3
-    parallel = "tr '\\n' '\\0' | xargs -0 -n1 -P3 bash -c"
-    for _ in range(2):
-        done = subprocess.run(
-            ["bash", "-c", parallel],
-            input=listed,
-            env=environment(**empty),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert len(listed.splitlines()) == 2
+    parallel = "tr '\\n' '\\0' | xargs -0 -n1 -P2 bash -c"
+    command = ["bash", "-c", parallel]
+    done = subprocess.run(command, input=listed, env=environment(**empty), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     [path] = (checkout / "out/changed").glob("grad_norm-*/hw1_2/history/grad_norm.pkl")
     both = results(path)
-    assert set(both) == {"mnist/adam", "mnist/sgd", "f1/adam"}
+    assert set(both) == {"mnist/adam", "f1/adam"}
     path.unlink()
     at_once([[sys.executable, script, *flags]], **empty)
-    assert results(path) == both
-    record_property("cases", 3)
+    assert repr(results(path)) == repr(both)  # NaN is itself in words only
+    record_property("cases", 2)
 
 
 # ------------------------------------------------------------------------------ one script, several processes
@@ -222,7 +215,7 @@ def test_force_beside_a_run_leaves_a_whole_history(project, tiny, tmp_path, reco
             forced = Counter(unit for each in flags if each for unit in ([each[-1]] if len(each) > 1 else alone))
             count = trained(project)
             assert not forced - count, "what was to be trained again was not"
-            assert not count - forced - Counter(alone)
+            assert not count - forced - Counter(list(alone))
     record_property("cases", 2 * len(beside))
 
 
@@ -245,8 +238,9 @@ def test_a_reader_never_sees_anything_but_whole_files(project, tiny, tmp_path, r
         ran = subprocess.run(
             [sys.executable, *words], env=environment(), cwd=project, capture_output=True, text=True, timeout=60
         )
-        known = ran.returncode == 0 or (ran.stdout.startswith(("due: ", "partial: ")) and not ran.stderr)
-        return 30 if known else pytest.fail(ran.stdout + ran.stderr)
+        assert ran.returncode == 0 or ran.stdout.startswith(("due: ", "partial: ")), ran.stdout + ran.stderr
+        assert "Traceback" not in ran.stderr
+        return ran.returncode
 
     place = str(project / PLACE)
     readers = {
@@ -397,7 +391,7 @@ def test_a_history_that_is_damaged_during_a_run_is_put_aside_or_named(project, t
 
 def test_plots_and_reports_at_once_make_the_files_that_each_alone_makes(tmp_path, record_property):
     root = tmp_path / "the project"
-    for folder in ("common", "report", "hw1_1"):
+    for folder in ("common", "report", "hw1_1", "hw1_3"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "history", "*.pdf"))
     path = settings.history_path(root, "hw1_1/mnist_cnn")
     path.parent.mkdir()
