@@ -110,7 +110,7 @@ def test_two_drivers_in_one_checkout_share_the_work_and_both_end_well(house, pro
     tiny = with_driver(project)
     at_once([[*tiny, "--scale", "quick"]])
     alone = results(project / PLACE)
-    for scales in (["quick"] * 3, ["quick", "paper"]):
+    for scales in (["quick"] * 2, ["quick", "paper"]):
         shutil.rmtree(project / "out")
         trained(project)
         both = at_once([[*tiny, "--scale", scale] for scale in scales], TINY_SECONDS="0.1")
@@ -127,7 +127,7 @@ def test_two_drivers_in_one_checkout_share_the_work_and_both_end_well(house, pro
 
 
 def test_listed_commands_run_four_at_once_from_an_empty_tree(project, record_property):
-    seeds = 12
+    seeds = 8
     command = with_driver(project, seeds)
     parallel = "bash \"$1\" --no-venv --scale quick --list | tr '\\n' '\\0' | xargs -0 -n1 -P4 bash -c"
     at_once([["bash", "-c", parallel, "bash", command[1]]], TINY_SECONDS="0.05")
