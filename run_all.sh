@@ -173,9 +173,13 @@ answer() {
 
 # What a step answered to --check, and whether it is up to date.
 state_of() {
-    head -n 1 "$scratch/$1.out" | grep . || echo "cannot tell: $(tail -n 1 "$scratch/$1.err")"
+    local why
+    head -n 1 "$scratch/$1.out" | grep . && return
+    why=$(tail -n 1 "$scratch/$1.err")
+    echo "cannot tell: ${why:-no answer (exit $(cat "$scratch/$1.code"))}"
 }
-up_to_date() { [[ $(cat "$scratch/$1.code" 2>/dev/null) == 0 ]]; }
+went_well() { [[ $(cat "$scratch/$1.code" 2>/dev/null) == 0 ]]; }
+up_to_date() { went_well "$1" && head -n 1 "$scratch/$1.out" | grep -q .; }     # a script that says nothing has not looked
 
 # The numbers of the steps that begin with a kind, or a kind and a scale.
 steps_of() {
@@ -205,7 +209,7 @@ list() {
     say "$(printf 'cd %q && %s' "$root" "$(quoted "${command[@]}")")"
     for step in $(steps_of train); do
         [[ ! -s $scratch/$step.out ]] || say "$(cat "$scratch/$step.out")"
-        up_to_date "$step" || { failed=1; cat "$scratch/$step.err" >&2; }
+        went_well "$step" || { failed=1; cat "$scratch/$step.err" >&2; }
     done
     exit "$failed"
 }
@@ -231,6 +235,16 @@ run_step() {
         ((code == 0)) || results[step]="failed (exit $code), see $log"
     fi
     seconds[step]=$((SECONDS - started)) running=
+}
+
+# Said before the first step: without its log a step that fails after hours could not be explained.
+require_logs() {
+    local step command log output
+    for ((step = 0; step < ${#steps[@]}; step++)); do
+        describe ${steps[step]}
+        { mkdir -p "${log%/*}" && [[ -w ${log%/*} ]] && { [[ ! -e $log ]] || [[ -f $log && -w $log ]]; }; } 2>/dev/null ||
+            fail "$root/$log cannot be written: out and out/logs must be folders that you may write in"
+    done
 }
 
 # Before each kind of steps those that are up to date are found, without TensorFlow, all at once.
@@ -274,10 +288,11 @@ unneeded=(pytest ruff)
 if [[ $action == run ]]; then prepare_environment "${unneeded[@]}"; else require_environment "${unneeded[@]}"; fi
 cd "$root" || exit 1
 export PYTHONUNBUFFERED=1
+plan
+[[ $action != run ]] || require_logs
 scratch=$(mktemp -d 2>/dev/null) && echo room 2>/dev/null >"$scratch/room" ||
     { rm -rf "${scratch:-}"; cannot_write "${TMPDIR:-/tmp}: no temporary file can be made there"; exit 1; }
 trap finish EXIT
-plan
 echo "scale $scale: $why" >&2
 case $action in
     check) check ;;

@@ -99,7 +99,12 @@ def checked(content: bytes) -> bytes:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock that belongs to `path`; the kernel releases it when a process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as file:
+    with open_lock(path.with_name(f".{path.name}.lock")) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def open_lock(path: Path) -> BinaryIO:
+    """A file to lock, made where it is missing; whatever else lies there is neither waited for nor emptied."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)

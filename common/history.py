@@ -177,13 +177,15 @@ class Kept:
     @contextlib.contextmanager
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
         path = self._checkpoint_path(unit).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as file:
+        with files.open_lock(path) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield False
-                return
+                if not patient:
+                    yield False
+                    return
+                print(f"{self.run.experiment}: waiting for the process that trains {unit}", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield True
 
     def _checkpoint_path(self, unit: str) -> Path:

@@ -1,0 +1,519 @@
+"""The driver, the plot scripts and the report where something broke: the rest is done, and what is missing is named."""
+
+import copy
+import ctypes
+import functools
+import importlib.util
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
+from test_report import shown
+
+from common import figures, history, settings
+from report import build, measured
+
+assert house  # a fixture
+DRAWINGS = [name for names in measured.FIGURES.values() for name in names]
+
+# ---------------------------------------------------------------------------------------------- the driver
+
+# What a script does instead of its work, and the exit code that the table shows. None: the file is not there.
+BREAKS: dict[str, tuple[str | None, int]] = {
+    "exit 1": ("sys.exit('error: it broke')", 1),
+    "exit 2": ("sys.exit(2)", 2),
+    "traceback": ("raise ValueError", 1),
+    "killed": ("os.kill(os.getpid(), 9)", 137),
+    "terminated": ("os.kill(os.getpid(), 15)", 143),
+    "interrupted": ("os.kill(os.getpid(), 2); time.sleep(60)", 130),
+    "no Python": ("def (", 1),
+    "not there": (None, 2),
+}
+# The same when it is asked with --check or --list.
+SILENT = {
+    "nothing said, exit 0": ("sys.exit(0)", 0),
+    "nothing said, exit 1": ("sys.exit(1)", 1),
+    "an empty line, exit 0": ("print(); sys.exit(0)", 0),
+}
+BROKEN_KINDS = {  # the script of one step of each kind, and the title of its row
+    "common/data": "data",
+    "hw1_2/grad_norm": "hw1_2/grad_norm",
+    "hw1_2/plot_minimal_ratio": "hw1_2/minimal_ratio, figures",
+    "report/build": "report",
+}
+SOME = ("--scale", "quick", "--only", "hw1_2/grad_norm", "--only", "hw1_2/minimal_ratio", "--only", "report")
+
+
+def break_script(script: Path, statement: str | None, asked: bool = False) -> None:
+    """Put this statement before the work of a stand-in, or before its answers to --check and --list."""
+    if statement is None:
+        script.unlink()
+        return
+    when = "if bool({'--check', '--list'} & set(sys.argv)) == " + f"{asked}:\n    {statement}\n"
+    script.write_text("import os, sys, time\n" + (when if "def" not in statement else statement) + SCRIPT)
+
+
+def repair(house: Path) -> None:
+    for name in ["common/data", "report/build", *EXPERIMENTS, *map(fit, EXPERIMENTS)]:
+        (house / f"{name}.py").write_text(SCRIPT)
+
+
+def log_of(title: str, script: str) -> str:
+    return f"out/logs/quick/{title if title in ('data', 'report') else script}.log"
+
+
+def test_a_step_that_fails_stops_no_other_and_the_table_names_its_log(house, record_property):
+    ways = list(BREAKS.items())
+    for turn in range(len(ways)):
+        repair(house)
+        expected = {}
+        for place, (script, title) in enumerate(BROKEN_KINDS.items()):
+            way, (statement, code) = ways[(turn + 2 * place) % len(ways)]
+            break_script(house / f"{script}.py", statement)
+            if way == "not there" and title == "data":
+                code = 1  # of `python -m`
+            expected[title] = (way, code, log_of(title, script))
+        done = drive(house, *SOME, expect=1)
+        for title, (way, code, log) in expected.items():
+            assert f"failed (exit {code}), see {log}" in row(done, title), way
+            assert (house / log).read_text().startswith("$ "), way
+        assert "  done  " in row(done, "hw1_2/minimal_ratio")
+        assert "not run, no history" in row(done, "hw1_2/grad_norm, figures")
+        assert "run_all.sh: line" not in done.stdout + done.stderr
+        calls(house)
+        repair(house)
+        drive(house, *SOME)
+        again = [line.split()[0] for line in calls(house)]
+        drawn = map(fit, ("hw1_2/grad_norm", "hw1_2/minimal_ratio"))
+        assert again == ["common/data", "hw1_2/grad_norm", *drawn, "report/build"]
+        subprocess.run(["rm", "-rf", house / "out" / "quick"], check=True)
+    record_property("cases", len(ways) * len(BROKEN_KINDS))
+
+
+def test_a_step_that_hangs_and_is_interrupted_stops_no_other(house, record_property):
+    for script in BROKEN_KINDS:
+        statement = f"open({str(house / 'hangs')!r}, 'a').write(str(os.getpid()) + chr(10)); time.sleep(600)"
+        break_script(house / f"{script}.py", statement)
+    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
+    with (house / "said").open("w") as said:
+        driver = subprocess.Popen(command, env=environment(), stdout=said, stderr=said, text=True)
+    try:
+        for count in range(1, len(BROKEN_KINDS) + 1):
+            wait_until(lambda count=count: hanging(house).count("\n") == count, 60)
+            os.kill(int(hanging(house).split()[-1]), signal.SIGINT)
+        assert driver.wait(60) == 1
+    finally:
+        driver.terminate()
+        driver.wait(20)
+    done = subprocess.CompletedProcess(command, 1, stdout=(house / "said").read_text())
+    for script, title in BROKEN_KINDS.items():
+        assert f"failed (exit 130), see {log_of(title, script)}" in row(done, title)
+    assert "done" in row(done, "hw1_2/minimal_ratio")
+    record_property("cases", len(BROKEN_KINDS))
+
+
+def hanging(house: Path) -> str:
+    """The processes that hung so far, one a line."""
+    return (house / "hangs").read_text() if (house / "hangs").exists() else ""
+
+
+def test_check_and_list_name_scripts_that_crash_or_say_nothing_and_show_the_others(house, record_property):
+    ways = BREAKS | SILENT
+    drive(house, "--scale", "quick")
+    assert drive(house, "--scale", "quick", "--check").stdout.count("up to date") == 2 * len(EXPERIMENTS) + 1
+    broken = dict(zip(EXPERIMENTS, ways, strict=False))
+    for name, way in broken.items():
+        break_script(house / f"{name}.py", ways[way][0], asked=True)
+        break_script(house / f"{fit(name)}.py", ways[way][0], asked=True)
+    break_script(house / "report/build.py", "sys.exit(0)", asked=True)
+    checked = drive(house, "--scale", "quick", "--check", expect=1)
+    assert len(checked.stdout.splitlines()) == 2 * len(EXPERIMENTS) + 1
+    for name in EXPERIMENTS:
+        for title in (name, f"{name}, figures"):
+            [line] = [line for line in checked.stdout.splitlines() if line.startswith(title + "  ")]
+            assert ("cannot tell: " if name in broken else "up to date") in line
+            assert line.split("cannot tell:")[-1].strip(), "the reason is missing"
+    assert re.search(r"^report +cannot tell: no answer \(exit 0\)$", checked.stdout, re.MULTILINE)
+
+    listed = drive(house, "--scale", "quick", "--list", expect=1)
+    for name in EXPERIMENTS:
+        commands = [line for line in listed.stdout.splitlines() if f"/{name}.py" in line]
+        assert len(commands) == (name not in broken), name
+    assert "ValueError" in listed.stderr and "SyntaxError" in listed.stderr
+
+    calls(house)
+    done = drive(house, "--scale", "quick", expect=1)  # one is not there, one is no Python
+    ran = {line.split()[0] for line in calls(house)}
+    whole = {name for name, way in broken.items() if way not in ("no Python", "not there")}
+    assert ran == {"common/data", "report/build", *whole, *map(fit, whole)}
+    assert "cannot tell" not in done.stdout
+    record_property("cases", 2 * len(broken) * 2 + 1)
+
+
+def without_privileges() -> None:
+    """In a child that root starts: file permissions hold for it as for any user."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        if prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+            raise OSError(ctypes.get_errno(), "cannot give up the right to write everywhere")
+
+
+def obeys_permissions(folder: Path) -> bool:
+    """Whether a child started with `without_privileges` is kept out of a folder that is read-only."""
+    (folder / "closed").mkdir()
+    (folder / "closed").chmod(0o500)
+    program = "import sys; open(sys.argv[1], 'w')"
+    command = [sys.executable, "-c", program, str(folder / "closed" / "file")]
+    try:
+        given_up = without_privileges if os.getuid() == 0 else None
+        return subprocess.run(command, preexec_fn=given_up, capture_output=True).returncode != 0
+    except subprocess.SubprocessError:
+        return False
+
+
+def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_path, record_property):
+    out, logs = house / "out", house / "out" / "logs"
+    elsewhere = tmp_path / "a large disk"
+    elsewhere.mkdir()
+    closed = obeys_permissions(tmp_path)
+    ways: dict[str, Callable[[], Any]] = {
+        "out is a file": lambda: out.write_text("x"),
+        "out leads nowhere": lambda: out.symlink_to(tmp_path / "gone" / "out"),
+        "out leads to itself": lambda: out.symlink_to(out),
+        "logs is a file": lambda: (out.mkdir(), logs.write_text("x")),
+        "a log is a folder": lambda: (logs / "quick/data.log").mkdir(parents=True),
+        "a log is a pipe": lambda: ((logs / "quick/hw1_2").mkdir(parents=True), os.mkfifo(logs / "quick/report.log")),
+    }
+    if closed:
+        ways |= {
+            "out may not be written": lambda: out.mkdir(mode=0o500),
+            "logs may not be written": lambda: (out.mkdir(), logs.mkdir(mode=0o500)),
+            "a log may not be written": lambda: (
+                (logs / "quick").mkdir(parents=True),
+                (logs / "quick/data.log").touch(0o400),
+            ),
+        }
+    given_up = without_privileges if closed and os.getuid() == 0 else None
+    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
+    for way, prepare in ways.items():
+        prepare()
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, timeout=50, preexec_fn=given_up
+        )
+        assert (done.returncode, done.stdout) == (1, ""), way
+        assert re.fullmatch(r"error: /.*/out/logs/quick/.*\.log cannot be written: .*\n", done.stderr), way
+        assert not calls(house), way
+        if out.is_dir() and not out.is_symlink():
+            subprocess.run(["chmod", "-R", "u+w", out], check=True)
+        subprocess.run(["rm", "-rf", out], check=True)
+    for prepare in (lambda: None, lambda: out.symlink_to(elsewhere)):  # out is missing, or on another disk
+        prepare()
+        drive(house, *SOME)
+        assert (logs / "quick/data.log").is_file()
+        assert len(calls(house)) == 6
+        subprocess.run(["rm", "-rf", out], check=True)
+    record_property("cases", len(ways) + 2)
+    if not closed:
+        pytest.skip("permissions hold nobody back here: the other ways were tried")
+
+
+def test_an_out_that_is_no_folder_is_one_message_of_a_script(project, tiny, tmp_path, record_property):
+    out = project / "out"
+    ways: tuple[Callable[[], Any], ...] = (
+        lambda: out.write_text("x"),
+        lambda: out.symlink_to(tmp_path / "gone" / "out"),
+        lambda: out.symlink_to(out),
+    )
+    for prepare in ways:
+        prepare()
+        for flags in ((), ("--force",), ("--check",), ("--list",), ("--epochs", "3")):
+            process = tiny(*flags)
+            said, errors = process.communicate(timeout=60)
+            assert "Traceback" not in errors and errors.count("\n") <= 2
+            if flags == ("--list",) and process.returncode == 0:
+                assert said.count("\n") == 3
+                continue
+            assert process.returncode == 1
+            assert (
+                re.match(r"(due|unreadable): ", said)
+                if flags == ("--check",)
+                else errors.splitlines()[-1].startswith("error: ")
+            )
+        out.unlink()
+    record_property("cases", 5 * len(ways))
+
+
+# ------------------------------------------------------------------------------------ faults of histories
+
+
+@functools.cache
+def committed(experiment: str) -> dict[str, Any]:
+    """The history of the paper run."""
+    return history.read(settings.history_path(ROOT, experiment))
+
+
+def reduced(kept: dict[str, Any], units: set[str]) -> dict[str, Any]:
+    """The history as it was when only these units were measured."""
+    records = {unit: record if unit in units else None for unit, record in kept["units"].items()}
+    results = {unit: kept["results"][unit] for unit in kept["results"] if unit in units}
+    return kept | {"units": records, "results": results, "complete": all(records.values())}
+
+
+def half(kept: dict[str, Any]) -> dict[str, Any]:
+    """The history with every second unit of it, which is partial in any case."""
+    partial = reduced(kept, set(list(kept["results"])[::2]))
+    if partial["complete"]:
+        partial = copy.deepcopy(partial)
+        partial["units"]["another"], partial["complete"] = None, False
+    return partial
+
+
+def from_sample(kept: dict[str, Any]) -> dict[str, Any]:
+    return kept | {"data": {"name": "sample", "fingerprint": "5a", "source": "4,000 digits of the sample"}}
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+def put_fault(fault: str, path: Path, experiment: str) -> str:
+    """Put a history with a fault at `path`; what the report says of it (a pattern)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if fault == "folder":
+        path.mkdir()
+        return "unreadable: it is not a regular file"
+    if fault == "pipe":
+        os.mkfifo(path)
+        return "unreadable: it is not a regular file"
+    whole = settings.history_path(ROOT, experiment).read_bytes()
+    kept = committed(experiment)
+    other = measured.EXPERIMENTS[measured.EXPERIMENTS.index(experiment) - 2]  # the one before may look alike
+    foreign = settings.history_path(ROOT, other).read_bytes()
+    content, words = {
+        "missing": (None, "nothing measured yet"),
+        "empty": (b"", "unreadable: it has no checksum line"),
+        "truncated": (whole[: len(whole) // 2], "unreadable: it has no checksum line"),
+        "flipped": (flipped(whole, len(whole) // 3), "unreadable: its checksum does not match"),
+        "other scale": (kept | {"scale": "quick"}, f"unreadable: the file holds {experiment} at quick scale"),
+        "foreign": (foreign, f"unreadable: the file holds {other} at paper scale"),
+        "renamed": (committed(other) | {"experiment": experiment}, "unreadable: its results are not those of this exp"),
+        "nothing measured": (reduced(kept, set()), "nothing measured yet"),
+        "partial": (half(kept), r"partial: \d+ of \d+ units"),
+        "sample": (from_sample(kept), rf"Sample data in {experiment}: 4,000 digits of the sample"),
+    }[fault]
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else history.encode(content))
+    return words
+
+
+HISTORY_FAULTS = (
+    *("missing", "truncated", "partial", "other scale", "flipped", "foreign", "sample", "empty", "renamed"),
+    *("nothing measured", "folder", "pipe"),
+)
+
+
+def gather_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report gathers its numbers once a tree, although its bytes and its text are asked for."""
+    gather, kept = measured.gather, {}
+
+    def once(root: Path, *others: Any, **named: Any) -> Any:
+        if root not in kept:
+            kept[root] = gather(root, *others, **named)
+        return kept[root]
+
+    monkeypatch.setattr(measured, "gather", once)
+
+
+# --------------------------------------------------------------------------------------- faults of figures
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="453.6pt" height="200pt"><path d="M0 0 L400 100"/>%s</svg>'
+BOMB = "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(12))
+
+
+def put_figure(fault: str, path: Path) -> str:
+    """Put a drawing with a fault at `path`; what the report says of it."""
+    if fault == "folder":
+        path.mkdir()
+        return "not drawn yet"
+    if fault == "pipe":
+        os.mkfifo(path)
+        return "not drawn yet"
+    if fault == "endless":
+        path.symlink_to("/dev/zero")
+        return "not drawn yet"
+    if fault == "large":
+        path.write_text(SVG % ("<!-- " + "x" * 21_000_000 + " -->"))
+        return "unreadable: larger than 20 MB"
+    contents, words = {
+        "missing": (None, "not drawn yet"),
+        "empty": ("", "unreadable: "),
+        "truncated": (SVG[:90], "unreadable: "),
+        "a web page": ("<html><body/></html>", "unreadable: not a drawing"),
+        "binary": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "unreadable: "),
+        "billion laughs": (f'<!DOCTYPE svg [<!ENTITY l0 "ha">{BOMB}]>' + SVG % "<text>&l12;</text>", "unreadable: "),
+        "no size": (SVG.replace("453.6pt", "-1") % "", "unreadable: "),
+        "another's": (SVG % "", "not as its plot script left it"),
+        "a file it names": (SVG % '<image href="/etc/passwd" width="9" height="9"/>', "unreadable: failed to load"),
+        "a program": (SVG % "<script>while (true) {}</script>", "not as its plot script left it"),
+    }[fault]
+    if contents is not None:
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    return words
+
+
+FIGURE_FAULTS = (
+    *("missing", "empty", "truncated", "a web page", "binary", "billion laughs", "no size", "another's"),
+    *("a file it names", "a program", "folder", "pipe", "endless", "large"),
+)
+
+
+def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_path, monkeypatch, record_property):
+    gather_once(monkeypatch)
+    figure_cases = 0
+    for turn, shift in enumerate(HISTORY_FAULTS):
+        root = tmp_path / f"tree {turn}"
+        (root / "figures").mkdir(parents=True)
+        expected = {}
+        for place, experiment in enumerate(measured.EXPERIMENTS):
+            fault = HISTORY_FAULTS[(place + turn) % len(HISTORY_FAULTS)]
+            words = put_fault(fault, settings.history_path(root, experiment), experiment)
+            expected[experiment] = (fault, words if fault == "sample" else f"{experiment}: {words}")
+        drawn = {}
+        for place, name in enumerate(DRAWINGS):
+            fault = FIGURE_FAULTS[(place + turn) % len(FIGURE_FAULTS)]
+            drawn[name] = put_figure(fault, root / "figures" / f"{name}.svg")
+            figure_cases += 1
+        assert build.build(root, "paper").startswith(b"%PDF-"), shift
+        text = shown(root)
+        assert "Read this first" in text
+        for experiment, (fault, words) in expected.items():
+            assert re.search(words, text), (experiment, fault)
+        numbers = measured.gather(root)[0]
+        for name, words in drawn.items():
+            assert numbers["figures"][name]["words"].startswith(words), name
+            assert name in " ".join(line for line in numbers["box"] if line.startswith("Figure")), name
+        assert str(tmp_path) not in text
+        subprocess.run(["rm", "-rf", root], check=True)
+    record_property("cases", len(HISTORY_FAULTS) * len(measured.EXPERIMENTS) + figure_cases)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project without what it measured."""
+    root = tmp_path_factory.mktemp("copied") / "the project"
+    root.mkdir()
+    ignored = ("__pycache__", "*.pkl", "*.pdf")
+    for folder in ("common", "report", "hw1_1", "hw1_2", "hw1_3"):
+        patterns = [word for name in ignored for word in ("--exclude", name)]
+        tar = subprocess.run(["tar", "-C", ROOT, *patterns, "-c", folder], capture_output=True, check=True)
+        subprocess.run(["tar", "-C", root, "-x"], input=tar.stdout, check=True)
+    return root
+
+
+def command(root: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, root / script, "--scale", "paper", *flags],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=300,
+    )
+
+
+def test_the_report_command_exits_as_documented_among_faults(copied, record_property):
+    for place, experiment in enumerate(measured.EXPERIMENTS):
+        fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
+        put_fault(fault, settings.history_path(copied, experiment), experiment)
+    (copied / "figures").mkdir()
+    pdf = copied / "report" / "hw1.pdf"
+    assert command(copied, "report/build.py", "--check").stdout == "due: no report yet\n"
+    built = command(copied, "report/build.py")
+    assert (built.returncode, built.stderr) == (0, "")
+    assert built.stdout == f"report: {pdf}\n"
+    assert command(copied, "report/build.py", "--check").returncode == 0
+    pdf.write_bytes(pdf.read_bytes()[:1000])
+    checked = command(copied, "report/build.py", "--check")
+    assert (checked.returncode, checked.stdout) == (1, "due: it carries no stamp of its sources\n")
+    pdf.unlink()
+    pdf.mkdir()
+    failed = command(copied, "report/build.py")
+    assert failed.returncode == 1 and re.fullmatch(r"error: .*hw1\.pdf.*\n", failed.stderr)
+    assert not list(pdf.parent.glob(".*.tmp"))
+    pdf.rmdir()
+    (copied / "report" / "hw1.typ").write_text("#panic()")
+    failed = command(copied, "report/build.py")
+    assert failed.returncode == 1 and failed.stderr.startswith("error: typst cannot build the report: ")
+    assert failed.stderr.count("\n") == 1 and not pdf.exists()
+    for place, experiment in enumerate(measured.EXPERIMENTS):  # one process for each plot script, with a fault each
+        fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
+        if fault not in DRAWABLE:
+            done = command(copied, fit(experiment) + ".py")
+            assert (done.returncode, done.stdout) == (1, ""), fault
+            assert done.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
+            assert done.stderr.count("\n") <= 2, fault
+    record_property("cases", 6 + len(measured.EXPERIMENTS) - len(DRAWABLE))
+
+
+# ------------------------------------------------------------------------------------------- plot scripts
+
+DRAWABLE = ("partial", "sample", "other scale", "renamed")  # these are drawn, or their results are named as unusable
+
+
+@functools.cache
+def plot_script(experiment: str) -> ModuleType:
+    """The plot script of an experiment as a module."""
+    path = ROOT / f"{fit(experiment)}.py"
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)
+        specification.loader.exec_module(module)
+    return module
+
+
+def test_a_plot_script_gives_one_message_for_what_cannot_be_drawn(tmp_path, monkeypatch, capsys, record_property):
+    faults = [fault for fault in HISTORY_FAULTS if fault not in DRAWABLE]
+    for experiment, fault in itertools.product(measured.EXPERIMENTS, faults):
+        path = settings.history_path(tmp_path / f"{fault} {experiment.replace('/', ' ')}", experiment)
+        put_fault(fault, path, experiment)
+        for flags in ((), ("--check",)):
+            monkeypatch.setattr(sys, "argv", ["plot.py", "--history", str(path), *flags])
+            with pytest.raises((settings.Problem, SystemExit)) as ending:
+                plot_script(experiment).main()
+            if flags:
+                said = capsys.readouterr().out
+                assert ending.value.code == 1 and said.count("\n") == 1, (experiment, fault)
+                assert said.startswith(("due: ", "unreadable: ")), (experiment, fault)
+            else:
+                assert isinstance(ending.value, settings.Problem), (experiment, fault)
+                assert str(path) in str(ending.value) and "\n" not in str(ending.value)
+        assert not list(path.parents[2].glob("figures/*"))
+    record_property("cases", 2 * len(measured.EXPERIMENTS) * len(faults))
+
+
+def test_a_plot_script_draws_what_is_there_and_says_how_much_of_it(tmp_path, monkeypatch, record_property):
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(figures.Drawing, "save", lambda drawing, name, figure: drawn.update({name: figure}))
+    for experiment in measured.EXPERIMENTS:
+        path = settings.history_path(tmp_path, experiment)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(history.encode(from_sample(half(committed(experiment))) | {"scale": "quick"}))
+        monkeypatch.setattr(sys, "argv", ["plot.py", "--history", str(path)])
+        plot_script(experiment).main()
+    assert set(drawn) >= set(DRAWINGS)
+    for name, figure in drawn.items():
+        said = figure.get_suptitle()
+        assert "quick scale" in said and "sample data" in said, name
+        assert re.search(r"\bof \d+|not measured", said), f"{name}: {said}"
+        assert figures.encode(figure, ".svg", "history x").startswith(b"<?xml"), name
+    record_property("cases", len(drawn))
