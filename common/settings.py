@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from tyro import cli
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
 
+from common.plain_pickle import clipped, printable
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -221,9 +223,9 @@ def one_message() -> Iterator[None]:
     except BrokenPipeError:
         _leave("", 1)  # the reader of our output, such as `head`, has gone
     except Problem as problem:
-        _leave(f"error: {problem}", 1)
+        _leave(f"error: {printable(clipped(str(problem), 4000))}", 1)
     except OSError as error:
-        _leave(f"error: {_explain(error)}", 1)
+        _leave(f"error: {printable(_explain(error))}", 1)
 
 
 class _Terminated(BaseException):
