@@ -106,7 +106,7 @@ def _check_units(loaded: dict[str, Any]) -> None:
         raise ValueError("it calls itself complete and is not, or the other way round")
     if not is_number(loaded["wall_seconds"]):
         raise ValueError("its duration is no number")
-    quantities, cells = set(), 0
+    quantities = set()
     for name, result in results.items():
         if name not in units or not isinstance(result, dict):
             raise ValueError(f"its results {name!r} belong to no unit")
@@ -118,6 +118,6 @@ def _check_units(loaded: dict[str, Any]) -> None:
             if not all(isinstance(each, (int, float)) for each in values):
                 raise ValueError(f"the summary of its unit {name!r} holds more than numbers")
         quantities.update(summary)
-        cells += len(summary)
+    cells = len(units) * len(quantities)
     if len(units) > MOST_UNITS or len(quantities) > MOST_QUANTITIES or cells > MOST_CELLS:
         raise ValueError("it has too many units or quantities")
