@@ -293,18 +293,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "a list of nothing", start + b"](" + b"N" * FULL + b"e."
     yield "memoized without end", start + b"]" + b"\x94" * FULL + b"."
     yield "marks", start + b"(" * FULL + b"."
-    yield "values without a list", start + b"N" * FULL + b"."
     yield "short texts", start + b"](" + b"\x8c\x02xy" * (FULL // 4) + b"e."
     yield "one text", start + b"X" + FULL.to_bytes(4, "little") + b"x" * FULL + b"."
-    yield (
-        "one text of wide characters",
-        start + b"X" + FULL.to_bytes(4, "little") + b"\xf0\x9f\x98\x80" * (FULL // 4) + b".",
-    )
     yield "one text, often", start + b"](X" + b"\0\0\x10\0" + b"x" * 2**20 + b"\x94" + b"h\0" * 2_000_000 + b"e."
-    yield "numbers", start + b"](" + b"Jabcd" * (FULL // 5) + b"e."
-    yield "floats", start + b"](" + (b"G" + b"\x3f" * 8) * (FULL // 9) + b"e."
     yield "long integers", start + b"](" + (b"\x8a\xff" + b"\x7f" * 255) * (FULL // 257) + b"e."
-    yield "names", start + b"}(" + b"".join(b"\x8c\x04%04xN" % n for n in range(2**16)) * 15 + b"u."
     yield "many names", start + b"}(" + b"".join(b"\x8c\x06%06xN" % n for n in range(FULL // 9)) + b"u."
     yield "empty frames", start + (b"\x95" + bytes(8)) * (FULL // 9) + b"N."
     yield "empty lists", start + b"](" + b"]" * FULL + b"e."
@@ -314,7 +306,6 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "nested", start + b"]" * deep + b"a" * (deep - 1) + b"."
     yield "nested dicts", start + b"}\x8c\x01a" * 90_000 + b"N" + b"s" * 90_000 + b"."
     yield "a list in itself", start + b"]\x94h\0a."
-    yield "a list in itself, often", start + b"]\x94(" + b"h\0" * 2_000_000 + b"e."
     yield "a dict in itself", start + b"}\x94\x8c\x01ah\0s."
     yield "two lists in each other", start + b"]\x94]\x94h\0ah\1h\1\x94h\0h\1aa."
     laughs = b"".join(b"](" + b"h%c" % row * 10 + b"e\x94" for row in range(60))
@@ -389,8 +380,458 @@ def test_bombs_take_little_memory_and_time(tmp_path, record_property):
     told = [json.loads(line) for line in output.splitlines()]
     assert len(told) == len(names)
     for path, said, megabytes, seconds in told:
-        print(f"{names[path]:30} {megabytes:5.0f} {seconds:5.1f} {said[len(path) + 25 : len(path) + 100]}")
         assert said.startswith(f"{path}: not a usable history: "), (names[path], said)
         assert megabytes < MOST_MEMORY, (names[path], megabytes)
         assert seconds < 40, (names[path], seconds)
     record_property("cases", len(told))
+
+
+# ------------------------------------------------------------------------------------------- random files
+
+FUZZER = """
+import json, os, pickle, random, struct, sys
+from pathlib import Path
+from common import files, history, history_file, plain_pickle
+
+path, turns, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+whole = pickle.dumps(history.read(Path(sys.argv[4])), 4)
+chance, happened, reading = random.Random(seed), [], False
+
+def watch(event, arguments):
+    ours = event == "open" and (arguments[0] == str(path) or isinstance(arguments[0], int))  # a file's descriptor
+    if reading and not ours and event != "builtins.id":
+        happened.append([event, repr(arguments)[:200]])
+
+def text(letters=b"abcdefgh"):
+    word = bytes(chance.choices(letters, k=chance.randrange(4)))
+    return chance.choice((b"\\x8c" + bytes([len(word)]), b"X" + struct.pack("<I", len(word)))) + word
+
+def value(depth=0):
+    kind = chance.randrange(12 if depth < 6 else 7)
+    if kind < 3:
+        return chance.choice((b"N", b"\\x88", b"\\x89", b"K\\x07", b"M\\x07\\x01", b"J\\xff\\xff\\xff\\xff", b"\\x8a\\x01\\x05"))
+    if kind < 5:
+        return b"G" + struct.pack(">d", chance.choice((0.5, float("nan"), float("inf"), -1e300)))
+    if kind < 7:
+        return text() + chance.choice((b"", b"\\x94"))
+    if kind == 7:
+        return b"h" + bytes([chance.randrange(6)])
+    inner = [value(depth + 1) for _ in range(chance.randrange(4))]
+    if kind < 10:
+        return b"]" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(inner) + b"e"
+    return b"}" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(text() + each for each in inner) + b"u"
+
+CODES = [chr(n).encode("latin-1") for n in range(256)]
+
+def body():
+    kind = chance.randrange(4)
+    if kind == 0:  # plain data, now and then with an odd piece
+        made = b"\\x80\\x04" + value() + b"."
+    elif kind == 1:  # opcodes as they come
+        made = b"\\x80\\x04" + b"".join(chance.choice((value(6), chance.choice(CODES), b"(", b"]", b"}", b"e", b"u", b"a",
+            b"s", b"\\x94", text())) for _ in range(chance.randrange(1, 30))) + b"."
+    else:
+        made = whole
+    made = bytearray(made)
+    for _ in range(chance.choice((0, 1, 1, 2, 5)) if kind != 2 else 1):
+        place = chance.randrange(max(1, len(made) - 1))
+        change = chance.randrange(3)
+        if change == 0:
+            made[place] = chance.randrange(256)
+        elif change == 1:
+            made[place:place] = chance.choice(CODES + [b"cos\\nsystem\\n", b"\\x93", b"R", b"\\x85R"])
+        else:
+            del made[place + 1 : place + chance.randrange(2, 9)]
+    return bytes(made)
+
+path.write_bytes(b"")
+for content in (b"", whole):
+    path.write_bytes(files.with_checksum(content))
+    try:
+        history.read(path)
+    except history.UnreadableError:
+        pass
+sys.addaudithook(watch)
+counts = {"read": 0, "plain": 0, "refused": 0}
+for turn in range(turns):
+    made = body()
+    content = files.with_checksum(made)
+    if turn % 10 == 0:
+        path.write_bytes(content)
+    reading = True
+    try:
+        if turn % 10 == 0:
+            found = history.read(path)
+        else:
+            found = plain_pickle.loads(content)
+            plain_pickle.check(found)
+            counts["plain"] += 1
+            history_file._check_fields(found)
+        reading = False
+        counts["read"] += 1
+        history.describe(found)
+    except (history.UnreadableError, ValueError) as refusal:
+        reading = False
+        counts["refused"] += 1
+    except BaseException as other:
+        reading = False
+        happened.append([repr(other), made.hex()[:2000]])
+print(json.dumps([counts, happened[:5], len(happened)]))
+"""
+
+
+def test_random_pickles_are_plain_data_or_refused_and_cause_no_event(tmp_path, record_property):
+    turns = 8000
+    arguments = [tmp_path / "history.pkl", turns, 7, REAL]
+    done = subprocess.run(
+        [sys.executable, "-c", FUZZER, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts, happened, number = json.loads(done.stdout)
+    assert (happened, number) == ([], 0)  # no import, no other file opened, no process, no other exception
+    assert min(counts["read"], counts["plain"], counts["refused"]) > 50, counts  # all are tried
+    record_property("cases", turns)
+
+
+# -------------------------------------------------------------------------------------- fields and types
+
+OTHERS = (
+    None,
+    True,
+    0,
+    -1,
+    2**62,
+    2**64,
+    0.5,
+    math.nan,
+    math.inf,
+    "",
+    "x",
+    [],
+    [1],
+    [[1], [1, 2]],
+    [None],
+    {},
+    {"a": 1},
+)
+
+
+def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """The path of every field, and of the first two items of every list."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for name, item in items:
+        yield (*path, name)
+        yield from places(item, (*path, name))
+
+
+def altered(whole: bytes, path: tuple, change: Callable[[Any, Any], None]) -> dict[str, Any]:
+    """A history in which `change` was called with the container of the field at `path` and the field's name."""
+    copied = pickle.loads(whole)
+    inner = copied
+    for name in path[:-1]:
+        inner = inner[name]
+    change(inner, path[-1])
+    return copied
+
+
+def small() -> dict[str, Any]:
+    """A real history, of two units."""
+    kept = real()
+    units = list(kept["results"])[:2]
+    for part in ("units", "results"):
+        kept[part] = {unit: kept[part][unit] for unit in units}
+    return kept | {"complete": True}
+
+
+def test_every_field_of_every_other_type_is_refused_or_can_be_shown(tmp_path, record_property):
+    whole, path = pickle.dumps(small(), 4), tmp_path / "history.pkl"
+    cases = shown = 0
+    for place in places(pickle.loads(whole)):
+        changed = [altered(whole, place, lambda inner, name, to=to: inner.__setitem__(name, to)) for to in OTHERS]
+        changed.append(altered(whole, place, lambda inner, name: inner.__delitem__(name)))
+        if isinstance(place[-1], str):
+            changed.append(altered(whole, place, lambda inner, name: inner.__setitem__(name + "2", inner[name])))
+            changed.append(altered(whole, place, lambda inner, name: inner.__setitem__(5, inner[name])))
+        for each in changed:
+            cases += 1
+            if outcome_of(packed(each), path) == "":
+                assert all(line.isprintable() for line in history.describe(each).split("\n"))
+                shown += 1
+    assert shown > 100
+    record_property("cases", cases)
+
+
+def test_fields_that_every_reader_needs_have_their_type(tmp_path, record_property):
+    whole, path, cases = pickle.dumps(small(), 4), tmp_path / "history.pkl", 0
+    admitted = {
+        "schema": (),
+        "experiment": ("", "x"),
+        "scale": ("", "x"),
+        "settings": ({}, {"a": 1}),
+        "units": (),
+        "complete": (True,),
+        "data": (),
+        "environment": ({}, {"a": 1}),
+        "code": (),
+        "results": (),
+        "wall_seconds": (0, -1, 2**62, 0.5),
+    }
+    for name, to in itertools.product(history_file.FIELDS, OTHERS):
+        changed = altered(whole, (name,), lambda inner, key, to=to: inner.__setitem__(key, to))
+        fine = any(type(each) is type(to) and each == to for each in admitted[name])
+        assert (outcome_of(packed(changed), path) == "") == fine, (name, to)
+        cases += 1
+    for name in history_file.FIELDS:
+        assert outcome_of(packed(altered(whole, (name,), lambda inner, key: inner.__delitem__(key))), path)
+        cases += 1
+    record_property("cases", cases)
+
+
+# ----------------------------------------------------------------------------------------- texts in files
+
+TEXTS = (
+    "\x1b[2J\x1b]0;title\x07", "\r\n= Heading", "\u202eright to left", "\u2066\u200b", "\udcff\ud800", "\x00\x9b31m",
+    "$\\frac", "$x^2$", "\\$", "_x_ *y*", '#panic("x")', '#read("/etc/passwd")', "@lu2019 <here>", "</svg><script>",
+    "&amp; <b>", "../../x", "/etc/x", "..", "a/b/seed-../..", "-", "--force", "`id`; $(id)", "%s {0} {x!r}", "=1+1",
+    "\U0001f600\u05d0\u4e2d", "n" * 1_000_000,
+)  # fmt: skip
+
+
+def with_text(text: str) -> dict[str, Any]:
+    """A history of a classifier with `text` wherever a text may stand, so that plots and report can show it."""
+    kept = small()
+    kept["settings"] |= {text: text, "list": [text, text]}
+    kept["data"] = {"name": text, "fingerprint": text, "source": text, text: text}
+    kept["environment"] = {text: text}
+    kept["code"] = {"revision": 1, "hash": text, "commit": text}
+    for record in kept["units"].values():
+        record |= {"code": text, "device": text, text: text}
+    for results in kept["results"].values():
+        results[text] = {text: text}
+        results["summary"][text] = 1.0
+    return kept
+
+
+def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, record_property):
+    from report import build, measured
+
+    figures.use_style()
+    plot = __import__("importlib").import_module("hw1_1.plot_cifar10_cnn")
+    path = settings.history_path(tmp_path, "hw1_1/cifar10_cnn")
+    path.parent.mkdir(parents=True)
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt"/>'
+    cases = 0
+    for text in TEXTS:
+        kept = with_text(text)
+        path.write_bytes(packed(kept))
+        assert outcome(path) == ""
+        for shown in (history.describe(kept), history.table(kept).to_csv()):
+            assert all(line.isprintable() for line in shown.split("\n")) and len(shown) < 100_000
+        for figure in (draw(kept) for draw in plot.FIGURES.values()):
+            for suffix in figures.SUFFIXES:
+                figures.encode(figure, suffix, f"history x; measured {history.measured_on(kept)}")
+        numbers, _ = measured.gather(tmp_path, "paper")
+        assert numbers["sections"]["cifar10_cnn"]["state"] == "complete"
+        json.dumps(numbers, allow_nan=False).encode()
+        cases += 4
+    for text in ("".join(TEXTS[:5]), "".join(TEXTS[6:25])):
+        path.write_bytes(packed(with_text(text)))
+        (tmp_path / "figures").mkdir(exist_ok=True)
+        (tmp_path / "figures" / "cifar10_cnn.svg").write_bytes(drawing)
+        assert build.build(tmp_path, "paper").startswith(b"%PDF-")
+        for flags in ((), ("--csv",)):
+            assert command("-m", "common.history", path, path, *flags).returncode == 0
+        cases += 3
+    record_property("cases", cases)
+
+
+def test_a_foreign_name_is_one_line_of_an_error_message(tmp_path, record_property):
+    path = settings.history_path(tmp_path, "hw1_1/cifar10_cnn")
+    path.parent.mkdir(parents=True)
+    texts = ("".join(TEXTS[:6]), TEXTS[-1])
+    for text in texts:
+        path.write_bytes(packed(small() | {"experiment": text}))
+        done = command("hw1_1/plot_cifar10_cnn.py", "--history", path)
+        assert done.returncode == 1 and len(done.stderr) < 6000
+        assert f"{path}: this history is of " in done.stderr.splitlines()[-1]
+        path.write_bytes(packed(small() | {"scale": text}))
+        assert command("-m", "common.history", path).returncode == 0
+    record_property("cases", 2 * len(texts))
+
+
+def tree_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_names_in_a_history_never_become_paths(project, tiny, tmp_path, record_property):
+    assert tiny("--seeds", "0").wait(SECONDS) == 0
+    own = history.read(project / PLACE)
+    names = ("../../../x", "/tmp/canary/x", "..", "a\x00b", "-rf", "~/x", "walk/../../x", "\udcff", "n" * 5000)
+    before = tree_of(tmp_path)
+    kept = copy.deepcopy(own)
+    for name in names:
+        for part in ("units", "results"):
+            kept[part][name] = copy.deepcopy(own[part]["walk/seed-0"])
+        kept["settings"][name] = [name]  # a list selects units, so the history stays of this identity
+    (project / PLACE).write_bytes(packed(kept))
+    process = tiny("--seeds", "0", "1")
+    _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
+    assert set(history.read(project / PLACE)["results"]) == {"walk/seed-0", "walk/seed-1", *names}
+    new = tree_of(tmp_path) - before
+    assert all(name.startswith("the project/out/checkpoints/quick/hw1_1/tiny") for name in new), new
+    for experiment in ("../../etc/x", "/etc/x", "hw1_1/../../x"):
+        (project / PLACE).write_bytes(packed(own | {"experiment": experiment}))
+        assert tiny("--seeds", "0").wait(SECONDS) == 0
+    new = tree_of(tmp_path) - before
+    inside = ("the project/out/checkpoints/", "the project/out/replaced")
+    assert all(name.startswith(inside) for name in new), new
+    aside = list((project / "out" / "replaced").iterdir())
+    assert aside and all(path.name.startswith("tiny-") for path in aside)
+    record_property("cases", len(names) + 3)
+
+
+# -------------------------------------------------------------------------------------------- as files
+
+
+def odd_files(folder: Path) -> dict[str, Path]:
+    """Things under a history's name that are no usable history."""
+    folder.mkdir()
+    paths = {
+        name: folder / f"{name}.pkl" for name in ("large", "folder", "fifo", "socket", "zero", "itself", "damaged")
+    }
+    paths["large"].touch()
+    os.truncate(paths["large"], 17_000_000)
+    paths["folder"].mkdir()
+    os.mkfifo(paths["fifo"])
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(folder):  # a socket's path must be short
+        listener.bind(paths["socket"].name)
+    paths["zero"].symlink_to("/dev/zero")
+    paths["itself"].symlink_to(paths["itself"].name)
+    paths["damaged"].write_bytes(REAL.read_bytes()[:-9])
+    return paths
+
+
+def test_odd_files_are_refused_by_every_command_in_one_message(project, tiny, tmp_path, record_property):
+    assert tiny().wait(SECONDS) == 0
+    cases = 0
+    plotted = settings.history_path(tmp_path / "tree", "hw1_1/cifar10_cnn")
+    plotted.parent.mkdir(parents=True)
+    for name, path in odd_files(tmp_path / "odd").items():
+        assert outcome(path), name
+        refused(command("-m", "common.history", path), path)
+        for place in (project / PLACE, plotted):
+            place.unlink(missing_ok=True)
+            place.symlink_to(path)
+        checked = command(project / "hw1_1" / "tiny.py", "--scale", "quick", "--check")
+        assert checked.returncode == 1
+        assert checked.stdout.startswith(f"unreadable: {project / PLACE}: ") and checked.stdout.count("\n") == 1
+        done = command("hw1_1/plot_cifar10_cnn.py", "--history", plotted)
+        assert done.returncode == 1 and "error: " in done.stderr.splitlines()[-1], name
+        cases += 4
+    (tmp_path / "nowhere.pkl").symlink_to(tmp_path / "gone")
+    for path in (tmp_path / "nowhere.pkl", tmp_path / "gone", tmp_path / "damaged" / "x"):
+        done = command("-m", "common.history", path)
+        assert done.returncode == 1 and done.stderr.startswith(f"error: {path}: ") and done.stderr.count("\n") == 1
+        cases += 1
+    record_property("cases", cases)
+
+
+def test_the_report_names_every_unusable_history(tmp_path, record_property):
+    from report import measured
+
+    copied = tmp_path / "a checkout"
+    for folder in ("common", "report", *(path.name for path in ROOT.glob("hw1_*"))):
+        shutil.copytree(
+            ROOT / folder, copied / folder, ignore=shutil.ignore_patterns("__pycache__", "history", "*.pdf")
+        )
+    kinds = list(odd_files(tmp_path / "odd").values())
+    contents = [packed(real() | {"scale": "quick", "results": {}}), packed([]), gzip.compress(b"x"), b"", sealed(b"(.")]
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+        kinds.append(tmp_path / str(number))
+    for experiment, path in zip(measured.EXPERIMENTS, kinds, strict=True):
+        place = settings.history_path(copied / "out" / "quick", experiment)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    done = command(copied / "report" / "build.py", "--scale", "quick")
+    assert done.returncode == 0, done.stderr
+    assert (copied / "out" / "quick" / "report" / "hw1.pdf").read_bytes().startswith(b"%PDF-")
+    box = measured.gather(copied / "out" / "quick", "quick", copied)[0]["box"]
+    for experiment in measured.EXPERIMENTS:
+        assert any(line.startswith(f"{experiment}: unreadable: ") for line in box), experiment
+    record_property("cases", len(kinds))
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    path = tmp_path / "history.pkl"
+    path.write_bytes(REAL.read_bytes())
+    path.chmod(0)
+    code = f"import os; os.geteuid() or (os.setegid(65534), os.seteuid(65534)); open({str(path)!r})"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if "PermissionError" not in tried.stderr:
+        pytest.skip("this user may read everything")
+    code = (
+        "import sys; from pathlib import Path; from common import history, settings; import os\n"
+        "os.geteuid() or (os.setegid(65534), os.seteuid(65534))\n"
+        "with settings.one_message(): history.read(Path(sys.argv[1]))"
+    )
+    done = command("-c", code, path)
+    refused(done, path)
+    assert "Permission denied; check its permissions" in done.stderr or "restore it" in done.stderr
+
+
+def test_a_file_that_changes_while_it_is_read_is_whole_or_refused(tmp_path, record_property):
+    path, wholes = tmp_path / "history.pkl", [each.read_bytes() for each in COMMITTED[:3]]
+    path.write_bytes(wholes[0])
+    stopping = threading.Event()
+
+    def write() -> None:
+        chance = random.Random(3)
+        while not stopping.is_set():
+            whole = chance.choice(wholes)
+            if chance.random() < 0.3:
+                files.write_atomically(path, whole)
+                continue
+            with open(path, "wb") as file:  # as an editor, or a copy over the network
+                for start in range(0, len(whole), 50_000):
+                    file.write(whole[start : start + 50_000])
+                    file.flush()
+                file.write(b"more" * chance.randrange(2))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        outcomes = [outcome(path) for _ in range(40)]
+    finally:
+        stopping.set()
+        writer.join()
+    assert all("checksum" in each or each == "" for each in outcomes)
+    record_property("cases", len(outcomes))
+
+
+# ------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_shows_every_committed_history(record_property):
+    done = command("-m", "common.history", *COMMITTED)
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in COMMITTED:
+        kept = history.read(path)
+        shown = done.stdout.partition(f"{path}\n")[2].partition(f"{ROOT}/hw1_")[0]
+        finished, planned = len(kept["results"]), len(kept["units"])
+        for words in (
+            f"experiment   {kept['experiment']}\n", f"scale        {kept['scale']}\n",
+            f"{finished} of {planned}, {'complete' if kept['complete'] else 'partial'}\n",
+            f"measured     {history.measured_on(kept)}", *(f"{name} " for name in list(kept["settings"])[:5]),
+            kept["data"]["name"], f"revision {kept['code']['revision']}", kept["code"]["hash"][:12], "results      ",
+        ):  # fmt: skip
+            assert words in shown, (path, words)
+    table = command("-m", "common.history", "--csv", *COMMITTED)
+    assert table.returncode == 0
+    assert {line.split(",")[0] for line in table.stdout.splitlines()[1:]} == {
+        f"{path.parents[1].name}/{path.stem}" for path in COMMITTED
+    }
+    one_is_bad = command("-m", "common.history", *COMMITTED[:2], ROOT / "README.md", COMMITTED[2])
+    refused(one_is_bad, ROOT / "README.md")
+    record_property("cases", 2 * len(COMMITTED) + 1)
