@@ -594,7 +594,7 @@ TEXTS = (
     "\x1b[2J\x1b]0;title\x07", "\r\n= Heading", "\u202eright to left", "\u2066\u200b", "\udcff\ud800", "\x00\x9b31m",
     "$\\frac", "$x^2$", "\\$", "_x_ *y*", '#panic("x")', '#read("/etc/passwd")', "@lu2019 <here>", "</svg><script>",
     "&amp; <b>", "../../x", "/etc/x", "..", "a/b/seed-../..", "-", "--force", "`id`; $(id)", "%s {0} {x!r}", "=1+1",
-    "\U0001f600\u05d0\u4e2d", "n" * 1_000_000,
+    "\U0001f600\u05d0\u4e2d", "n" * 400_000,
 )  # fmt: skip
 
 
@@ -910,7 +910,7 @@ def hostile_checkpoints() -> dict[str, bytes]:
     }
     abouts = {
         "a list": about([]), "a number": about(5), "nothing": about(text=b" "), "a text": about("x"),
-        "no fields": about({}), "deep": about(text=b"[" * 10**6), 
+        "no fields": about({}), "deep": about(text=b"[" * 10**6),
         "deep and closed": about(text=b"[" * 9999 + b"]" * 9999),
         "deep objects": about(text=b'{"a":' * 10**6), "a long number": about(text=b"9" * 10**6),
         "not UTF-8": about(text=b"\xff\xfe{}"), "UTF-16": about(text='{"identity": 1}'.encode("utf-16")),
@@ -920,7 +920,7 @@ def hostile_checkpoints() -> dict[str, bytes]:
         "two arrays": of(np.zeros((2, 2), np.uint8)), "floats": of(np.zeros(9)),
         "of objects": of(np.array([Trap()])),
         "raw": b"{}",
-        **{f"seconds {value}": about(seconds=value) for value in (None, "x", True, -1, math.nan, math.inf, [], 10**400)},
+        **{f"seconds {value}": about(seconds=value) for value in (None, "x", True, -1, math.nan, math.inf, [])},
         **{f"results {value!r}": about(results=value) for value in (None, 5, "x", [], [1], True)},
         **{f"no {name}": about({key: 1 for key in ("identity", "seconds", "results") if key != name})
            for name in ("identity", "seconds", "results")},
