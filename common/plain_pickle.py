@@ -34,12 +34,14 @@ CONTAINERS = (ord("}"), ord("]"))
 def plain(value: Any) -> Any:
     """NumPy arrays and scalars and tuples as the built-in types that a history may hold; TypeError on others."""
     if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {plain(str(name)): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist())
-    if value is None or type(value) in (str, bool, int, float):
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()  # the name of a file may hold what is no Unicode
+    if value is None or type(value) in (bool, int, float):
         return value
     raise TypeError(f"a history cannot hold a {type(value).__name__}")
 
@@ -123,7 +125,7 @@ def check(loaded: Any) -> None:
         if isinstance(container, dict):
             if not all(isinstance(key, str) for key in container):
                 raise ValueError("a name in it is not a text")
-            characters += sum(map(len, container))
+            characters += sum(map(_check_single, container))
             items = container.values()
         else:
             if len({len(item) for item in container if isinstance(item, list)}) > 1:
@@ -146,6 +148,7 @@ def check(loaded: Any) -> None:
 def _check_single(value: Any) -> int:
     """Length of a text, 0 for anything else; ValueError for what is neither a text, a number, a boolean nor None."""
     if isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError, where it is no Unicode: neither JSON nor a terminal takes it
         return len(value)
     if isinstance(value, int):
         if not -LARGEST_INTEGER < value < LARGEST_INTEGER:

@@ -591,7 +591,7 @@ def test_fields_that_every_reader_needs_have_their_type(tmp_path, record_propert
 # ----------------------------------------------------------------------------------------- texts in files
 
 TEXTS = (
-    "\x1b[2J\x1b]0;title\x07", "\r\n= Heading", "\u202eright to left", "\u2066\u200b", "\udcff\ud800", "\x00\x9b31m",
+    "\x1b[2J\x1b]0;title\x07", "\r\n= Heading", "\u202eright to left", "\u2066\u200b", "\x00\x9b31m",
     "$\\frac", "$x^2$", "\\$", "_x_ *y*", '#panic("x")', '#read("/etc/passwd")', "@lu2019 <here>", "</svg><script>",
     "&amp; <b>", "../../x", "/etc/x", "..", "a/b/seed-../..", "-", "--force", "`id`; $(id)", "%s {0} {x!r}", "=1+1",
     "\U0001f600\u05d0\u4e2d", "n" * 400_000,
@@ -636,6 +636,9 @@ def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, recor
         assert numbers["sections"]["cifar10_cnn"]["state"] == "complete"
         json.dumps(numbers, allow_nan=False).encode()
         cases += 4
+    for text in ("\udcff", "x\ud800"):  # no Unicode, which JSON and a terminal refuse
+        assert "codec can't encode" in outcome_of(packed(with_text(text)), path)
+        cases += 1
     for text in ("".join(TEXTS[:5]), "".join(TEXTS[6:25])):
         path.write_bytes(packed(with_text(text)))
         (tmp_path / "figures").mkdir(exist_ok=True)
@@ -668,7 +671,7 @@ def tree_of(folder: Path) -> set[str]:
 def test_names_in_a_history_never_become_paths(project, tiny, tmp_path, record_property):
     assert tiny("--seeds", "0").wait(SECONDS) == 0
     own = history.read(project / PLACE)
-    names = ("../../../x", "/tmp/canary/x", "..", "a\x00b", "-rf", "~/x", "walk/../../x", "\udcff", "n" * 5000)
+    names = ("../../../x", "/tmp/canary/x", "..", "a\x00b", "-rf", "~/x", "walk/../../x", "n" * 5000)
     before = tree_of(tmp_path)
     kept = copy.deepcopy(own)
     for name in names:
