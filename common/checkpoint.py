@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 import zipfile
 from collections.abc import Sequence
@@ -10,9 +11,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from common import files
 from common.files import add_checksum, checked, remove, write_atomically
+from common.plain_pickle import MEGABYTE, is_number
 
 SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
+LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON
+BYTES = np.dtype(np.uint8)
+UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, MemoryError)
+UNUSABLE += (RuntimeError, zipfile.BadZipFile)  # RecursionError is a RuntimeError, as is an encrypted archive
 
 
 class Checkpoint:
@@ -31,14 +38,11 @@ class Checkpoint:
     def load(self, variables: Sequence[Any]) -> dict[str, Any]:
         """Restore `variables` and return the results kept beside them; {} where nothing usable is there."""
         try:
-            with np.load(io.BytesIO(checked(self.path.read_bytes())), allow_pickle=False) as stored:
-                about = json.loads(stored["about"].tobytes())
-                arrays = [stored[f"variable_{index}"] for index in range(len(variables))]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            about, arrays = _read(self.path, variables)
+            usable = about["identity"] == self.identity and is_number(about["seconds"]) and about["seconds"] >= 0
+        except UNUSABLE:
             return {}  # none, damaged, or of another shape: the unit starts afresh, which is always right
-        if about["identity"] != self.identity:
-            return {}
-        if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, variables, strict=True)):
+        if not usable or not isinstance(about["results"], dict):
             return {}
         for array, variable in zip(arrays, variables, strict=True):
             variable.assign(array)
@@ -57,7 +61,7 @@ class Checkpoint:
             with zipfile.ZipFile(file, "w") as archive:
                 for name, values in named.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+                        np.lib.format.write_array(member, np.asarray(values, order="C"), allow_pickle=False)
             add_checksum(file)
 
         write_atomically(self.path, write)
@@ -70,3 +74,40 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget the file, and what a killed run left of it: the unit is in the history now."""
         remove(self.path)
+
+
+def _read(path: Path, variables: Sequence[Any]) -> tuple[Any, list[np.ndarray]]:
+    """What was kept beside the variables, and their values; one of UNUSABLE where the file is not as `save` writes it.
+
+    That takes no more memory than such a file can: its size is bounded, nothing in it is compressed, and an array has
+    the very header that `save` writes.
+    """
+    expected = [(tuple(variable.shape), _type(variable)) for variable in variables]
+    largest = LARGEST_RESULTS + sum(math.prod(shape) * kind.itemsize for shape, kind in expected)
+    with zipfile.ZipFile(io.BytesIO(checked(files.read_regular(path, largest)))) as archive:
+        size = archive.getinfo("about.npy").file_size - len(_header((1,), BYTES))
+        about = json.loads(_array(archive, "about", (size,), BYTES).tobytes())
+        return about, [_array(archive, f"variable_{index}", *each) for index, each in enumerate(expected)]
+
+
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
+    """The archive's array of that name; ValueError where it has another shape or type."""
+    member, header = archive.getinfo(f"{name}.npy"), _header(shape, kind)
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != len(header) + math.prod(shape) * kind.itemsize:
+        raise ValueError(f"{name} has another size")
+    content = archive.read(member)
+    if not content.startswith(header):
+        raise ValueError(f"{name} has another shape or type")
+    return np.frombuffer(content, kind, offset=len(header)).reshape(shape)
+
+
+def _header(shape: tuple[int, ...], kind: np.dtype) -> bytes:
+    """How NumPy's file of such an array begins."""
+    file = io.BytesIO()
+    about = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+    return file.getvalue()
+
+
+def _type(variable: Any) -> np.dtype:
+    return np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype))  # of TensorFlow, or a name

@@ -30,7 +30,7 @@ import numpy as np
 from common import backend, files
 from common.checkpoint import Checkpoint
 from common.history_file import SCHEMA, UnreadableError, encode, read
-from common.plain_pickle import MEGABYTE, plain, printable
+from common.plain_pickle import MEGABYTE, clipped, plain, printable
 from common.provenance import code_hash, commit
 from common.settings import ROOT, Problem, Run, identity, one_message
 
@@ -125,7 +125,7 @@ class Kept:
         except UnreadableError as problem:
             return f"unreadable: {problem}", False
         if history is None:
-            return f"due: {printable(why)}", False
+            return f"due: {printable(clipped(why, 500))}", False
         done = [unit for unit in self.units if unit in history["results"]]
         made_by = {history["units"][unit]["code"] for unit in done}
         note = "" if made_by <= {self.code["hash"]} else "; made by other code"
@@ -323,9 +323,9 @@ def table(history: dict[str, Any], numeric: bool = False) -> Any:
 
     rows: dict[str, dict[str, Any]] = {}
     for group, quantities in gathered(history).items():
-        row = rows.setdefault(printable(group), {})
+        row = rows.setdefault(_heading(group), {})
         for quantity, values in quantities.items():
-            name, (middle, low, high) = printable(quantity), _spread(values)
+            name, (middle, low, high) = _heading(quantity), _spread(values)
             if numeric:
                 row |= {f"{name} median": middle, f"{name} min": low, f"{name} max": high, f"{name} n": len(values)}
             elif values:
@@ -335,12 +335,16 @@ def table(history: dict[str, Any], numeric: bool = False) -> Any:
     return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("net")
 
 
+def _heading(name: str) -> str:
+    return printable(clipped(name, 80))  # a table pads its columns: a name of a megabyte would be in every row
+
+
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Median, smallest and largest value; NaN where there is none."""
     if not values:
         return np.nan, np.nan, np.nan
     numbers = np.array(values, float)
-    with np.errstate(invalid="ignore"):  # the mean of -inf and inf
+    with np.errstate(invalid="ignore", over="ignore"):  # the mean of -inf and inf, and of two that are nearly infinite
         return float(np.median(numbers)), float(numbers.min()), float(numbers.max())
 
 
@@ -360,7 +364,7 @@ def describe(history: dict[str, Any]) -> str:
         "minutes": f"{history['wall_seconds'] / 60:.1f}",
         "results": ", ".join(f"{name} {_size(value)}" for name, value in first.items()) or "none yet",
     }
-    described = [f"{name:<11}  {printable(_clipped(text))}" for name, text in lines.items()]
+    described = [f"{name:<11}  {printable(clipped(text, 2000))}" for name, text in lines.items()]
     return "\n".join([*described, "", table(history).to_string(na_rep="-") if done else "(nothing measured yet)"])
 
 
@@ -368,7 +372,7 @@ def _pairs(values: dict[str, Any]) -> str:
     words = []
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
-        words.append(f"{name} {' '.join(_clipped(str(item), 80) for item in items[:20])}{' ...' * (len(items) > 20)}")
+        words.append(f"{name} {' '.join(clipped(str(item), 80) for item in items[:20])}{' ...' * (len(items) > 20)}")
     return ", ".join(words)
 
 
@@ -379,12 +383,8 @@ def _size(value: Any) -> str:
         lengths.append(str(len(value)))
         value = value[0] if value else None
     if isinstance(value, dict):
-        lengths.append("{" + ", ".join(_clipped(name, 40) for name in list(value)[:10]) + "}")
+        lengths.append("{" + ", ".join(clipped(name, 40) for name in list(value)[:10]) + "}")
     return " x ".join(lengths) or type(value).__name__
-
-
-def _clipped(text: str, length: int = 2000) -> str:
-    return text if len(text) <= length else text[:length] + " ..."
 
 
 def main() -> None:
@@ -400,11 +400,11 @@ def main() -> None:
         try:
             shown.append(read(path))
         except FileNotFoundError:
-            raise Problem(f"{printable(str(path))}: no such history; its training script makes it") from None
+            raise Problem(f"{path}: no such history; its training script makes it") from None
     if arguments.csv:
         import pandas
 
-        keys = [(printable(history["experiment"]), printable(history["scale"])) for history in shown]
+        keys = [(_heading(history["experiment"]), _heading(history["scale"])) for history in shown]
         tables = [table(history, numeric=True) for history in shown]
         print(pandas.concat(tables, keys=keys, names=["experiment", "scale", "net"]).to_csv(), end="")
     else:

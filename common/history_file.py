@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from common import plain_pickle
-from common.plain_pickle import MEGABYTE, is_number, plain, printable
+from common.plain_pickle import MEGABYTE, clipped, is_number, plain, printable
 from common.settings import Problem
 
 SCHEMA = 1
 LARGEST_WRITTEN = 5 * MEGABYTE
-MOST_UNITS, MOST_QUANTITIES = 10_000, 200  # of a table: more would not be a table to read
+MOST_UNITS, MOST_QUANTITIES, MOST_CELLS = 10_000, 200, 100_000  # of a table: more would not be a table to read
+MOST_SETTINGS = 200  # and values of the environment, for the same reason
+LONGEST_REASON = 300  # of a refusal, which may quote names from the file
 FIELDS = {
     "schema": int,
     "experiment": str,
@@ -50,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, MemoryError, RecursionError) as error:
         raise UnreadableError(
             printable(
-                f"{path}: not a usable history: {error}; "
+                f"{path}: not a usable history: {clipped(str(error), LONGEST_REASON)}; "
                 f"restore it (git checkout -- FILE) or measure it again (its script with --force)"
             )
         ) from None
@@ -80,6 +82,8 @@ def _check_fields(loaded: Any) -> None:
             raise ValueError("it does not say which data it was measured on")
     if not isinstance(loaded["code"].get("hash"), str) or not isinstance(loaded["code"].get("revision"), int):
         raise ValueError("it does not say which code made it")
+    if max(len(loaded[name]) for name in ("settings", "data", "environment", "code")) > MOST_SETTINGS:
+        raise ValueError("it has too many settings")
     for name, value in loaded["settings"].items():
         if isinstance(value, float) and not np.isfinite(value):
             raise ValueError(f"its setting {name!r} is {value}")
@@ -114,5 +118,6 @@ def _check_units(loaded: dict[str, Any]) -> None:
             if not all(isinstance(each, (int, float)) for each in values):
                 raise ValueError(f"the summary of its unit {name!r} holds more than numbers")
         quantities.update(summary)
-    if len(units) > MOST_UNITS or len(quantities) > MOST_QUANTITIES:
+    cells = len(units) * len(quantities)
+    if len(units) > MOST_UNITS or len(quantities) > MOST_QUANTITIES or cells > MOST_CELLS:
         raise ValueError("it has too many units or quantities")

@@ -17,6 +17,7 @@ from tyro import cli
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
 
 from common import signals
+from common.plain_pickle import clipped, printable
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -218,9 +219,9 @@ def one_message() -> Iterator[None]:
     except BrokenPipeError:
         signals.leave("", 1)  # the reader of our output, such as `head`, has gone
     except Problem as problem:
-        signals.leave(f"error: {problem}", 1)
+        signals.leave(f"error: {printable(clipped(str(problem), 4000))}", 1)
     except OSError as error:
-        signals.leave(f"error: {_explain(error)}", 1)
+        signals.leave(f"error: {printable(_explain(error))}", 1)
 
 
 def _open_missing_streams() -> None:

@@ -500,7 +500,7 @@ def test_a_history_that_may_not_be_read_says_so(monkeypatch, tmp_path):
     def deny(*arguments, **options):
         raise PermissionError(13, "Permission denied", "history.pkl")
 
-    monkeypatch.setattr(plain_pickle.os, "open", deny)  # root, who runs tests in containers, may read everything
+    monkeypatch.setattr(files.os, "open", deny)  # root, who runs tests in containers, may read everything
     with pytest.raises(history.UnreadableError, match="cannot be read: Permission denied; check its permissions"):
         history.read(tmp_path / "history.pkl")
 

@@ -46,6 +46,10 @@ class Variable:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.value.dtype
+
     def assign(self, value: np.ndarray) -> None:
         self.value = np.array(value)
 

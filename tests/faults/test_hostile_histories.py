@@ -1,0 +1,1001 @@
+"""Hostile and damaged histories and checkpoints: nothing in them runs, each is refused in one message, none hangs."""
+
+import base64
+import contextlib
+import copy
+import gzip
+import importlib
+import io
+import itertools
+import json
+import math
+import os
+import pickle
+import pickletools
+import random
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from tiny_experiment import Variable
+
+from common import checkpoint, figures, files, history, history_file, plain_pickle, settings
+
+PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"
+REAL = ROOT / "hw1_1" / "history" / "cifar10_cnn.pkl"  # the smallest of the committed ones
+COMMITTED = sorted(ROOT.glob("hw1_*/history/*.pkl"))
+SECONDS = 60  # for one small file, far above what it takes: nothing may hang
+MOST_MEMORY = 600  # megabytes that reading any file may take beside those of the process
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """Fail instead of hanging."""
+
+    def fail(*arguments: Any) -> None:
+        pytest.fail("took more than five minutes")
+
+    handler = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+
+
+def sealed(body: bytes) -> bytes:
+    return files.with_checksum(body)
+
+
+def packed(value: Any) -> bytes:
+    """The bytes of a file that holds `value`, whether or not that is a history."""
+    return sealed(pickle.dumps(value, 4))
+
+
+def outcome(path: Path) -> str:
+    """Empty where `read` returns a history that its readers can show, else its one message. Raises on anything else."""
+    try:
+        found = history.read(path)
+    except history.UnreadableError as refusal:
+        message = str(refusal)
+        assert message.isprintable() and len(message) < 1500 + len(str(path))
+        assert message.startswith(f"{path}: ") and ("restore it" in message or "check its permissions" in message)
+        return message
+    history_file._check_fields(found)
+    plain_pickle.check(found)
+    return ""
+
+
+def outcome_of(content: bytes, path: Path) -> str:
+    path.write_bytes(content)
+    return outcome(path)
+
+
+def command(*arguments: Any, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    """A command of the project; it must end without a traceback and show a terminal no control characters."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        timeout=SECONDS,
+        env={name: value for name, value in os.environ.items() if name != "HW1_DATA_DIR"} | environment,
+    )
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()  # strictly UTF-8
+    assert "Traceback" not in done.stderr, done.stderr
+    for line in (done.stdout + done.stderr).split("\n"):
+        assert line.isprintable(), line
+    return done
+
+
+def refused(done: subprocess.CompletedProcess, path: Path) -> None:
+    """The command ended with 1 and one error message, which names the file and a remedy."""
+    assert (done.returncode, done.stdout) == (1, ""), done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {path}: ") and ("restore it" in last or "check " in last or "remove" in last), last
+    assert done.stderr.count("error: ") == 1
+
+
+def real() -> dict[str, Any]:
+    """A copy of a small history that was measured."""
+    return history.read(REAL)
+
+
+# ----------------------------------------------------------------------------------- damaged and foreign
+
+
+def foreign_contents() -> dict[str, bytes]:
+    """What else may lie under a history's name, among it histories that a tool has converted."""
+    whole = REAL.read_bytes()
+    body = files.checked(whole)
+    array, arrays = io.BytesIO(), io.BytesIO()
+    np.save(array, np.arange(9))
+    np.savez(arrays, results=np.arange(9))
+    checksum = whole[len(body) :]
+    return {
+        "empty": b"",
+        "a line": b"\n",
+        "page": b"<!DOCTYPE html><html><body>404: Not Found</body></html>\n",
+        "gzip": gzip.compress(whole),
+        "gzip, sealed": sealed(gzip.compress(whole)),
+        "npy": array.getvalue(),
+        "npy, sealed": sealed(array.getvalue()),
+        "npz": arrays.getvalue(),
+        "npz, sealed": sealed(arrays.getvalue()),
+        "pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+        "lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n",
+        "json": json.dumps(real()).encode(),
+        "json, sealed": sealed(json.dumps(real()).encode()),
+        "sqlite": b"SQLite format 3\0" + bytes(84),
+        "merge conflict": b"<<<<<<< HEAD\n" + whole + b"=======\n" + whole + b">>>>>>> other\n",
+        "LF to CRLF": whole.replace(b"\n", b"\r\n"),
+        "CR to LF": whole.replace(b"\r", b"\n").replace(b"\n", b"\n\n"),
+        "checksum line with CRLF": whole[:-1] + b"\r\n",
+        "UTF-16": whole.decode("latin-1").encode("utf-16"),
+        "UTF-8 of Latin-1": whole.decode("latin-1").encode(),
+        "byte order mark": b"\xef\xbb\xbf" + whole,
+        "base64": base64.b64encode(whole),
+        "zeros": bytes(len(whole)),
+        "tail of zeros": whole[:-200] + bytes(200),
+        "without checksum": body,
+        "checksum alone": checksum,
+        "wrong checksum": body + checksum[:-2] + (b"0" if checksum[-2:-1] != b"0" else b"1") + b"\n",
+        "checksum in capitals": body + files.TRAILER + checksum[len(files.TRAILER) :].upper(),
+        "checksum twice": whole + checksum,
+        "sealed twice": sealed(whole),
+        "byte after it": whole + b"\n",
+        "byte before it": b"\n" + whole,
+        "two in a row": whole + whole,
+        "two under one checksum": sealed(body + body),
+        "three under one checksum": sealed(b"N." + body + body),
+    }
+
+
+def test_a_real_history_cut_flipped_or_of_another_kind_is_refused(tmp_path, record_property):
+    whole, chance, path = REAL.read_bytes(), random.Random(1), tmp_path / "history.pkl"
+    assert outcome_of(whole, path) == ""
+    damaged = [whole[:length] for length in range(len(whole))]
+    flips = 5000
+    for _ in range(flips):
+        flipped = bytearray(whole)
+        for place in chance.sample(range(len(whole)), chance.choice((1, 1, 2, 30))):
+            flipped[place] ^= 1 << chance.randrange(8)
+        damaged.append(bytes(flipped))
+    for number, content in enumerate(damaged):
+        with pytest.raises(ValueError, match="checksum"):
+            plain_pickle.loads(content)
+        assert number % 40 or "checksum" in outcome_of(content, path)
+    foreign = foreign_contents()
+    for name, content in foreign.items():
+        assert "not a usable history" in outcome_of(content, path), name
+    for name in ("empty", "page", "npz, sealed", "two in a row"):
+        path.write_bytes(foreign[name])
+        refused(command("-m", "common.history", path), path)
+    record_property("cases", len(whole) + flips + len(foreign) + 4)
+
+
+# -------------------------------------------------------------------------- opcodes with a right checksum
+
+
+def arguments_of(opcode: Any) -> list[bytes]:
+    """Encoded arguments of an opcode: small ones, code's names, and lengths that no file has."""
+    kind = opcode.arg.name if opcode.arg else ""
+    text = b"touch canary"
+    return {
+        "": [b""],
+        "uint1": [b"\x00", b"\x01", b"\xff"],
+        "uint2": [b"\x00\x00", b"\xff\xff"],
+        "int4": [(n % 2**32).to_bytes(4, "little") for n in (0, 1, -1, 2**31 - 1, -(2**31))],
+        "uint4": [n.to_bytes(4, "little") for n in (0, 1, 2**31, 2**32 - 1)],
+        "uint8": [n.to_bytes(8, "little") for n in (0, 1, 2**31, 2**60, 2**64 - 1)],
+        "stringnl": [b"'os'\n", b"os\n", b"'a\\x00'\n", b"'\\ud800'\n"],
+        "stringnl_noescape": [b"os\n", b"\n", b"\xff\n"],
+        "stringnl_noescape_pair": [b"os\nsystem\n", b"builtins\neval\n", b"os.path\njoin.__globals__\n", b"\n\n"],
+        "decimalnl_short": [b"0\n", b"01\n", b"-1\n", b"9" * 100_000 + b"\n", b"1_0\n", b"x\n"],
+        "decimalnl_long": [b"0L\n", b"-5L\n", b"9" * 100_000 + b"L\n"],
+        "floatnl": [b"1.5\n", b"nan\n", b"1e999\n", b"x\n"],
+        "float8": [struct.pack(">d", number) for number in (0.5, math.nan, math.inf)],
+        "string1": [b"\x02os", b"\x00", b"\xffos"],
+        "string4": [b"\x02\0\0\0os", b"\xff\xff\xff\xffos", b"\xff\xff\xff\x7fos"],
+        "bytes1": [b"\x02os", b"\x00", b"\xffos"],
+        "bytes4": [b"\x02\0\0\0os", b"\xff\xff\xff\xffos"],
+        "bytes8": [(2).to_bytes(8, "little") + b"os", (2**60).to_bytes(8, "little") + b"os", b"\xff" * 8],
+        "bytearray8": [(2).to_bytes(8, "little") + b"os", (2**60).to_bytes(8, "little") + b"os", b"\xff" * 8],
+        "unicodestringnl": [b"os\n", b"\\ud800\n", b"\\x\n"],
+        "unicodestring1": [b"\x02os", b"\x00", b"\xffos", b"\x03\xed\xa0\x80", b"\x01\xff", b"\x0c" + text],
+        "unicodestring4": [b"\x02\0\0\0os", b"\xff\xff\xff\xffos"],
+        "unicodestring8": [(2).to_bytes(8, "little") + b"os", (2**60).to_bytes(8, "little") + b"os", b"\xff" * 8],
+        "long1": [b"\x00", b"\x01\xff", b"\xff" + b"\x7f" * 255, b"\xff\x01"],
+        "long4": [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\xff\xff\xff\x7f", b"\x02\0\0\0\1\1"],
+    }[kind]
+
+
+STACKS = {  # what may lie on the stack before an opcode
+    "nothing": b"",
+    "a value": b"N",
+    "a list": b"]\x94",
+    "a dict": b"}\x94",
+    "two texts": b"\x8c\x02os\x94\x8c\x06system\x94",
+    "a name and a tuple": b"\x8c\x02os\x8c\x06system\x93\x8c\x0ctouch canary\x85",
+    "a name, a tuple and a dict": b"\x8c\x02os\x8c\x06system\x93)}",
+    "a global and a tuple": b"cos\nsystem\n\x8c\x0ctouch canary\x85",
+    "a mark": b"(",
+    "a list, a mark and a value": b"](N",
+    "a dict, a mark, a name and a value": b"}(\x8c\x01aN",
+    "a mark, a global and a text": b"(cos\nsystem\n\x8c\x0ctouch canary",
+    "a dict, a name and a value": b"}\x8c\x01aN",
+    "a list and a value": b"]N",
+    "memo 0 and a list": b"N\x94]",
+}
+
+
+def opcode_bodies() -> Iterator[bytes]:
+    """Every opcode on every stack with every argument, at the end of a pickle and within one."""
+    for opcode, stack in itertools.product(pickletools.opcodes, STACKS.values()):
+        for argument in arguments_of(opcode):
+            piece = opcode.code.encode("latin-1") + argument
+            yield b"\x80\x04" + stack + piece + b"."
+            yield b"\x80\x04" + stack + piece + piece + b"."
+            yield b"\x80\x04\x95" + (len(stack + piece) + 1).to_bytes(8, "little") + stack + piece + b"."
+            yield stack + piece + b"."
+
+
+def test_no_opcode_in_any_place_builds_more_than_plain_data(tmp_path, monkeypatch, record_property):
+    monkeypatch.chdir(tmp_path)
+    cases = admitted = 0
+    for body in opcode_bodies():
+        cases += 1
+        started = time.monotonic()
+        try:
+            plain_pickle.check(plain_pickle.loads(sealed(body)))
+            assert {each.name for each, _, _ in pickletools.genops(body)} <= plain_pickle.OPCODES | {"PROTO", "STOP"}
+            admitted += 1
+        except ValueError as refusal:
+            assert str(refusal)
+        assert time.monotonic() - started < SECONDS, body[:100]
+    assert 10 < admitted < cases / 2  # some are plain data
+    assert not (tmp_path / "canary").exists()
+    record_property("cases", cases)
+
+
+def test_of_all_protocols_only_the_fourth_is_read_and_gives_the_same(tmp_path, record_property):
+    cases = 0
+    for path in sorted(COMMITTED, key=lambda each: each.stat().st_size)[:8]:
+        original = history.read(path)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            message = outcome_of(sealed(pickle.dumps(original, protocol)), tmp_path / "history.pkl")
+            assert (message == "") == (protocol == 4), (path, protocol)
+            cases += 1
+        assert outcome_of(packed(original), tmp_path / "history.pkl") == ""
+        assert repr(history.read(tmp_path / "history.pkl")) == repr(original)  # NaN is not equal to itself
+    record_property("cases", cases)
+
+
+# ------------------------------------------------------------------------------------------------- bombs
+
+FULL = 15_900_000  # bytes that fill a file
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    """Bodies that would take all memory or all time, each below the largest size."""
+    start, deep = b"\x80\x04", 100_000
+    yield "a list of nothing", start + b"](" + b"N" * FULL + b"e."
+    yield "memoized without end", start + b"]" + b"\x94" * FULL + b"."
+    yield "marks", start + b"(" * FULL + b"."
+    yield "short texts", start + b"](" + b"\x8c\x02xy" * (FULL // 4) + b"e."
+    yield "one text", start + b"X" + FULL.to_bytes(4, "little") + b"x" * FULL + b"."
+    yield "one text, often", start + b"](X" + b"\0\0\x10\0" + b"x" * 2**20 + b"\x94" + b"h\0" * 2_000_000 + b"e."
+    yield "long integers", start + b"](" + (b"\x8a\xff" + b"\x7f" * 255) * (FULL // 257) + b"e."
+    yield "many names", start + b"}(" + b"".join(b"\x8c\x06%06xN" % n for n in range(FULL // 9)) + b"u."
+    yield "empty frames", start + (b"\x95" + bytes(8)) * (FULL // 9) + b"N."
+    yield "empty lists", start + b"](" + b"]" * FULL + b"e."
+    yield "empty dicts", start + b"](" + b"}" * FULL + b"e."
+    yield "lists just below the limit", start + b"](" + b"]" * (plain_pickle.MOST_CONTAINERS - 1) + b"e."
+    yield "values just below the limit", start + b"](" + b"N" * (plain_pickle.MOST_OPCODES - 5) + b"e."
+    yield "nested", start + b"]" * deep + b"a" * (deep - 1) + b"."
+    yield "nested dicts", start + b"}\x8c\x01a" * 90_000 + b"N" + b"s" * 90_000 + b"."
+    yield "a list in itself", start + b"]\x94h\0a."
+    yield "a dict in itself", start + b"}\x94\x8c\x01ah\0s."
+    yield "two lists in each other", start + b"]\x94]\x94h\0ah\1h\1\x94h\0h\1aa."
+    laughs = b"".join(b"](" + b"h%c" % row * 10 + b"e\x94" for row in range(60))
+    yield "a billion laughs", start + b"]\x94" + laughs + b"."
+    yield (
+        "a billion laughs in dicts",
+        start
+        + b"}\x94"
+        + b"".join(
+            b"}(" + b"".join(b"\x8c\x01%ch%c" % (97 + n, row) for n in range(10)) + b"u\x94" for row in range(60)
+        )
+        + b".",
+    )
+    yield "a digit a million times", start + b"I" + b"9" * 1_000_000 + b"\n."
+    yield "a long a million times", start + b"L" + b"9" * 1_000_000 + b"L\n."
+    yield "an integer of a million bytes", start + b"\x8b" + (10**6).to_bytes(4, "little") + b"\x7f" * 10**6 + b"."
+    yield "far memo", start + b"]r\xff\xff\xff\x7f."
+    yield "far memo as text", start + b"]p2147483647\n."
+    yield "far memo read", start + b"]j\xff\xff\xff\xff."
+    yield "frame without end", start + b"\x95" + (2**60).to_bytes(8, "little") + b"N."
+    yield "frame too short", start + b"\x95" + (1).to_bytes(8, "little") + b"]\x94."
+    yield "frame too long", start + b"\x95" + (9).to_bytes(8, "little") + b"]\x94."
+    yield "frame in a frame", start + b"\x95" + (12).to_bytes(8, "little") + b"\x95" + (2).to_bytes(8, "little") + b"N."
+    yield "protocol in the middle", start + b"]" + start + b"."
+    yield "several ends", start + b"N..."
+    yield "an end in the middle", start + b"N.N."
+    yield "duplicated without end", start + b"]" + b"2" * FULL + b"."
+    yield "dropped without end", start + b"N" + b"N0" * (FULL // 2) + b"."
+    yield "tables of many columns", start + b"](" + (b"](" + b"N" * 160_000 + b"e") * 30 + b"e."
+
+
+READER = """
+import json, os, resource, sys, time
+from pathlib import Path
+from common import history
+for name in sys.stdin.read().split():
+    process = os.fork()
+    if process == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+        started = time.process_time()
+        try:
+            history.read(Path(name))
+            said = "read"
+        except history.UnreadableError as refusal:
+            said = str(refusal)
+        except BaseException as other:
+            said = f"raised {other!r}"
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(json.dumps([name, said[:2000], taken / 1024, time.process_time() - started]), flush=True)
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        print(json.dumps([name, "died", 0, 0]), flush=True)
+"""
+
+
+def test_bombs_take_little_memory_and_time(tmp_path, record_property):
+    names = {}
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for number, (name, body) in enumerate(bombs()):
+        assert len(body) < plain_pickle.LARGEST_READ, name
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(sealed(body))
+        names[str(path)] = name
+    output, _ = reader.communicate("\n".join(names))
+    told = [json.loads(line) for line in output.splitlines()]
+    assert len(told) == len(names)
+    for path, said, megabytes, seconds in told:
+        assert said.startswith(f"{path}: not a usable history: "), (names[path], said)
+        assert megabytes < MOST_MEMORY, (names[path], megabytes)
+        assert seconds < 40, (names[path], seconds)
+    record_property("cases", len(told))
+
+
+# ------------------------------------------------------------------------------------------- random files
+
+FUZZER = """
+import json, os, pickle, random, struct, sys
+from pathlib import Path
+from common import files, history, history_file, plain_pickle
+
+path, turns, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+whole = pickle.dumps(history.read(Path(sys.argv[4])), 4)
+chance, happened, reading = random.Random(seed), [], False
+
+def watch(event, arguments):
+    ours = event == "open" and (arguments[0] == str(path) or isinstance(arguments[0], int))  # a file's descriptor
+    if reading and not ours and event != "builtins.id":
+        happened.append([event, repr(arguments)[:200]])
+
+def text(letters=b"abcdefgh"):
+    word = bytes(chance.choices(letters, k=chance.randrange(4)))
+    return chance.choice((b"\\x8c" + bytes([len(word)]), b"X" + struct.pack("<I", len(word)))) + word
+
+def value(depth=0):
+    kind = chance.randrange(12 if depth < 6 else 7)
+    if kind < 3:
+        return chance.choice((b"N", b"\\x88", b"\\x89",
+            b"K\\x07", b"M\\x07\\x01", b"J\\xff\\xff\\xff\\xff", b"\\x8a\\x01\\x05"))
+    if kind < 5:
+        return b"G" + struct.pack(">d", chance.choice((0.5, float("nan"), float("inf"), -1e300)))
+    if kind < 7:
+        return text() + chance.choice((b"", b"\\x94"))
+    if kind == 7:
+        return b"h" + bytes([chance.randrange(6)])
+    inner = [value(depth + 1) for _ in range(chance.randrange(4))]
+    if kind < 10:
+        return b"]" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(inner) + b"e"
+    return b"}" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(text() + each for each in inner) + b"u"
+
+CODES = [chr(n).encode("latin-1") for n in range(256)]
+
+def body():
+    kind = chance.randrange(4)
+    if kind == 0:  # plain data, now and then with an odd piece
+        made = b"\\x80\\x04" + value() + b"."
+    elif kind == 1:  # opcodes as they come
+        made = b"\\x80\\x04" + b"".join(chance.choice((value(6), chance.choice(CODES),
+            b"(", b"]", b"}", b"e", b"u", b"a", b"s", b"\\x94", text())) for _ in range(chance.randrange(1, 30))) + b"."
+    else:
+        made = whole
+    made = bytearray(made)
+    for _ in range(chance.choice((0, 1, 1, 2, 5)) if kind != 2 else 1):
+        place = chance.randrange(max(1, len(made) - 1))
+        change = chance.randrange(3)
+        if change == 0:
+            made[place] = chance.randrange(256)
+        elif change == 1:
+            made[place:place] = chance.choice(CODES + [b"cos\\nsystem\\n", b"\\x93", b"R", b"\\x85R"])
+        else:
+            del made[place + 1 : place + chance.randrange(2, 9)]
+    return bytes(made)
+
+path.write_bytes(b"")
+for content in (b"", whole):
+    path.write_bytes(files.with_checksum(content))
+    try:
+        history.read(path)
+    except history.UnreadableError:
+        pass
+sys.addaudithook(watch)
+counts = {"read": 0, "plain": 0, "refused": 0}
+for turn in range(turns):
+    made = body()
+    content = files.with_checksum(made)
+    if turn % 10 == 0:
+        path.write_bytes(content)
+    reading = True
+    try:
+        if turn % 10 == 0:
+            found = history.read(path)
+        else:
+            found = plain_pickle.loads(content)
+            plain_pickle.check(found)
+            counts["plain"] += 1
+            history_file._check_fields(found)
+        reading = False
+        counts["read"] += 1
+        history.describe(found)
+    except (history.UnreadableError, ValueError) as refusal:
+        reading = False
+        counts["refused"] += 1
+    except BaseException as other:
+        reading = False
+        happened.append([repr(other), made.hex()[:2000]])
+print(json.dumps([counts, happened[:5], len(happened)]))
+"""
+
+
+def test_random_pickles_are_plain_data_or_refused_and_cause_no_event(tmp_path, record_property):
+    turns = 5000
+    arguments = [tmp_path / "history.pkl", turns, 7, REAL]
+    done = subprocess.run(
+        [sys.executable, "-c", FUZZER, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts, happened, number = json.loads(done.stdout)
+    assert (happened, number) == ([], 0)  # no import, no other file opened, no process, no other exception
+    assert min(counts["read"], counts["plain"], counts["refused"]) > 50, counts  # all are tried
+    record_property("cases", turns)
+
+
+# -------------------------------------------------------------------------------------- fields and types
+
+OTHERS = (
+    None,
+    True,
+    0,
+    -1,
+    2**62,
+    2**64,
+    0.5,
+    math.nan,
+    math.inf,
+    "",
+    "x",
+    [],
+    [1],
+    [[1], [1, 2]],
+    [None],
+    {},
+    {"a": 1},
+)
+
+
+def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """The path of every field, and of the first item of every list."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for name, item in items:
+        yield (*path, name)
+        yield from places(item, (*path, name))
+
+
+def altered(whole: bytes, path: tuple, change: Callable[[Any, Any], None]) -> dict[str, Any]:
+    """A history in which `change` was called with the container of the field at `path` and the field's name."""
+    copied = pickle.loads(whole)
+    inner = copied
+    for name in path[:-1]:
+        inner = inner[name]
+    change(inner, path[-1])
+    return copied
+
+
+def small() -> dict[str, Any]:
+    """A real history, of two units."""
+    kept = real()
+    units = list(kept["results"])[:2]
+    for part in ("units", "results"):
+        kept[part] = {unit: kept[part][unit] for unit in units}
+    return kept | {"complete": True}
+
+
+def test_every_field_of_every_other_type_is_refused_or_can_be_shown(tmp_path, record_property):
+    whole, path = pickle.dumps(small(), 4), tmp_path / "history.pkl"
+    cases = shown = 0
+    for place in places(pickle.loads(whole)):
+        changed = [altered(whole, place, lambda inner, name, to=to: inner.__setitem__(name, to)) for to in OTHERS]
+        changed.append(altered(whole, place, lambda inner, name: inner.__delitem__(name)))
+        if isinstance(place[-1], str):
+            changed.append(altered(whole, place, lambda inner, name: inner.__setitem__(name + "2", inner[name])))
+            changed.append(altered(whole, place, lambda inner, name: inner.__setitem__(5, inner[name])))
+        for each in changed:
+            cases += 1
+            if outcome_of(packed(each), path) == "":
+                assert all(line.isprintable() for line in history.describe(each).split("\n"))
+                shown += 1
+    assert shown > 100
+    record_property("cases", cases)
+
+
+def test_fields_that_every_reader_needs_have_their_type(tmp_path, record_property):
+    whole, path, cases = pickle.dumps(small(), 4), tmp_path / "history.pkl", 0
+    admitted = {
+        "schema": (),
+        "experiment": ("", "x"),
+        "scale": ("", "x"),
+        "settings": ({}, {"a": 1}),
+        "units": (),
+        "complete": (True,),
+        "data": (),
+        "environment": ({}, {"a": 1}),
+        "code": (),
+        "results": (),
+        "wall_seconds": (0, -1, 2**62, 0.5),
+    }
+    for name, to in itertools.product(history_file.FIELDS, OTHERS):
+        changed = altered(whole, (name,), lambda inner, key, to=to: inner.__setitem__(key, to))
+        fine = any(type(each) is type(to) and each == to for each in admitted[name])
+        assert (outcome_of(packed(changed), path) == "") == fine, (name, to)
+        cases += 1
+    for name in history_file.FIELDS:
+        assert outcome_of(packed(altered(whole, (name,), lambda inner, key: inner.__delitem__(key))), path)
+        cases += 1
+    record_property("cases", cases)
+
+
+# ----------------------------------------------------------------------------------------- texts in files
+
+TEXTS = (
+    "\x1b[2J\x1b]0;title\x07", "\r\n= Heading", "\u202eright to left", "\u2066\u200b", "\x00\x9b31m",
+    "$\\frac", "$x^2$", "\\$", "_x_ *y*", '#panic("x")', '#read("/etc/passwd")', "@lu2019 <here>", "</svg><script>",
+    "&amp; <b>", "../../x", "/etc/x", "..", "a/b/seed-../..", "-", "--force", "`id`; $(id)", "%s {0} {x!r}", "=1+1",
+    "\U0001f600\u05d0\u4e2d", "n" * 400_000,
+)  # fmt: skip
+
+
+def with_text(text: str) -> dict[str, Any]:
+    """A history of a classifier with `text` wherever a text may stand, so that plots and report can show it."""
+    kept = small()
+    kept["settings"] |= {text: text, "list": [text, text]}
+    kept["data"] = {"name": text, "fingerprint": text, "source": text, text: text}
+    kept["environment"] = {text: text}
+    kept["code"] = {"revision": 1, "hash": text, "commit": text}
+    for record in kept["units"].values():
+        record |= {"code": text, "device": text, text: text}
+    for results in kept["results"].values():
+        results[text] = {text: text}
+        results["summary"][text] = 1.0
+    return kept
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # that a font lacks
+def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, record_property):
+    from report import build, measured
+
+    figures.use_style()
+    plot = importlib.import_module("hw1_1.plot_cifar10_cnn")
+    path = settings.history_path(tmp_path, "hw1_1/cifar10_cnn")
+    path.parent.mkdir(parents=True)
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt"/>'
+    cases = 0
+    for text in TEXTS:
+        kept = with_text(text)
+        path.write_bytes(packed(kept))
+        assert outcome(path) == ""
+        for shown in (history.describe(kept), history.table(kept).to_csv()):
+            assert all(line.isprintable() for line in shown.split("\n")) and len(shown) < 100_000
+        if "$" in text or "\x1b" in text:  # others are no markup for matplotlib
+            for draw in plot.FIGURES.values():
+                figures.encode(draw(kept), ".svg", f"history x; measured {history.measured_on(kept)}")
+        numbers, _ = measured.gather(tmp_path, "paper")
+        assert numbers["sections"]["cifar10_cnn"]["state"] == "complete"
+        json.dumps(numbers, allow_nan=False).encode()
+        cases += 4
+    for text in ("\udcff", "x\ud800"):  # no Unicode, which JSON and a terminal refuse
+        assert "codec can't encode" in outcome_of(packed(with_text(text)), path)
+        cases += 1
+    for text in ("".join(TEXTS[:5]), "".join(TEXTS[6:25])):
+        path.write_bytes(packed(with_text(text)))
+        (tmp_path / "figures").mkdir(exist_ok=True)
+        (tmp_path / "figures" / "cifar10_cnn.svg").write_bytes(drawing)
+        assert build.build(tmp_path, "paper").startswith(b"%PDF-")
+        for flags in ((), ("--csv",)):
+            assert command("-m", "common.history", path, path, *flags).returncode == 0
+        cases += 3
+    record_property("cases", cases)
+
+
+def test_a_foreign_name_is_one_line_of_an_error_message(tmp_path, record_property):
+    path = settings.history_path(tmp_path, "hw1_1/cifar10_cnn")
+    path.parent.mkdir(parents=True)
+    texts = ("".join(TEXTS[:6]), TEXTS[-1])
+    for text in texts:
+        path.write_bytes(packed(small() | {"experiment": text}))
+        done = command("hw1_1/plot_cifar10_cnn.py", "--history", path)
+        assert done.returncode == 1 and len(done.stderr) < 6000
+        assert f"{path}: this history is of " in done.stderr.splitlines()[-1]
+        path.write_bytes(packed(small() | {"scale": text}))
+        assert command("-m", "common.history", path).returncode == 0
+    record_property("cases", 2 * len(texts))
+
+
+def tree_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_names_in_a_history_never_become_paths(project, tiny, tmp_path, record_property):
+    assert tiny("--seeds", "0").wait(SECONDS) == 0
+    own = history.read(project / PLACE)
+    names = ("../../../x", "/tmp/canary/x", "..", "a\x00b", "-rf", "~/x", "walk/../../x", "n" * 5000)
+    before = tree_of(tmp_path)
+    kept = copy.deepcopy(own)
+    for name in names:
+        for part in ("units", "results"):
+            kept[part][name] = copy.deepcopy(own[part]["walk/seed-0"])
+        kept["settings"][name] = [name]  # a list selects units, so the history stays of this identity
+    (project / PLACE).write_bytes(packed(kept))
+    process = tiny("--seeds", "0", "1")
+    _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
+    assert set(history.read(project / PLACE)["results"]) == {"walk/seed-0", "walk/seed-1", *names}
+    new = tree_of(tmp_path) - before
+    assert all(name.startswith("the project/out/checkpoints/quick/hw1_1/tiny") for name in new), new
+    for experiment in ("../../etc/x", "/etc/x", "hw1_1/../../x"):
+        (project / PLACE).write_bytes(packed(own | {"experiment": experiment}))
+        assert tiny("--seeds", "0").wait(SECONDS) == 0
+    new = tree_of(tmp_path) - before
+    inside = ("the project/out/checkpoints/", "the project/out/replaced")
+    assert all(name.startswith(inside) for name in new), new
+    aside = list((project / "out" / "replaced").iterdir())
+    assert aside and all(path.name.startswith("tiny-") for path in aside)
+    record_property("cases", len(names) + 3)
+
+
+# -------------------------------------------------------------------------------------------- as files
+
+
+def odd_files(folder: Path) -> dict[str, Path]:
+    """Things under a history's name that are no usable history."""
+    folder.mkdir()
+    paths = {
+        name: folder / f"{name}.pkl" for name in ("large", "folder", "fifo", "socket", "zero", "itself", "damaged")
+    }
+    paths["large"].touch()
+    os.truncate(paths["large"], 17_000_000)
+    paths["folder"].mkdir()
+    os.mkfifo(paths["fifo"])
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(folder):  # a socket's path must be short
+        listener.bind(paths["socket"].name)
+    paths["zero"].symlink_to("/dev/zero")
+    paths["itself"].symlink_to(paths["itself"].name)
+    paths["damaged"].write_bytes(REAL.read_bytes()[:-9])
+    return paths
+
+
+def test_odd_files_are_refused_by_every_command_in_one_message(project, tiny, tmp_path, record_property):
+    assert tiny().wait(SECONDS) == 0
+    cases = 0
+    plot = Path(shutil.copy(ROOT / "hw1_1" / "plot_cifar10_cnn.py", project / "hw1_1"))
+    plotted = (project / PLACE).with_name("cifar10_cnn.pkl")
+    for name, path in odd_files(tmp_path / "odd").items():
+        assert outcome(path), name
+        refused(command("-m", "common.history", path), path)
+        for place in (project / PLACE, plotted):
+            place.unlink(missing_ok=True)
+            place.symlink_to(path)
+        checked = command(project / "hw1_1" / "tiny.py", "--scale", "quick", "--check")
+        assert checked.returncode == 1
+        assert checked.stdout.startswith(f"unreadable: {project / PLACE}: ") and checked.stdout.count("\n") == 1
+        done = command(plot, "--scale", "quick")
+        assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(f"error: {plotted}: "), name
+        cases += 4
+    (tmp_path / "nowhere.pkl").symlink_to(tmp_path / "gone")
+    for path in (tmp_path / "nowhere.pkl", tmp_path / "gone", tmp_path / "damaged" / "x"):
+        done = command("-m", "common.history", path)
+        assert done.returncode == 1 and done.stderr.startswith(f"error: {path}: ") and done.stderr.count("\n") == 1
+        cases += 1
+    record_property("cases", cases)
+
+
+def test_the_report_names_every_unusable_history(tmp_path, record_property):
+    from report import measured
+
+    copied = tmp_path / "a checkout"
+    for folder in ("common", "report", *(path.name for path in ROOT.glob("hw1_*"))):
+        shutil.copytree(
+            ROOT / folder, copied / folder, ignore=shutil.ignore_patterns("__pycache__", "history", "*.pdf")
+        )
+    kinds = list(odd_files(tmp_path / "odd").values())
+    contents = [packed(real() | {"scale": "quick", "results": {}}), packed([]), gzip.compress(b"x"), b"", sealed(b"(.")]
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+        kinds.append(tmp_path / str(number))
+    for experiment, path in zip(measured.EXPERIMENTS, kinds, strict=True):
+        place = settings.history_path(copied / "out" / "quick", experiment)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    done = command(copied / "report" / "build.py", "--scale", "quick")
+    assert done.returncode == 0, done.stderr
+    assert (copied / "out" / "quick" / "report" / "hw1.pdf").read_bytes().startswith(b"%PDF-")
+    box = measured.gather(copied / "out" / "quick", "quick", copied)[0]["box"]
+    for experiment in measured.EXPERIMENTS:
+        assert any(line.startswith(f"{experiment}: unreadable: ") for line in box), experiment
+    record_property("cases", len(kinds))
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    path = tmp_path / "history.pkl"
+    path.write_bytes(REAL.read_bytes())
+    path.chmod(0)
+    code = f"import os; os.geteuid() or (os.setegid(65534), os.seteuid(65534)); open({str(path)!r})"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if "PermissionError" not in tried.stderr:
+        pytest.skip("this user may read everything")
+    code = (
+        "import sys; from pathlib import Path; from common import history, settings; import os\n"
+        "os.geteuid() or (os.setegid(65534), os.seteuid(65534))\n"
+        "with settings.one_message(): history.read(Path(sys.argv[1]))"
+    )
+    done = command("-c", code, path)
+    refused(done, path)
+    assert "Permission denied; check its permissions" in done.stderr or "restore it" in done.stderr
+
+
+def test_a_file_that_changes_while_it_is_read_is_whole_or_refused(tmp_path, record_property):
+    path, wholes = tmp_path / "history.pkl", [each.read_bytes() for each in COMMITTED[:3]]
+    path.write_bytes(wholes[0])
+    stopping = threading.Event()
+
+    def write() -> None:
+        chance = random.Random(3)
+        while not stopping.is_set():
+            whole = chance.choice(wholes)
+            if chance.random() < 0.3:
+                files.write_atomically(path, whole)
+                continue
+            with open(path, "wb") as file:  # as an editor, or a copy over the network
+                for start in range(0, len(whole), 50_000):
+                    file.write(whole[start : start + 50_000])
+                    file.flush()
+                file.write(b"more" * chance.randrange(2))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        outcomes = [outcome(path) for _ in range(40)]
+    finally:
+        stopping.set()
+        writer.join()
+    assert all("checksum" in each or each == "" for each in outcomes)
+    record_property("cases", len(outcomes))
+
+
+# ------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_shows_every_committed_history(record_property):
+    done = command("-m", "common.history", *COMMITTED)
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in COMMITTED:
+        kept = history.read(path)
+        shown = done.stdout.partition(f"{path}\n")[2].partition(f"{ROOT}/hw1_")[0]
+        finished, planned = len(kept["results"]), len(kept["units"])
+        for words in (
+            f"experiment   {kept['experiment']}\n", f"scale        {kept['scale']}\n",
+            f"{finished} of {planned}, {'complete' if kept['complete'] else 'partial'}\n",
+            f"measured     {history.measured_on(kept)}", *(f"{name} " for name in list(kept["settings"])[:5]),
+            kept["data"]["name"], f"revision {kept['code']['revision']}", kept["code"]["hash"][:12], "results      ",
+        ):  # fmt: skip
+            assert words in shown, (path, words)
+    table = command("-m", "common.history", "--csv", *COMMITTED)
+    assert table.returncode == 0
+    assert {line.split(",")[0] for line in table.stdout.splitlines()[1:]} == {
+        f"{path.parents[1].name}/{path.stem}" for path in COMMITTED
+    }
+    one_is_bad = command("-m", "common.history", *COMMITTED[:2], ROOT / "README.md", COMMITTED[2])
+    refused(one_is_bad, ROOT / "README.md")
+    record_property("cases", 2 * len(COMMITTED) + 1)
+
+
+# ------------------------------------------------------------------------------------------ checkpoints
+
+IDENTITY = {"experiment": "hw1_1/tiny", "unit": "walk/seed-0", "settings": {"learning_rate": 0.1}}
+
+
+def blank() -> list[Variable]:
+    return [Variable(np.zeros((3, 4), np.float32)), Variable(np.zeros((), np.int64)), Variable(np.zeros(1, np.uint64))]
+
+
+def npy(header: str, content: bytes = b"", version: int = 1) -> bytes:
+    """An array file with this header, right or wrong."""
+    padded = header.encode() + b" " * ((-len(header) - 11) % 64) + b"\n"
+    width = 2 if version == 1 else 4
+    return b"\x93NUMPY" + bytes((version, 0)) + len(padded).to_bytes(width, "little") + padded + content
+
+
+def of(array: np.ndarray) -> bytes:
+    """The file of an array, even of one of objects, which is a pickle."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as opened:
+        for name, content in members.items():
+            opened.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+class Trap:
+    def __reduce__(self):
+        return os.system, ("touch canary",)
+
+
+def hostile_checkpoints() -> dict[str, bytes]:
+    """Files with a right checksum, most with the right identity, none as `save` writes it."""
+
+    def about(value: Any = None, text: bytes = b"", **other: Any) -> bytes:
+        fields = {"identity": IDENTITY, "seconds": 1.0, "results": {"loss": [1.0]}} | other
+        return of(np.frombuffer(text or json.dumps(fields if value is None else value).encode(), np.uint8))
+
+    good = {f"variable_{index}": of(each.value + 1) for index, each in enumerate(blank())} | {"about": about()}
+    float_header = "{{'descr': '<f4', 'fortran_order': False, 'shape': {}, }}"
+    arrays = {
+        "of objects": of(np.array([Trap()] * 12, object).reshape(3, 4)),
+        "of texts": of(np.full((3, 4), "x")),
+        "of complex numbers": of(np.zeros((3, 4), complex)),
+        "of doubles": of(np.zeros((3, 4))),
+        "big-endian": of(np.zeros((3, 4), ">f4")),
+        "with fields": of(np.zeros((3, 4), [("a", "<f4")])),
+        "in another order": of(np.asfortranarray(np.ones((3, 4), np.float32))),
+        "transposed": of(np.ones((4, 3), np.float32)),
+        "of another version": npy(float_header.format("(3, 4)"), bytes(48), version=2),
+        "too short": npy(float_header.format("(3, 4)"), bytes(40)),
+        "too long": npy(float_header.format("(3, 4)"), bytes(56)),
+        "of a terabyte": npy(float_header.format(f"({2**38},)"), bytes(48)),
+        "of more than there is": npy(float_header.format(f"({2**62}, 4)"), bytes(48)),
+        "of negative length": npy(float_header.format("(-3, -4)"), bytes(48)),
+        "of length True": npy(float_header.format("(True, 12)"), bytes(48)),
+        "with code as header": npy("__import__('os').system('touch canary')", bytes(48)),
+        "with a deep header": npy("(" * 9000 + ")" * 9000, bytes(48)),
+        "with minus signs": npy("-" * 9000 + "1", bytes(48)),
+        "with half a header": npy("{'descr': (", bytes(48)),
+        "that is no array": b"text",
+        "that is nothing": b"",
+        "that is a pickle": pickle.dumps(Trap()),
+    }
+    abouts = {
+        "a list": about([]), "a number": about(5), "nothing": about(text=b" "), "a text": about("x"),
+        "no fields": about({}), "deep": about(text=b"[" * 10**6),
+        "deep and closed": about(text=b"[" * 9999 + b"]" * 9999),
+        "deep objects": about(text=b'{"a":' * 10**6), "a long number": about(text=b"9" * 10**6),
+        "not UTF-8": about(text=b"\xff\xfe{}"), "UTF-16": about(text='{"identity": 1}'.encode("utf-16")),
+        "many lists": about(text=b"[" + b"[]," * 2_000_000 + b"[]]"),
+        "another identity": about(identity={}),
+        "identity of nothing": about(identity=None),
+        "two arrays": of(np.zeros((2, 2), np.uint8)), "floats": of(np.zeros(9)),
+        "of objects": of(np.array([Trap()])),
+        "raw": b"{}",
+        **{f"seconds {value}": about(seconds=value) for value in (None, "x", True, -1, math.nan, math.inf, [])},
+        **{f"results {value!r}": about(results=value) for value in (None, 5, "x", [], [1], True)},
+        **{f"no {name}": about({key: 1 for key in ("identity", "seconds", "results") if key != name})
+           for name in ("identity", "seconds", "results")},
+    }  # fmt: skip
+    encrypted = bytearray(archive(good))
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = encrypted.find(signature)
+        while start >= 0:
+            encrypted[start + place] |= 1
+            start = encrypted.find(signature, start + 1)
+    whole = archive(good)
+    bodies = {f"an array {name}": archive(good | {"variable_0": content}) for name, content in arrays.items()}
+    bodies |= {f"about: {name}": archive(good | {"about": content}) for name, content in abouts.items()}
+    bodies |= {f"without {name}": archive({key: good[key] for key in good if key != name}) for name in good}
+    bodies |= {
+        "deflated": archive(good, zipfile.ZIP_DEFLATED),
+        "bzip2": archive(good, zipfile.ZIP_BZIP2),
+        "lzma": archive(good, zipfile.ZIP_LZMA),
+        "a bomb": archive(good | {"about": about(text=bytes(300_000_000))}, zipfile.ZIP_DEFLATED),
+        "a bomb as a variable": archive(good | {"variable_0": bytes(300_000_000)}, zipfile.ZIP_DEFLATED),
+        "encrypted": bytes(encrypted),
+        "an array alone": of(np.zeros(3)),
+        "a pickle": pickle.dumps(Trap()),
+        "an empty archive": archive({}),
+        "no archive": b"PK\x03\x04 broken",
+        "many members": archive({f"m{number}": b"" for number in range(20_000)}),
+        "too large": bytes(checkpoint.LARGEST_RESULTS + 10_000),
+    }
+    chance = random.Random(5)
+    for number in range(2000):  # the archive itself, altered under a right checksum
+        altered = bytearray(whole)
+        for place in chance.sample(range(len(whole)), chance.choice((1, 2, 8))):
+            altered[place] = chance.randrange(256)
+        bodies[f"altered {number}"] = bytes(altered)
+    return bodies
+
+
+def test_hostile_checkpoints_with_a_right_checksum_start_afresh(tmp_path, monkeypatch, record_property):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "walk.npz"
+    bodies = hostile_checkpoints()
+    checkpoint.Checkpoint(path, IDENTITY).save(blank(), {"loss": [1.0]}, now=True)
+    assert checkpoint.Checkpoint(path, IDENTITY).load(blank()) == {"loss": [1.0]}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, body in bodies.items():
+        path.write_bytes(sealed(body))
+        kept, variables = checkpoint.Checkpoint(path, IDENTITY), blank()
+        results = kept.load(variables)
+        if name.startswith("altered") and results:  # where nothing reads: a date, a flag of the archive
+            assert results == {"loss": [1.0]} and all((each.value == 1).all() for each in variables), name
+            continue
+        assert results == {} and kept.seconds_before == 0, name
+        assert not any(each.value.any() for each in variables), name  # none of them, not the first ones
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MOST_MEMORY
+    assert not (tmp_path / "canary").exists()
+    odd = odd_files(tmp_path / "odd")
+    for name, each in odd.items():
+        assert checkpoint.Checkpoint(each, IDENTITY).load(blank()) == {}, name
+    record_property("cases", len(bodies) + len(odd))
+
+
+def test_a_run_with_an_odd_checkpoint_ends_like_one_without(project, tiny, tmp_path, record_property):
+    assert tiny("--seeds", "0").wait(SECONDS) == 0
+    results = history.read(project / PLACE)["results"]
+    folder = project / "out" / "checkpoints" / "quick" / "hw1_1" / "tiny"
+    odd = {name: path for name, path in odd_files(tmp_path / "odd").items() if name != "folder"}
+    for name, path in odd.items():
+        (project / PLACE).unlink()
+        (folder / "walk-seed-0.npz").symlink_to(path)
+        process = tiny("--seeds", "0")
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, (name, errors)
+        assert history.read(project / PLACE)["results"] == results
+        assert not list(folder.glob("*.npz"))
+    record_property("cases", len(odd))
