@@ -109,6 +109,11 @@ def history_path(root: Path, experiment: str) -> Path:
     return root / folder / "history" / f"{name}.pkl"
 
 
+def absolute(path: str | Path) -> Path:
+    """The path without links, from the root; a ~ that means nobody's home and links in a circle stay as they are."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 def experiment_of(script: str | Path) -> str:
     """hw1_1/mnist_cnn for .../hw1_1/mnist_cnn.py and for .../hw1_1/plot_mnist_cnn.py."""
     path = Path(script).resolve()
@@ -150,7 +155,7 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
         base=scale,
         scale="changed" if changed else scale,
         root=_changed_tree(experiment, chosen) if changed else tree(scale),
-        data_dir=Path(folder).expanduser().resolve() if folder else None,
+        data_dir=absolute(folder) if folder else None,
         force=options.force,
         unit=options.unit,
         mode="check" if options.check else "list" if options.list else "train",
