@@ -141,6 +141,9 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
         config=(FlagCreatePairsOff,),
     )
     options, chosen = parsed.run, parsed.settings
+    _refuse_repeated(sys.argv[1:])
+    if not options.data_dir and any(argument.startswith("--data-dir") for argument in sys.argv[1:]):
+        _usage_error("--data-dir needs a folder")
     experiment = experiment_of(script)
     changed = identity(chosen) != identity(defaults)
     folder = options.data_dir or os.environ.get("HW1_DATA_DIR", "")
@@ -161,6 +164,19 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
         mode="check" if options.check else "list" if options.list else "train",
         arguments=tuple(sys.argv[1:]),
     )
+
+
+def _refuse_repeated(arguments: list[str]) -> None:
+    """Exit where a flag is given twice: the first of two values would be dropped without a word."""
+    names = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for name in names:
+        if names.count(name) > 1 and name != "--unit":
+            _usage_error(f"{name} is given twice")
+
+
+def _usage_error(message: str) -> None:
+    print(f"error: {message} (see --help)", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def prepare_environment() -> None:
@@ -209,6 +225,7 @@ def one_message() -> Iterator[None]:
 
     An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
     """
+    _complete_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has HUP ignored
             signal.signal(number, _terminate)
@@ -229,6 +246,22 @@ def one_message() -> Iterator[None]:
         _leave(f"error: {problem}", 1)
     except OSError as error:
         _leave(f"error: {_explain(error)}", 1)
+
+
+def _complete_streams() -> None:
+    """A stream that the caller closed swallows what is written; one that lacks a character spells it out.
+
+    Its number must be taken, or else the next file that is opened has it, and gets what native code writes to stderr.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.dup2(descriptor, number)
+            if descriptor != number:
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if sys.stdout.errors == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class _Terminated(BaseException):
