@@ -110,16 +110,22 @@ usage_error() { fail "$1 (see bash run_all.sh --help)" 2; }
 read_options() {
     local name
     while (($#)); do
-        case $1 in --*=*) name=$1; shift; set -- "${name%%=*}" "${name#*=}" "$@" ;; esac
+        name=$1
+        case $name in --*=*) shift; set -- "${name%%=*}" "${name#*=}" "$@" ;; esac
         case $1 in
-            --scale | --only | --data-dir) (($# > 1)) || usage_error "$1 needs a value" ;;
+            --scale | --only | --data-dir) [[ -n ${2-} ]] || usage_error "$1 needs a value" ;;
+            --figures-only | --force | --no-venv | --check | --list | --help)
+                [[ $name == "$1" ]] || usage_error "$1 takes no value" ;;
         esac
         case $1 in
             --scale)
                 [[ $2 == quick || $2 == paper ]] || usage_error "unknown scale $2; known: quick, paper"
+                [[ -z $scale ]] || usage_error "--scale is given twice"
                 scale=$2 why="as asked"; shift ;;
             --only) select_steps "$2"; shift ;;
-            --data-dir) HW1_DATA_DIR=$2; shift ;;
+            --data-dir)
+                [[ -z $data_dir ]] || usage_error "--data-dir is given twice"
+                data_dir=$2; shift ;;
             --figures-only) train=no ;;
             --force) force=yes ;;
             --no-venv) venv=no ;;
@@ -132,6 +138,7 @@ read_options() {
     if [[ -z ${selected[0]+x} && $report == no ]]; then selected=("${experiments[@]}") report=yes; fi
     [[ -n $scale ]] || { has_gpu && scale=paper why="nvidia-smi lists a GPU"; } ||
         scale=quick why="nvidia-smi lists no GPU"
+    [[ -z $data_dir ]] || HW1_DATA_DIR=$data_dir
     if [[ -n ${HW1_DATA_DIR:-} ]]; then
         [[ -d $HW1_DATA_DIR ]] || usage_error "the data folder $HW1_DATA_DIR does not exist"
         HW1_DATA_DIR=$(cd "$HW1_DATA_DIR" && pwd)
@@ -282,7 +289,7 @@ finish() {
 
 source "$root/common/environment.sh"
 steps=() selected=() titles=() results=() seconds=() outputs=()
-scale="" why="" train=yes report=no force=no action=run running=""
+scale="" why="" data_dir="" train=yes report=no force=no action=run running=""
 read_options "$@"
 unneeded=(pytest ruff)
 if [[ $action == run ]]; then prepare_environment "${unneeded[@]}"; else require_environment "${unneeded[@]}"; fi

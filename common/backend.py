@@ -10,25 +10,32 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.settings import prepare_environment
+from common.settings import Problem, prepare_environment
 
 
 def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     """Import TensorFlow with these thread counts (0: one a core); call it before anything else of Keras;
     a later call changes nothing.
 
-    float32 and channels last are forced, whatever the user's keras.json says; a GPU's memory grows as needed.
+    float32, Keras's epsilon and channels last are forced, whatever the user's keras.json says; a GPU's memory grows as
+    needed.
     """
     if "tensorflow" in sys.modules:
         return
     prepare_environment()
     with _quiet():
-        import keras
+        try:
+            import keras
+        except (ValueError, TypeError, AttributeError) as error:  # of what Keras reads of the user's
+            raise Problem(
+                f"Keras does not start ({error}): mend or remove keras.json, unset KERAS_ variables"
+            ) from None
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
     tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
     keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)

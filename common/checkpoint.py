@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from common import files
-from common.files import add_checksum, checked, remove, write_atomically
 from common.plain_pickle import MEGABYTE, is_number
 
 SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
@@ -62,9 +61,9 @@ class Checkpoint:
                 for name, values in named.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(values, order="C"), allow_pickle=False)
-            add_checksum(file)
+            files.add_checksum(file)
 
-        write_atomically(self.path, write)
+        files.write_atomically(self.path, write)
         self._saved = time.monotonic()
 
     def seconds(self) -> float:
@@ -73,7 +72,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget the file, and what a killed run left of it: the unit is in the history now."""
-        remove(self.path)
+        files.remove(self.path)
 
 
 def _read(path: Path, variables: Sequence[Any]) -> tuple[Any, list[np.ndarray]]:
@@ -84,7 +83,7 @@ def _read(path: Path, variables: Sequence[Any]) -> tuple[Any, list[np.ndarray]]:
     """
     expected = [(tuple(variable.shape), _type(variable)) for variable in variables]
     largest = LARGEST_RESULTS + sum(math.prod(shape) * kind.itemsize for shape, kind in expected)
-    with zipfile.ZipFile(io.BytesIO(checked(files.read_regular(path, largest)))) as archive:
+    with zipfile.ZipFile(io.BytesIO(files.checked(files.read_regular(path, largest)))) as archive:
         size = archive.getinfo("about.npy").file_size - len(_header((1,), BYTES))
         about = json.loads(_array(archive, "about", (size,), BYTES).tobytes())
         return about, [_array(archive, f"variable_{index}", *each) for index, each in enumerate(expected)]

@@ -157,7 +157,7 @@ def _in_folder(known: Known, folder: Path, refuse_sample: bool) -> Dataset:
 
 def _cache_folders() -> list[Path]:
     """Where Keras keeps data sets: its home, or a temporary folder where it may not write there."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    home = settings.absolute(os.environ.get("KERAS_HOME") or "~/.keras")
     spare = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # Keras's own rule
     return [home / "datasets", spare / ".keras" / "datasets"]
 
@@ -166,7 +166,7 @@ def _cached(known: Known) -> Path | None:
     """Keras's file of this set, if its hash is right; an extracted folder beside it has none and is not trusted."""
     for path in (folder / name for folder in _cache_folders() for name in known.archives):
         with contextlib.suppress(OSError):  # what cannot be read is not there for us
-            if path.is_file():
+            if path.is_file() and path.stat().st_size <= known.archive_bytes:
                 seen = _remember(f"archive {path.resolve()}", path, lambda path=path: {"sha256": _file_sha256(path)})
                 if seen["sha256"] == known.archive_sha256:
                     return path
@@ -310,7 +310,7 @@ def _main() -> None:
     folder = options.data_dir or (Path(os.environ["HW1_DATA_DIR"]) if os.environ.get("HW1_DATA_DIR") else None)
     scale = options.scale or ("paper" if settings.has_gpu() else "quick")
     settings.prepare_environment()
-    run = SimpleNamespace(base=scale, scale=scale, data_dir=folder and folder.expanduser().resolve())
+    run = SimpleNamespace(base=scale, scale=scale, data_dir=folder and settings.absolute(folder))
     for dataset in obtain(run):
         print(f"{dataset.name}: {dataset.source}")
 

@@ -14,15 +14,17 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from common.plain_pickle import printable
 from common.settings import Problem
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: uint8 images; y_train, y_test: uint8 (n,)
 MEMBERS = ("x_train", "y_train", "x_test", "y_test")
 MOST_IMAGES = 200_000  # in one part: more is not one of these sets
+LARGEST_PIECE = 2**20  # bytes read at once; four members' directory takes 300
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def read_npz(known: Known, source: Path, content: bytes | None = None) -> Arrays
     if content is None and not source.is_file():
         raise Problem(f"{source} is not a regular file: {advice()}")
     try:
-        with zipfile.ZipFile(source if content is None else io.BytesIO(content)) as archive:
+        with _opened(source, content) as file, zipfile.ZipFile(file) as archive:
             _check_headers(known, archive)
             arrays = {}
             for name in MEMBERS:
@@ -107,11 +109,34 @@ def read_npz(known: Known, source: Path, content: bytes | None = None) -> Arrays
             if arrays[part].min() < 0 or arrays[part].max() > 9:
                 raise ValueError(f"{part} has labels outside 0 to 9")
             arrays[part] = arrays[part].reshape(-1).astype(np.uint8)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
-        raise Problem(f"{source} is damaged ({error}): copy or download it again, complete") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError) as error:
+        raise Problem(f"{source} is damaged ({_words(error)}): copy or download it again, complete") from None
     except (ValueError, RuntimeError) as error:  # RuntimeError: encrypted, or an unknown kind of compression
-        raise Problem(f"{source} does not hold {known.title} as expected: {error}: {advice()}") from None
+        raise Problem(f"{source} does not hold {known.title} as expected: {_words(error)}: {advice()}") from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # a place before the file's beginning, or a disk that fails
+        raise Problem(f"{source} is damaged ({_words(error)}): copy or download it again, complete") from None
     return arrays
+
+
+def _opened(source: Path, content: bytes | None) -> BinaryIO:
+    return _InPieces(io.FileIO(source)) if content is None else io.BytesIO(content)
+
+
+class _InPieces(io.BufferedReader):
+    """A file that is read in pieces only: zipfile reads an archive's directory at once, as long as it claims to be."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > LARGEST_PIECE:
+            raise zipfile.BadZipFile(f"its directory claims {size:,} bytes")
+        return super().read(size)
+
+
+def _words(error: Exception) -> str:
+    """What the error says of a file that may be hostile, fit for a terminal."""
+    return printable(str(error))[:300] or "it ends too early"
 
 
 def _check_headers(known: Known, archive: zipfile.ZipFile) -> None:

@@ -72,7 +72,8 @@ def _command(run: Run, unit: str) -> str:
     flags = _without(run.arguments, "--list", {"--unit", "--scale", "--data-dir"})
     if run.data_dir is not None:
         flags += ["--data-dir", str(run.data_dir)]  # absolute: the command may run in another folder
-    return shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", unit])
+    command = shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", unit])
+    return command.replace("\n", r"'$'\n''")  # a folder's name may have a line break: one line all the same
 
 
 def _without(arguments: Sequence[str], flag: str, valued: set[str]) -> list[str]:

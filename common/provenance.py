@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,9 +80,13 @@ def _sets_scale(statement: ast.stmt) -> bool:
 def commit() -> str:
     """The git commit of the code, with a + where Python files differ from it; empty without git."""
 
+    # a git hook, for one, sets GIT_DIR to the repository that called it
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=environment)
+        return done.stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--", "*.py")

@@ -111,6 +111,11 @@ def history_path(root: Path, experiment: str) -> Path:
     return root / folder / "history" / f"{name}.pkl"
 
 
+def absolute(path: str | Path) -> Path:
+    """The path without links, from the root; a ~ that means nobody's home and links in a circle stay as they are."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 def experiment_of(script: str | Path) -> str:
     """hw1_1/mnist_cnn for .../hw1_1/mnist_cnn.py and for .../hw1_1/plot_mnist_cnn.py."""
     path = Path(script).resolve()
@@ -138,6 +143,9 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
         config=(FlagCreatePairsOff,),
     )
     options, chosen = parsed.run, parsed.settings
+    _refuse_repeated(sys.argv[1:])
+    if not options.data_dir and any(argument.startswith("--data-dir") for argument in sys.argv[1:]):
+        _usage_error("--data-dir needs a folder")
     experiment = experiment_of(script)
     changed = identity(chosen) != identity(defaults)
     folder = options.data_dir or os.environ.get("HW1_DATA_DIR", "")
@@ -152,12 +160,25 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
         base=scale,
         scale="changed" if changed else scale,
         root=_changed_tree(experiment, chosen) if changed else tree(scale),
-        data_dir=Path(folder).expanduser().resolve() if folder else None,
+        data_dir=absolute(folder) if folder else None,
         force=options.force,
         unit=options.unit,
         mode="check" if options.check else "list" if options.list else "train",
         arguments=tuple(sys.argv[1:]),
     )
+
+
+def _refuse_repeated(arguments: list[str]) -> None:
+    """Exit where a flag is given twice: the first of two values would be dropped without a word."""
+    names = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for name in names:
+        if names.count(name) > 1 and name != "--unit":
+            _usage_error(f"{name} is given twice")
+
+
+def _usage_error(message: str) -> None:
+    print(f"error: {message} (see --help)", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def prepare_environment() -> None:
@@ -206,7 +227,7 @@ def one_message() -> Iterator[None]:
 
     An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
     """
-    _open_missing_streams()
+    _complete_streams()
     signals.prepare()
     try:
         try:
@@ -224,11 +245,20 @@ def one_message() -> Iterator[None]:
         signals.leave(f"error: {printable(_explain(error))}", 1)
 
 
-def _open_missing_streams() -> None:
-    """Empty streams in place of those that were closed (`>&-`), so that none is None and no file gets its number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+def _complete_streams() -> None:
+    """A stream that the caller closed swallows what is written; one that lacks a character spells it out.
+
+    Its number must be taken, or else the next file that is opened has it, and gets what native code writes to stderr.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.dup2(descriptor, number)
+            if descriptor != number:
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if sys.stdout.errors == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: OSError) -> str:

@@ -381,7 +381,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--protocol", action="store_true", help="the sum of run_all.sh at paper scale")
     parser.add_argument("--quick", action="store_true", help="short turns and few of them: shows that all of it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all numbers")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
+        parser.error(f"argument --json: {options.json} cannot be written")  # said now, not after the measurement
+    return options
 
 
 def main() -> None:
