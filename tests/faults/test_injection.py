@@ -330,6 +330,8 @@ def test_a_fault_anywhere_in_a_training_loses_no_history_and_the_next_run_comple
 
     def judge(kind: str) -> None:
         present = path.read_bytes() if path.exists() else None
+        for aside in (tree / "out" / "replaced").glob("*.pkl"):
+            assert aside.read_bytes() == old or results_of(aside)
         if present != old:
             now = results_of(path)
             assert {unit: expected[unit] for unit in now} == now
