@@ -141,14 +141,15 @@ def check(loaded: Any) -> None:
                 waiting.append((item, depth + 1))
             else:
                 characters += _check_single(item)
-        if characters > LARGEST_READ:
-            raise ValueError("its texts are too long")
+            if characters > LARGEST_READ:  # within the loop: a list may hold one long text a million times
+                raise ValueError("its texts are too long")
 
 
 def _check_single(value: Any) -> int:
     """Length of a text, 0 for anything else; ValueError for what is neither a text, a number, a boolean nor None."""
     if isinstance(value, str):
-        value.encode()  # UnicodeEncodeError, a ValueError, where it is no Unicode: neither JSON nor a terminal takes it
+        if not value.isascii():
+            value.encode()  # a ValueError where it is no Unicode, which neither JSON nor a terminal takes
         return len(value)
     if isinstance(value, int):
         if not -LARGEST_INTEGER < value < LARGEST_INTEGER:

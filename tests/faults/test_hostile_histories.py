@@ -295,6 +295,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "marks", start + b"(" * FULL + b"."
     yield "short texts", start + b"](" + b"\x8c\x02xy" * (FULL // 4) + b"e."
     yield "one text", start + b"X" + FULL.to_bytes(4, "little") + b"x" * FULL + b"."
+    yield (
+        "one wide text, often",
+        start + b"](X" + b"\0\0\x10\0" + b"\xc3\xa4" * 2**19 + b"\x94" + b"h\0" * 2_000_000 + b"e.",
+    )
     yield "one text, often", start + b"](X" + b"\0\0\x10\0" + b"x" * 2**20 + b"\x94" + b"h\0" * 2_000_000 + b"e."
     yield "long integers", start + b"](" + (b"\x8a\xff" + b"\x7f" * 255) * (FULL // 257) + b"e."
     yield "many names", start + b"}(" + b"".join(b"\x8c\x06%06xN" % n for n in range(FULL // 9)) + b"u."
