@@ -118,7 +118,7 @@ def _parse(description: str) -> argparse.Namespace:
 def _find(experiment: str, arguments: argparse.Namespace) -> tuple[Path, str]:
     """Where the history is, and in words which one it is and why."""
     if arguments.history is not None:
-        path = arguments.history.expanduser().resolve()
+        path = settings.absolute(arguments.history)
         if path.parent.name != "history" or len(path.parents) < 3:
             raise settings.Problem(f"{path}: a history lies in TREE/hw1_x/history, so that figures go to TREE/figures")
         return path, str(path)
@@ -383,16 +383,17 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:
-    """The numbers of a unit's results under `path` as an array; Problem where they are missing."""
+    """The numbers of a unit's results under `path` as an array, infinities as NaN; Problem where they are missing."""
     found: Any = kept["results"][unit]
     try:
         for name in path:
             found = found[name]
-        return np.array(found, dtype=float)
+        numbers = np.array(found, dtype=float)
     except (KeyError, TypeError, ValueError):
         raise settings.Problem(
             f"the history of {kept['experiment']} has no usable {'/'.join(path)} in {unit}: measure it again (--force)"
         ) from None
+    return np.where(np.isinf(numbers), np.nan, numbers)  # drawn as gaps
 
 
 def units_of(kept: dict[str, Any], group: str) -> list[str]:

@@ -95,7 +95,8 @@ def draw_planes(history: dict) -> Any:
                 drawn = axes.contour(x, y, np.ma.masked_invalid(losses), levels[::3], colors="black", linewidths=0.3)
                 drawn.set_rasterized(True)
             PLANES[name](axes, history, unit)
-            axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+            if np.isfinite([x[0], x[-1], y[0], y[-1]]).all():
+                axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
             titles.append(
                 f"{name.replace('_', ' ').replace('path plane', 'plane of the path')}, {OPTIMIZERS[optimizer]}"
             )

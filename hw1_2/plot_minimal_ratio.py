@@ -70,7 +70,8 @@ def draw_ratio(history: dict) -> Any:
     figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
     norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
     colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
-    shade = ScalarMappable(LogNorm(min(map(np.min, norms.values())), max(map(np.max, norms.values()))), colours)
+    known = np.concatenate([each[np.isfinite(each)] for each in norms.values()])
+    shade = ScalarMappable(LogNorm(min(known, default=SMALLEST), max(known, default=1.0)), colours)
     for net, row in zip(nets, panels, strict=True):
         loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
         cancelled = figures.field(history, net, "channel").astype(bool)
@@ -89,7 +90,7 @@ def draw_ratio(history: dict) -> Any:
             axes.set_xlim(-0.05, 1.05)
             axes.set_xticks([0, 0.5, 1])
         row[0].set_ylabel(f"{net}: mean squared error")
-        if loss.min() > 1e-4:  # else powers of ten, as matplotlib writes them
+        if (loss > 1e-4).any() and np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
             figures.log_ticks(row[0].yaxis)
     for axes in panels[-1]:
         axes.set_xlabel("share")

@@ -78,7 +78,8 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
         for index, path in enumerate(paths[name]):
             draw_path(axes, path, dead[index], COLOURS[index % len(COLOURS)] if name == "runs" else CONTROL)
     everything = np.concatenate([path.transpose(1, 0, 2).reshape(2, -1) for path in paths.values()], axis=1)
-    low, high = everything.min(axis=1), everything.max(axis=1)
+    known = everything[:, np.isfinite(everything).all(axis=0)]
+    low, high = (known.min(axis=1), known.max(axis=1)) if known.size else np.zeros((2, 2))
     half = 0.58 * max(float((high - low).max()), 1e-6)
     for axis, name in enumerate("xy"):
         middle = (low[axis] + high[axis]) / 2
