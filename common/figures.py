@@ -273,6 +273,8 @@ def log_ticks(axis: Any) -> None:
     """
     from matplotlib import ticker
 
+    if min(axis.get_view_interval()) <= 0:  # nothing finite is drawn
+        axis.set_view_interval(1, 10, ignore=True)
     low, high = np.log10(axis.get_view_interval())
     subs = (1, 2, 5) if high - low < (2.2 if low > -3 else 1) else (1,)  # multiples of powers are long words
     step = 1 if high - low <= 4 else 2 if high - low <= 8 else 4  # decades from one label to the next

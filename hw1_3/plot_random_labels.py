@@ -130,8 +130,9 @@ def close_limits(kept: dict, arm: str) -> tuple[float, float]:
     """Percent: around the test accuracies, for shuffled labels with chance and majority, else up to all right."""
     units = figures.units_of(kept, arm)
     tested = 100 * np.concatenate([figures.field(kept, unit, "test_accuracy") for unit in units])
+    tested = tested[np.isfinite(tested)]
     if arm == "true":
-        low = min(float(np.quantile(tested, 0.1)), 99.5)
+        low = min(float(np.quantile(tested, 0.1)), 99.5) if len(tested) else 99.5
         return low - 0.1 * (100 - low), 100 + 0.05 * (100 - low)
     shown = [*tested, 100 * CHANCE, 100 * majority_of(kept)]
     return min(shown) - 0.3, max(shown) + 0.3

@@ -311,19 +311,23 @@ def accuracy_sentences(verdict: dict[str, Any]) -> list[str]:
 
 def gathered(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOPS)) -> np.ndarray:
     """A quantity of all nets at these stops, where it was measured."""
-    values = [results[stop][name] for results in found["results"].values() for stop in stops]
-    numbers = np.array([value for each in values for value in each], float)
+    numbers = every(found, name, stops)
     return numbers[np.isfinite(numbers)]
+
+
+def every(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOPS)) -> np.ndarray:
+    """A quantity of all nets at these stops, NaN where it was not measured."""
+    values = [results[stop][name] for results in found["results"].values() for stop in stops]
+    return np.array([value for each in values for value in each], float)
 
 
 def keskar_sentences(found: dict[str, Any]) -> list[str]:
     """How far the short search comes, where it stands still, and whether the long ones agree."""
     said = []
     for name in ("wide", "narrow"):
-        short, best, worst, continued, room = (
-            gathered(found, each)
-            for each in (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
-        )
+        names = (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
+        searches = np.array([every(found, each) for each in names])
+        short, best, worst, continued, room = searches[:, np.isfinite(searches).all(axis=0)]
         rose = best > 0
         promised = number(100 * float(np.median((room / best)[rose])), 2)
         still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
