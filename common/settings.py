@@ -182,10 +182,11 @@ def _usage_error(message: str) -> None:
 
 
 def prepare_environment() -> None:
-    """What TensorFlow and Keras read from the environment when they are imported, which is later."""
+    """What TensorFlow, Keras and matplotlib read from the environment when they are imported, which is later."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ["MPLBACKEND"] = "Agg"  # Keras imports matplotlib, which fails on a name that it does not know
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the scripts are written for it, whatever keras.json says
 
 
