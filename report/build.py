@@ -4,7 +4,7 @@
     python report/build.py --scale quick      out/quick/report/hw1.pdf, from what the quick scale measured
     python report/build.py --check            says whether the report is up to date, and builds nothing
 
-At paper scale the README's tables of verdicts and results are written as well.
+At paper scale the README's tables of verdicts and results are written as well, where there is a README.
 Any history or figure may be missing: the report then says so in its place and in a box on its first page.
 """
 
@@ -139,7 +139,8 @@ def main() -> None:
         print(f"report: {scale} scale ({reason})", file=sys.stderr)
     there = stamped(path)
     mark = stamp(root, scale)
-    fresh = there == mark and (scale != "paper" or readme.stamp_of(README.read_text("utf-8")) == mark)
+    text = README.read_text("utf-8") if scale == "paper" and README.is_file() else None
+    fresh = there == mark and (text is None or readme.stamp_of(text) == mark)
     if arguments.check:
         print(f"up to date ({_measured_on(path)})" if fresh else f"due: {_because(path, there)}")
         raise SystemExit(0 if fresh else 1)
@@ -147,8 +148,8 @@ def main() -> None:
         print(f"report: up to date: {path}")
         return
     built = build(root, scale)
-    if scale == "paper":
-        files.write_atomically(README, readme.with_results(README.read_text("utf-8"), built.numbers, mark).encode())
+    if text is not None:
+        files.write_atomically(README, readme.with_results(text, built.numbers, mark).encode())
     files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 

@@ -309,16 +309,11 @@ def accuracy_sentences(verdict: dict[str, Any]) -> list[str]:
     return [f"With the gap in accuracy instead, tau is {taus[0]} over all nets and {taus[1]} at fixed batch size."]
 
 
-def gathered(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOPS)) -> np.ndarray:
-    """A quantity of all nets at these stops, where it was measured."""
-    numbers = every(found, name, stops)
-    return numbers[np.isfinite(numbers)]
-
-
-def every(found: dict[str, Any], name: str, stops: Sequence[str] = tuple(STOPS)) -> np.ndarray:
-    """A quantity of all nets at these stops, NaN where it was not measured."""
-    values = [results[stop][name] for results in found["results"].values() for stop in stops]
-    return np.array([value for each in values for value in each], float)
+def gathered(found: dict[str, Any], *names: str) -> np.ndarray:
+    """Quantities (names, nets) of all nets at both stops, of those nets for which all of them were measured."""
+    stops = [results[stop] for results in found["results"].values() for stop in STOPS]
+    numbers = np.array([[value for results in stops for value in results[name]] for name in names], float)
+    return numbers[:, np.isfinite(numbers).all(axis=0)]
 
 
 def keskar_sentences(found: dict[str, Any]) -> list[str]:
@@ -326,8 +321,7 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
     said = []
     for name in ("wide", "narrow"):
         names = (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
-        searches = np.array([every(found, each) for each in names])
-        short, best, worst, continued, room = searches[:, np.isfinite(searches).all(axis=0)]
+        short, best, worst, continued, room = gathered(found, *names)
         rose = best > 0
         promised = number(100 * float(np.median((room / best)[rose])), 2)
         still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
@@ -351,7 +345,7 @@ def middle_and_lowest(shares: np.ndarray) -> str:
 
 def trace_sentences(found: dict[str, Any]) -> list[str]:
     """Hutchinson's estimate against the closed form, and whether its error is small enough to tell nets apart."""
-    estimate, error, exact = (gathered(found, name) for name in ("trace", "trace_error", "trace_exact"))
+    estimate, error, exact = gathered(found, "trace", "trace_error", "trace_exact")
     within = np.abs(estimate - exact) < 2 * error
     said = [
         f"Hutchinson's estimate lies within two standard errors of the closed form in {int(within.sum())} of "
@@ -374,7 +368,8 @@ def trace_sentences(found: dict[str, Any]) -> list[str]:
 def lanczos_sentences(found: dict[str, Any]) -> list[str]:
     """The largest residual, how many products it took, and whether the nets stand at minima."""
     residual = max(float(gathered(found, f"{end}_residual").max()) for end in ("top", "bottom"))
-    products, shares = gathered(found, "products"), gathered(found, "bottom") / gathered(found, "top")
+    products, (bottom, top) = gathered(found, "products"), gathered(found, "bottom", "top")
+    shares = bottom / top
     asked = found["settings"]["lanczos_tolerance"]
     said = [
         f"Lanczos's method took {np.median(products):.0f} products (median; {products.min():.0f} to "

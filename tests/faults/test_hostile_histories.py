@@ -647,7 +647,7 @@ def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, recor
         path.write_bytes(packed(with_text(text)))
         (tmp_path / "figures").mkdir(exist_ok=True)
         (tmp_path / "figures" / "cifar10_cnn.svg").write_bytes(drawing)
-        assert build.build(tmp_path, "paper").startswith(b"%PDF-")
+        assert build.build(tmp_path, "paper").pdf.startswith(b"%PDF-")
         for flags in ((), ("--csv",)):
             assert command("-m", "common.history", path, path, *flags).returncode == 0
         cases += 3
@@ -770,6 +770,32 @@ def test_the_report_names_every_unusable_history(tmp_path, record_property):
     for experiment in measured.EXPERIMENTS:
         assert any(line.startswith(f"{experiment}: unreadable: ") for line in box), experiment
     record_property("cases", len(kinds))
+
+
+def with_gaps(value: Any, chance: random.Random) -> Any:
+    """The value with one number of fifty that is none, or infinite."""
+    if isinstance(value, dict):
+        return {name: with_gaps(item, chance) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_gaps(item, chance) for item in value]
+    return chance.choice([math.nan, math.inf, -math.inf]) if type(value) is float and chance.random() < 0.02 else value
+
+
+def test_numbers_in_results_that_are_none_or_infinite_are_gaps(tmp_path, record_property):
+    from report import build
+
+    chance = random.Random(12)
+    for path in COMMITTED:
+        spoiled = history.read(path)
+        spoiled["results"] = with_gaps(spoiled["results"], chance)
+        place = tmp_path / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(history_file.encode(spoiled))
+        script = path.parents[1] / f"plot_{path.stem}.py"
+        drawn = command(script, "--history", place)
+        assert drawn.returncode == 0, f"{script}: {drawn.stderr[-500:]}"
+    assert build.build(tmp_path, "paper").pdf.startswith(b"%PDF-")
+    record_property("cases", len(COMMITTED) + 1)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path):

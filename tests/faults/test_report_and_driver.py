@@ -393,7 +393,7 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
             fault = FIGURE_FAULTS[(place + turn) % len(FIGURE_FAULTS)]
             drawn[name] = put_figure(fault, root / "figures" / f"{name}.svg")
             figure_cases += 1
-        assert build.build(root, "paper").startswith(b"%PDF-"), shift
+        assert build.build(root, "paper").pdf.startswith(b"%PDF-"), shift
         text = shown(root)
         assert "Read this first" in text
         for experiment, (fault, words) in expected.items():
