@@ -46,10 +46,10 @@ def bounded() -> Iterator[None]:
     """Fail instead of hanging."""
 
     def fail(*arguments: Any) -> None:
-        pytest.fail("took more than five minutes")
+        pytest.fail("took more than ten minutes")
 
     handler = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(300)
+    signal.alarm(600)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, handler)
@@ -781,6 +781,7 @@ def with_gaps(value: Any, chance: random.Random) -> Any:
     return chance.choice([math.nan, math.inf, -math.inf]) if type(value) is float and chance.random() < 0.02 else value
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of sums with such numbers
 def test_numbers_in_results_that_are_none_or_infinite_are_gaps(tmp_path, record_property):
     from report import build
 
