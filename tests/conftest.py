@@ -77,16 +77,17 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny(project: Path) -> Any:
-    """tiny(*flags, **environment) starts the tiny experiment of `project` at quick scale, as a Popen."""
+    """tiny(*flags, **environment) starts the tiny experiment of `project`, as a Popen, at quick scale if none is given."""
     started = []
 
     def start(
         *flags: str, stdout: Any = subprocess.PIPE, ignoring: tuple[int, ...] = (), **environment: str
     ) -> subprocess.Popen:
         inherited = {name: value for name, value in os.environ.items() if name != "HW1_DATA_DIR"}
+        scale = () if "--scale" in flags else ("--scale", "quick")
         with usual_signals(ignoring):
             process = subprocess.Popen(
-                [sys.executable, project / "hw1_1" / "tiny.py", "--scale", "quick", *flags],
+                [sys.executable, project / "hw1_1" / "tiny.py", *scale, *flags],
                 stdout=stdout,
                 stderr=subprocess.PIPE,
                 text=True,
