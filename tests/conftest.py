@@ -77,7 +77,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny(project: Path) -> Any:
-    """tiny(*flags, **environment) starts the tiny experiment of `project`, as a Popen, at quick scale if none is given."""
+    """tiny(*flags, **environment) starts the tiny experiment of `project`, as a Popen; at quick scale if not told."""
     started = []
 
     def start(
