@@ -32,8 +32,9 @@ SPEED = {"common.checkpoint.SAVE_SECONDS": 0.0, "common.training.CALL_SECONDS": 
 TINY = ("hw1_1/tiny.py", "--scale", "quick")
 MNIST = ("hw1_1/mnist_cnn.py", "--scale", "quick", "--epochs", "3", "--batch-size", "32", "--probe-images", "50")
 MNIST += ("--nets", "shallow", "middle")
-STACKED = ("hw1_2/grad_norm.py", "--scale", "quick", "--iterations", "40", "--window", "10", "--window-start", "20")
-STACKED += ("--fixed-every", "10", "--fixed-examples", "50", "--seeds", "3", "--arms", "mnist/adam", "mnist/sgd")
+NETS = ("hw1_2/grad_norm.py", "--scale", "quick", "--window", "10", "--window-start", "20", "--fixed-examples", "50")
+NETS += ("--seeds", "3", "--arms", "mnist/adam", "mnist/sgd")
+STACKED = (*NETS, "--iterations", "40", "--fixed-every", "10")
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
@@ -238,7 +239,7 @@ def test_signals_during_a_training_end_it_in_one_line_and_lose_nothing(stacks, u
 
 
 def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks, record_property):
-    long = (*STACKED, "--iterations", "200000", "--fixed-every", "200000")
+    long = (*NETS, "--iterations", "200000", "--fixed-every", "200000")
     for number in STOPPING:
         patches = {"common.training.CALL_SECONDS": 1000.0}  # the eleventh call has all iterations after the window
         signals = (number, number)
