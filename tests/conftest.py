@@ -49,6 +49,23 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+def quick_run(script: Path, chosen: Any) -> settings.Run:
+    """A run of hw1_1/tiny at quick scale, as `settings.parse` gives it without a flag."""
+    return settings.Run(
+        experiment="hw1_1/tiny",
+        script=script,
+        settings=chosen,
+        base="quick",
+        scale="quick",
+        root=settings.tree("quick"),
+        data_dir=None,
+        force=False,
+        unit=(),
+        mode="train",
+        arguments=(),
+    )
+
+
 class Nowhere(Checkpoint):
     """A checkpoint that keeps nothing."""
 
@@ -115,7 +132,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             if "/faults/" in file and (report.when == "call" or outcome != "passed"):
                 kind, what = Path(file).stem.removeprefix("test_"), name.partition("[")[0].removeprefix("test_")
                 row = rows.setdefault((kind.replace("_", " "), what.replace("_", " ")), {})
-                row[outcome] = row.get(outcome, 0) + dict(report.user_properties).get("cases", 1)
+                properties = dict(getattr(report, "user_properties", ()))  # a file that cannot be collected has none
+                row[outcome] = row.get(outcome, 0) + properties.get("cases", 1)
     if not rows:
         return
     terminalreporter.section("faults that were tried")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, quick_run
 
 from common import files, history, plain_pickle, provenance, settings
 
@@ -48,19 +48,7 @@ def run(tmp_path, monkeypatch):
     script = tmp_path / "hw1_1" / "tiny.py"
     script.parent.mkdir()
     script.write_text("REVISION = 1\n")
-    return settings.Run(
-        experiment="hw1_1/tiny",
-        script=script,
-        settings=Settings(),
-        base="quick",
-        scale="quick",
-        root=settings.tree("quick"),
-        data_dir=None,
-        force=False,
-        unit=(),
-        mode="train",
-        arguments=(),
-    )
+    return quick_run(script, Settings())
 
 
 def train(run: settings.Run, value: float = 1.0, revision: int = 1, units=UNITS, dataset=None) -> list[str]:

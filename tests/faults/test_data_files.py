@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import permissions
 import pytest
 
 from common import data, data_files
@@ -650,21 +651,13 @@ def test_an_odd_cache_folder_costs_one_message_or_nothing(cache, tmp_path, recor
 # As a user meets them.
 
 
-def powerless(command: list[str]) -> list[str]:
-    """The command for a process that permissions bind, also where the tests run as root."""
-    if os.geteuid() != 0:
-        return command
-    if shutil.which("setpriv") is None:
-        pytest.skip("root without setpriv: permissions bind nobody here")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all", *command]
-
-
 def ask(checkout: Path, *flags: str, bound: bool = False, timeout: int = 100, **environment: str | None):
     """`python -m common.data` in the copy of the code, run to its end. environment: None takes a variable away."""
     around = {**os.environ, "HW1_DATA_DIR": None, "KERAS_HOME": None, **environment}
     command = [sys.executable, "-m", "common.data", "--scale", "quick", *flags]
     return subprocess.run(
-        powerless(command) if bound else command,
+        command,
+        preexec_fn=permissions.ordinary if bound else None,
         cwd=checkout,
         env={name: value for name, value in around.items() if value is not None},
         capture_output=True,
@@ -674,6 +667,7 @@ def ask(checkout: Path, *flags: str, bound: bool = False, timeout: int = 100, **
 
 
 def test_permissions_that_are_missing_are_told_in_one_message(checkout, tmp_path, record_property):
+    permissions.must_count(tmp_path)
     folder = tmp_path / "data"
     folder.mkdir()
     for known in SETS:
@@ -692,6 +686,7 @@ def test_permissions_that_are_missing_are_told_in_one_message(checkout, tmp_path
 
 
 def test_without_a_home_or_a_cache_the_sample_is_used(checkout, tmp_path, monkeypatch, record_property):
+    permissions.must_count(tmp_path)
     monkeypatch.setattr(data, "NOTES", tmp_path / "notes" / "data.json")
     (tmp_path / "a file").touch()
     (tmp_path / "locked").mkdir(mode=0o500)

@@ -1,7 +1,6 @@
 """Full disks and read-only folders, for real: one message names the thing, nothing is lost, the next run mends it."""
 
 import contextlib
-import ctypes
 import os
 import re
 import resource
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import permissions
 import pytest
 from conftest import ROOT, usual_signals
 
@@ -77,14 +77,6 @@ def fill(disk: Path, pages: int) -> None:
 def empty(disk: Path) -> None:
     for each in disk.iterdir():
         shutil.rmtree(each) if each.is_dir() else each.unlink()
-
-
-def ordinary() -> None:
-    """Make this process one that permissions count for: root keeps its name, and no right to override them."""
-    if os.geteuid() == 0:
-        system = ctypes.CDLL(None)
-        for capability in range(64):
-            system.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: after the next exec nothing of it is left
 
 
 def limited(size: int) -> Callable[[], None]:
@@ -328,15 +320,12 @@ def read_only(*folders: Path) -> Iterator[None]:
 
 
 def as_user(*command: Any, **options: Any) -> subprocess.CompletedProcess:
-    return call(*command, before=ordinary, **options)
+    return call(*command, before=permissions.ordinary, **options)
 
 
 @pytest.fixture
 def as_user_counts(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o555)
-    done = as_user(sys.executable, "-c", f"open({str(tmp_path / 'closed' / 'file')!r}, 'w')")
-    if "PermissionError" not in done.stderr:
-        pytest.skip("permissions cannot be made to count for this user")
+    permissions.must_count(tmp_path)
 
 
 def test_a_folder_without_write_permission_is_named_before_anything_is_trained(house, as_user_counts, record_property):

@@ -11,16 +11,16 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+import permissions
 import pytest
 import trial_runs
 from conftest import ROOT
-from test_data_files import powerless
 
 from common import history, settings
 
@@ -35,8 +35,14 @@ def surroundings(**changed: str | None) -> dict[str, str]:
     return {name: value for name, value in around.items() if value is not None}
 
 
-def call(command: list[Any], folder: Path | str = "/", timeout: int = 200, **changed: str | None):
-    """Runs a command to its end."""
+def call(
+    command: list[Any],
+    folder: Path | str = "/",
+    timeout: int = 200,
+    before: Callable[[], None] | None = None,
+    **changed: str | None,
+):
+    """Runs a command to its end; `before` is done in the new process."""
     return subprocess.run(
         [str(word) for word in command],
         capture_output=True,
@@ -45,6 +51,7 @@ def call(command: list[Any], folder: Path | str = "/", timeout: int = 200, **cha
         cwd=folder,
         env=surroundings(**changed),
         timeout=timeout,
+        preexec_fn=before,
     )
 
 
@@ -440,6 +447,7 @@ def test_git_may_be_absent_or_refuse_without_a_word(project, walk, tmp_path, rec
 
 
 def test_a_link_to_the_repository_and_a_checkout_that_is_read_only(project, tmp_path, record_property):
+    permissions.must_count(tmp_path)
     (tmp_path / "link").symlink_to(project)
     (tmp_path / "tiny link.py").symlink_to(project / "hw1_1" / "tiny.py")
     first = call([sys.executable, tmp_path / "link" / "hw1_1" / "tiny.py", "--scale", "quick"])
@@ -452,11 +460,11 @@ def test_a_link_to_the_repository_and_a_checkout_that_is_read_only(project, tmp_
     (project / "trained").touch() if os.geteuid() == 0 else None
     try:
         script = str(project / "hw1_1" / "tiny.py")
-        done = call(powerless([sys.executable, script, "--scale", "quick"]))
+        done = call([sys.executable, script, "--scale", "quick"], before=permissions.ordinary)
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 2, done.stderr
         assert "Permission denied; check the permissions" in done.stderr and str(project / "out") in done.stderr
         for flags, code in (("--check", 1), ("--list", 0), ("--help", 0), ("--epoch", 2)):
-            done = call(powerless([sys.executable, script, "--scale", "quick", flags]))
+            done = call([sys.executable, script, "--scale", "quick", flags], before=permissions.ordinary)
             assert done.returncode == code and "Traceback" not in done.stderr, (flags, done.stderr)
     finally:
         for folder in folders:

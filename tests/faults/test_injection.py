@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 import tiny_experiment
-from conftest import ROOT
+from conftest import ROOT, quick_run
 from trial_runs import made_up_history
 
 from common import backend, data, figures, files, history, provenance, settings
@@ -265,19 +265,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Ru
     monkeypatch.setattr(history, "code_hash", lambda script: "")
     monkeypatch.setattr(backend, "environment", lambda: {"device": "CPU"})
     gc.freeze()  # a unit ends with a garbage collection, which would walk all of pytest each time
-    yield settings.Run(
-        experiment="hw1_1/tiny",
-        script=script,
-        settings=tiny_experiment.Settings(epochs=1, seeds=(0, 1)),
-        base="quick",
-        scale="quick",
-        root=settings.tree("quick"),
-        data_dir=None,
-        force=False,
-        unit=(),
-        mode="train",
-        arguments=(),
-    )
+    yield quick_run(script, tiny_experiment.Settings(epochs=1, seeds=(0, 1)))
     gc.unfreeze()
 
 

@@ -1,7 +1,6 @@
 """The driver, the plot scripts and the report where something broke: the rest is done, and what is missing is named."""
 
 import copy
-import ctypes
 import functools
 import importlib.util
 import itertools
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import permissions
 import pytest
 from conftest import ROOT
 from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
@@ -160,32 +160,11 @@ def test_check_and_list_name_scripts_that_crash_or_say_nothing_and_show_the_othe
     record_property("cases", 2 * len(broken) * 2 + 1)
 
 
-def without_privileges() -> None:
-    """In a child that root starts: file permissions hold for it as for any user."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        if prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
-            raise OSError(ctypes.get_errno(), "cannot give up the right to write everywhere")
-
-
-def obeys_permissions(folder: Path) -> bool:
-    """Whether a child started with `without_privileges` is kept out of a folder that is read-only."""
-    (folder / "closed").mkdir()
-    (folder / "closed").chmod(0o500)
-    program = "import sys; open(sys.argv[1], 'w')"
-    command = [sys.executable, "-c", program, str(folder / "closed" / "file")]
-    try:
-        given_up = without_privileges if os.getuid() == 0 else None
-        return subprocess.run(command, preexec_fn=given_up, capture_output=True).returncode != 0
-    except subprocess.SubprocessError:
-        return False
-
-
 def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_path, record_property):
     out, logs = house / "out", house / "out" / "logs"
     elsewhere = tmp_path / "a large disk"
     elsewhere.mkdir()
-    closed = obeys_permissions(tmp_path)
+    closed = permissions.count(tmp_path)
     ways: dict[str, Callable[[], Any]] = {
         "out is a file": lambda: out.write_text("x"),
         "out leads nowhere": lambda: out.symlink_to(tmp_path / "gone" / "out"),
@@ -203,12 +182,11 @@ def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_pa
                 (logs / "quick/data.log").touch(0o400),
             ),
         }
-    given_up = without_privileges if closed and os.getuid() == 0 else None
     command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
     for way, prepare in ways.items():
         prepare()
         done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=50, preexec_fn=given_up
+            command, env=environment(), capture_output=True, text=True, timeout=50, preexec_fn=permissions.ordinary
         )
         assert (done.returncode, done.stdout) == (1, ""), way
         assert re.fullmatch(r"error: /.*/out/logs/quick/.*\.log cannot be written: .*\n", done.stderr), way
@@ -286,14 +264,18 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
 
 
+ODD_FILES: dict[str, Callable[[Path], Any]] = {  # what may lie in the place of a file
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "endless": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
 def put_fault(fault: str, path: Path, experiment: str) -> str:
     """Put a history with a fault at `path`; what the report says of it (a pattern)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if fault == "folder":
-        path.mkdir()
-        return "unreadable: it is not a regular file"
-    if fault == "pipe":
-        os.mkfifo(path)
+    if fault in ODD_FILES:
+        ODD_FILES[fault](path)
         return "unreadable: it is not a regular file"
     whole = settings.history_path(ROOT, experiment).read_bytes()
     kept = committed(experiment)
@@ -342,14 +324,8 @@ BOMB = "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(12))
 
 def put_figure(fault: str, path: Path) -> str:
     """Put a drawing with a fault at `path`; what the report says of it."""
-    if fault == "folder":
-        path.mkdir()
-        return "not drawn yet"
-    if fault == "pipe":
-        os.mkfifo(path)
-        return "not drawn yet"
-    if fault == "endless":
-        path.symlink_to("/dev/zero")
+    if fault in ODD_FILES:
+        ODD_FILES[fault](path)
         return "not drawn yet"
     if fault == "large":
         path.write_text(SVG % ("<!-- " + "x" * 21_000_000 + " -->"))
