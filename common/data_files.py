@@ -109,15 +109,12 @@ def read_npz(known: Known, source: Path, content: bytes | None = None) -> Arrays
             if arrays[part].min() < 0 or arrays[part].max() > 9:
                 raise ValueError(f"{part} has labels outside 0 to 9")
             arrays[part] = arrays[part].reshape(-1).astype(np.uint8)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # not of the content
+            raise
         raise Problem(f"{source} is damaged ({_words(error)}): copy or download it again, complete") from None
     except (ValueError, RuntimeError) as error:  # RuntimeError: encrypted, or an unknown kind of compression
         raise Problem(f"{source} does not hold {known.title} as expected: {_words(error)}: {advice()}") from None
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        # a place before the file's beginning, or a disk that fails
-        raise Problem(f"{source} is damaged ({_words(error)}): copy or download it again, complete") from None
     return arrays
 
 

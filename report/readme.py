@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.settings import Problem
+from report import measured
 
 BEGIN, END = "<!-- results: {stamp}, written by report/build.py -->", "<!-- end of results -->"
 BLOCK = re.compile(
@@ -61,6 +62,10 @@ def _losses(function: str, activation: str) -> Callable[[dict], str]:
 
 def _accuracies(section: dict) -> str:
     return " / ".join(row["test_accuracy"]["median"] for row in section["rows"] if row["net"] != "earlier report")
+
+
+def _earlier(name: str) -> str:
+    return " / ".join(net["test_accuracy"] for net in measured.EARLIER_IMAGES[f"hw1_1/{name}"].values())
 
 
 def _where(rows: list[dict], **wanted: str) -> dict[str, str] | None:
@@ -117,11 +122,11 @@ RESULTS: tuple[tuple[str, str, Callable[[dict], str], str], ...] = (  # script, 
         "hw1_1/function_fit",
         "f1, ReLU: median loss of shallow / medium / deep",
         _losses("f1", "ReLU"),
-        "0.0835 / 0.0924 / 0.0015 (one run)",
+        " / ".join(loss for (function, _), loss in measured.EARLIER_LOSSES.items() if function == "f1") + " (one run)",
     ),
     ("hw1_1/function_fit", "f1, tanh: the same", _losses("f1", "tanh"), ""),
-    ("hw1_1/cifar10_cnn", "CIFAR-10 test accuracy, %: shallow / middle / deep", _accuracies, "67.6 / 71.6 / 80.8"),
-    ("hw1_1/mnist_cnn", "MNIST test accuracy, %: shallow / middle / deep", _accuracies, "98.49 / 98.93 / 99.37"),
+    ("hw1_1/cifar10_cnn", "CIFAR-10 test accuracy, %: shallow / middle / deep", _accuracies, _earlier("cifar10_cnn")),
+    ("hw1_1/mnist_cnn", "MNIST test accuracy, %: shallow / middle / deep", _accuracies, _earlier("mnist_cnn")),
     (
         "hw1_2/param_pca",
         "distance of two ends, units matched: different starts",
