@@ -92,9 +92,10 @@ def environment(**more: str) -> dict[str, str]:
 def drive(house, *options: str, expect: int = 0, venv: bool = False, script: str = "run_all.sh", **more: str):
     """Runs the driver from another folder; returns the finished process, whose exit code was as expected."""
     command = ["bash", str(house / script), *([] if venv else ["--no-venv"]), *options]
-    done = subprocess.run(
-        command, cwd=house.parent, env=environment(**more), capture_output=True, text=True, timeout=50
-    )
+    with usual_signals():
+        done = subprocess.run(
+            command, cwd=house.parent, env=environment(**more), capture_output=True, text=True, timeout=50
+        )
     assert done.returncode == expect, done.stdout + done.stderr
     return done
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import permissions
 import pytest
-from conftest import ROOT
+from conftest import ROOT, usual_signals
 from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
 from test_report import shown
 
@@ -105,7 +105,7 @@ def test_a_step_that_hangs_and_is_interrupted_stops_no_other(house, record_prope
         statement = f"open({str(house / 'hangs')!r}, 'a').write(str(os.getpid()) + chr(10)); time.sleep(600)"
         break_script(house / f"{script}.py", statement)
     command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
-    with (house / "said").open("w") as said:
+    with (house / "said").open("w") as said, usual_signals():
         driver = subprocess.Popen(command, env=environment(), stdout=said, stderr=said, text=True)
     try:
         for count in range(1, len(BROKEN_KINDS) + 1):
