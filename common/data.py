@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import functools
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -167,15 +166,10 @@ def _cached(known: Known) -> Path | None:
     for path in (folder / name for folder in _cache_folders() for name in known.archives):
         with contextlib.suppress(OSError):  # what cannot be read is not there for us
             if path.is_file() and path.stat().st_size <= known.archive_bytes:
-                seen = _remember(f"archive {path.resolve()}", path, lambda path=path: {"sha256": _file_sha256(path)})
+                seen = _remember(f"archive {path.resolve()}", path, lambda path=path: {"sha256": files.sha256(path)})
                 if seen["sha256"] == known.archive_sha256:
                     return path
     return None
-
-
-def _file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remember(key: str, path: Path, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:

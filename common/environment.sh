@@ -14,7 +14,7 @@ busy=                                   # "yes" while run_child waits
 stamp=.venv/requirements.stamp          # written last, so that a .venv without it is half made
 logs=out/logs
 
-fail() { printf 'error: %s\n' "$1" >&2; exit "${2:-1}"; }
+fail() { release_lock; printf 'error: %s\n' "$1" >&2; exit "${2:-1}"; }
 
 # Says why, from a program's own words such as "mkdir: FILE: Permission denied", and what to do about it.
 cannot_write() { printf 'error: %s; free some disk space, or check the permissions of the folder\n' "$1" >&2; }
@@ -166,7 +166,6 @@ install_step() {
     shift
     run_child into_log "$log" "$@" && return
     tail -n 15 "$log" >&2
-    release_lock
     fail "the Python environment could not be made ($logs/environment.log): $remedy"
 }
 

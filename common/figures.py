@@ -136,7 +136,7 @@ def _made_from(script: Path, path: Path) -> str:
         matplotlib = importlib.metadata.version("matplotlib")
     except importlib.metadata.PackageNotFoundError:
         raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
-    data = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = files.sha256(path)
     code = hashlib.sha256(provenance.code_hash(script).encode() + SHEET.read_bytes()).hexdigest()
     return f"history {data}; code {code}; matplotlib {matplotlib}"
 
@@ -346,21 +346,23 @@ def _spread(seeds: int) -> tuple[float, float]:
     return (0, 1) if seeds < FEW_SEEDS else TENTHS
 
 
-def label_ends(figure: Any, ends: dict[Any, dict[str, float]]) -> None:
-    """Write the names of nets right of their axes, each beside its line's last value or as near as room allows.
+def label_ends(figure: Any, ends: dict[Any, dict[str, float]], colours: dict[str, Any] | None = None) -> None:
+    """Write the names of lines right of their axes, each beside its line's last value or as near as room allows.
 
-    ends: {axes: {net: last value}}. Comes last, as it measures the finished panels.
+    ends: {axes: {name: last value}}; colours: by name, without them those of nets. Comes last, as it measures the
+    finished panels.
     """
     figure.draw_without_rendering()  # settles limits and heights
     for axes, values in ends.items():
-        values = {net: value for net, value in values.items() if np.isfinite(value)}
+        values = {name: value for name, value in values.items() if np.isfinite(value)}
         size = axes.xaxis.label.get_size()
         gap = 1.25 * size / (axes.bbox.height / figure.dpi * 72)
         places = [axes.transData.transform((axes.get_xlim()[1], value)) for value in values.values()]
         heights = [axes.transAxes.inverted().transform(place)[1] for place in places]
-        for net, height in zip(values, apart(heights, gap), strict=True):
-            look = {"color": net_colour(net), "size": size, "va": "center", "clip_on": False}
-            axes.text(1.02, height, net, transform=axes.transAxes, **look)
+        for name, height in zip(values, apart(heights, gap), strict=True):
+            colour = colours[name] if colours else net_colour(name)
+            look = {"color": colour, "size": size, "va": "center", "clip_on": False}
+            axes.text(1.02, height, name, transform=axes.transAxes, **look)
 
 
 def apart(heights: Sequence[float], gap: float) -> list[float]:
@@ -451,6 +453,22 @@ def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
     if set(done.values()) == {min(short.values())}:
         return f"{min(short.values())} of {whole} seeds"
     return f"seeds measured: {', '.join(f'{group} {count}' for group, count in done.items())} of {whole} each"
+
+
+def count_caveat(kept: dict[str, Any], units: Sequence[str]) -> str:
+    """The caveats of a history of which a figure shows these units, with how many of them are measured."""
+    done = sum(unit in kept["results"] for unit in units)
+    missing = f"{done} of {len(units)} trainings measured" if done < len(units) else ""
+    return "; ".join(remark for remark in (caveats(kept, ()), missing) if remark)
+
+
+def unmeasured(words: str, remarks: str) -> Any:
+    """A figure that says what is missing, such as "single layers", under the caveats."""
+    figure, panels = grid(1, 1, 1.2)
+    panels[0, 0].set_axis_off()
+    panels[0, 0].text(0.5, 0.5, f"{words}: not measured yet", ha="center", va="center")
+    subtitle(figure, remarks)
+    return figure
 
 
 def key(figure: Any, entries: dict[str, dict[str, Any]], columns: int = 0) -> None:

@@ -100,6 +100,12 @@ def add_checksum(file: BinaryIO) -> None:
     file.write(TRAILER + digest.encode() + b"\n")
 
 
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checked(content: bytes) -> bytes:
     """What `with_checksum` was given; ValueError where the checksum is missing or wrong."""
     length = len(TRAILER) + 64 + 1

@@ -10,7 +10,7 @@ this training never saw, which tells whether a lucky start makes the line smooth
 weights, along random directions whose filters are as long as the net's (Li et al. 2018), and along the first two
 principal components of the way that training took. `surfaces.py` has the method.
 
-    python hw1_2/error_surface.py --scale paper      about an hour on two CPU cores
+    python hw1_2/error_surface.py --scale paper      over an hour on two CPU cores
 """
 
 import itertools

@@ -10,7 +10,7 @@ may come from the batch (hard pictures raise norm and loss alike) or from the la
 come from the landscape. Arms: two hidden layers of 64 without biases on MNIST, with Adam (Kingma and Ba 2015) and with
 momentum; and the function f1(x) = sin(exp(pi x)) with 2,136 weights. Eight seeds of an arm are trained side by side.
 
-    python hw1_2/grad_norm.py --scale paper      about 3 minutes on two CPU cores
+    python hw1_2/grad_norm.py --scale paper      about 7 minutes on two CPU cores
 """
 
 import sys

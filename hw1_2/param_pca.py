@@ -8,8 +8,8 @@ Hence a control of as many runs from one initial net, with other batch orders, a
 hidden units were matched (Ainsworth et al. 2023). All runs are trained as one stack. A dead run, whose output is
 constant, stands still and is left out of distances; a few spare runs make up for it.
 
-    python hw1_2/param_pca.py --scale paper      about 5 minutes on one CPU core
-    python hw1_2/param_pca.py --layer 1 5        the second layer is added to the history
+    python hw1_2/param_pca.py --scale paper      about 2 minutes on two CPU cores
+    python hw1_2/param_pca.py --layer 1 5        layer 5 is added to the history
 """
 
 import sys

@@ -22,8 +22,8 @@ MARKERS = {"minimum": "o", "saddle": "^", "flat": "s", "unfinished": "x"}
 RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
 RATIOS = {
     "sampled": "higher on a sphere",
-    "not_negative": "eigenvalues not negative",
-    "positive_share": "eigenvalues positive",
+    "not_negative": "not negative",
+    "positive_share": "positive",
 }
 JITTER = 0.06  # width of the strip across which equal ratios are spread
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
@@ -49,15 +49,6 @@ def ratio_of(history: dict, net: str, name: str) -> np.ndarray:
     return values[:, RADIUS] if values.ndim == 2 else values
 
 
-def unmeasured(history: dict, words: str) -> Any:
-    """A figure that says what is missing."""
-    figure, panels = figures.grid(1, 1, 1.2)
-    panels[0, 0].axis("off")
-    panels[0, 0].text(0.5, 0.5, f"{words} not measured yet", ha="center", va="center")
-    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
-    return figure
-
-
 def draw_ratio(history: dict) -> Any:
     """Ratio (x) against loss (y, log): colour by gradient norm, marker by kind, hollow where units cancel."""
     from matplotlib import colormaps
@@ -66,7 +57,7 @@ def draw_ratio(history: dict) -> Any:
 
     nets = nets_of(history)
     if not nets:
-        return unmeasured(history, "no net")
+        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
     figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
     norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
     colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
@@ -92,8 +83,8 @@ def draw_ratio(history: dict) -> Any:
         row[0].set_ylabel(f"{net}: mean squared error")
         if (loss > 1e-4).any() and np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
             figures.log_ticks(row[0].yaxis)
-    for axes in panels[-1]:
-        axes.set_xlabel("share")
+    for axes, name in zip(panels[-1], RATIOS, strict=True):
+        axes.set_xlabel("share of points" if name == "sampled" else "share of eigenvalues")
     figures.letters(panels.flat, [*RATIOS.values(), *[""] * (len(RATIOS) * (len(nets) - 1))])
     figure.colorbar(shade, ax=panels, shrink=0.6, aspect=30, label="gradient norm").ax.grid(visible=False)
     hollow = {"markerfacecolor": "none", "markeredgecolor": figures.NEUTRAL}
@@ -115,7 +106,7 @@ def draw_norm(history: dict) -> Any:
     if RECIPE in history["results"]:
         names[RECIPE] = ("norm_before", "norm_after")
     if not names:
-        return unmeasured(history, "no net")
+        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
     rows = -(-len(names) // 2)
     figure, panels = figures.grid(rows, min(2, len(names)), 1.7 * rows + 0.5, sharex=True)
     for axes in panels.flat[len(names) :]:
@@ -144,7 +135,7 @@ def draw_predicted(history: dict) -> Any:
     nets = nets_of(history)
     recipe = [RECIPE] if RECIPE in history["results"] else []
     if not nets + recipe:
-        return unmeasured(history, "no net")
+        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
     figure, panels = figures.grid(1, len(nets + recipe), 2.0)
     shares = {net: (figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets}
     names = dict.fromkeys(nets, ("predicted share", "sampled share"))

@@ -41,15 +41,6 @@ def layers(history: dict) -> list[str]:
     return sorted(found, key=lambda unit: int(unit.removeprefix("layer-")))
 
 
-def unmeasured(history: dict, unit: str) -> Any:
-    """A figure that says what is missing."""
-    figure, panels = figures.grid(1, 1, 1.2)
-    panels[0, 0].axis("off")
-    panels[0, 0].text(0.5, 0.5, f"{unit}: not measured yet", ha="center", va="center")
-    figures.subtitle(figure, figures.caveats(history, list(history["units"])))
-    return figure
-
-
 def pale(colour: str, share: float) -> tuple[float, ...]:
     """The colour with this share of white."""
     from matplotlib.colors import to_rgb
@@ -112,7 +103,7 @@ def draw_layer(history: dict) -> Any:
     """A row for each measured layer: the plane of the runs from different starts, and that of all runs."""
     units = layers(history)
     if not units:
-        return unmeasured(history, "single layers")
+        return figures.unmeasured("single layers", figures.caveats(history, list(history["units"])))
     figure, panels = figures.grid(len(units), 2, 0.9 + 3.0 * len(units))
     titles = []
     for row, unit in zip(panels, units, strict=True):
@@ -129,7 +120,7 @@ def draw_layer(history: dict) -> Any:
 def draw_model(history: dict) -> Any:
     """The whole model: the plane of the runs from different starts over its loss, and the plane of all runs."""
     if "whole" not in history["results"]:
-        return unmeasured(history, "the whole model")
+        return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
     figure, panels = figures.grid(1, 2, 4.4)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # beside a colour bar the layout forgets the titles' height
     draw_surface(figure, panels[0], history)
@@ -163,7 +154,7 @@ def draw_surface(figure: Any, panels: Sequence[Any], history: dict) -> None:
 def draw_distances(history: dict) -> Any:
     """Distances of the ends over all pairs of live runs, before and after matching units; cosines of the ways."""
     if "whole" not in history["results"]:
-        return unmeasured(history, "the whole model")
+        return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
     figure, ((distances, cosines),) = figures.grid(1, 2, 3.1)
     columns = [
         (name, quantity, f"{GROUPS[name]},\n{words}")

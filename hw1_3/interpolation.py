@@ -11,7 +11,7 @@ through the two solutions, for alpha from -1 to 2. The two began at the same ini
 et al. 2023). Flatness: how far one can go along random, filter-normalised directions (Li et al. 2018) before the
 training loss has risen by 0.05. `lines.py` has the measures.
 
-    python hw1_3/interpolation.py --scale paper      about an hour and a half on two CPU cores
+    python hw1_3/interpolation.py --scale paper      about three hours on two CPU cores
 """
 
 import sys

@@ -79,7 +79,7 @@ def draw_batches(history: dict) -> Any:
     """A column for each stage of gradient descent: loss, accuracy, and test accuracy enlarged."""
     units = measured(history, UNITS[:3])
     if not units:
-        return unmeasured(history, "small and large batches")
+        return figures.unmeasured("small and large batches", figures.caveats(history, list(UNITS)))
     figure, panels = figures.grid(3, len(units), 6.6, sharex=True, sharey="row")
     for column, unit in zip(panels.T, units, strict=True):
         draw_line(column, history, unit)
@@ -95,7 +95,7 @@ def draw_rates(history: dict) -> Any:
     """Adam: loss, accuracy, and the test accuracy enlarged, side by side."""
     unit = UNITS[3]
     if not measured(history, (unit,)):
-        return unmeasured(history, "small and large learning rates")
+        return figures.unmeasured("small and large learning rates", figures.caveats(history, list(UNITS)))
     figure, panels = figures.grid(1, 3, 2.9)
     draw_line(panels[0], history, unit)
     for axes in panels[0]:
@@ -162,15 +162,6 @@ def finish(figure: Any, panels: np.ndarray, history: dict) -> Any:
     figures.key(figure, entries, columns=4)
     figures.subtitle(figure, figures.caveats(history, list(UNITS)))
     figure.align_ylabels()
-    return figure
-
-
-def unmeasured(history: dict, what: str) -> Any:
-    """A figure that says what is missing."""
-    figure, panels = figures.grid(1, 1, 1.2)
-    panels[0, 0].axis("off")
-    panels[0, 0].text(0.5, 0.5, f"{what}: not measured yet", ha="center", va="center")
-    figures.subtitle(figure, figures.caveats(history, list(UNITS)))
     return figure
 
 

@@ -73,7 +73,7 @@ def draw_sizes(history: dict) -> Any:
     """Loss and accuracy above, the gaps between test and training below; means of the last epochs."""
     nets = ten_nets.by_width(history)
     if not nets:
-        return nothing_yet(history)
+        return figures.unmeasured("nets that learn all images", figures.caveats(history, []))
     figure, panels = figures.grid(2, 2, 5.3, sharex=True)
     sizes = sizes_of(nets)
     known = {width: float(net["parameters"]) for width, net in nets.items() if width in ten_nets.REFERENCE}
@@ -116,31 +116,16 @@ def draw_sizes(history: dict) -> Any:
     return figure
 
 
-def nothing_yet(history: dict) -> Any:
-    """A figure that says that none of its nets is measured."""
-    figure, panels = figures.grid(1, 1, 1.0)
-    panels[0, 0].set_axis_off()
-    panels[0, 0].text(0.5, 0.5, "none of these nets is measured yet", ha="center", va="center")
-    figures.subtitle(figure, figures.caveats(history, []))
-    return figure
-
-
 def remark(history: dict, noisy: bool) -> str:
-    """What a reader must know of this history first; a width without any seed counts as not measured."""
-    planned = [unit for unit in history["units"] if unit.startswith("noisy/") == noisy]
-    missing = sum(unit not in history["results"] for unit in planned)
-    words = figures.caveats(history, [])
-    parts = [words] if words else []
-    if missing:
-        parts.append(f"{len(planned) - missing} of {len(planned)} trainings measured")
-    return "; ".join(parts)
+    """What a reader must know of this history before these of its nets."""
+    return figures.count_caveat(history, [unit for unit in history["units"] if unit.startswith("noisy/") == noisy])
 
 
 def draw_noise(history: dict) -> Any:
     """Above: loss and error by size at the end. Below: wrong labels learnt by size, and test error by epoch."""
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
-        return nothing_yet(history)
+        return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
     figure, panels = figures.grid(2, 2, 5.3)
     (loss, error), (learnt, epochs) = panels
     sizes = sizes_of(nets)

@@ -51,14 +51,6 @@ def level(axes: Any, value: float, words: str, place: str = "left", above: bool 
     )
 
 
-def empty(history: dict) -> Any:
-    """What stands for a figure of whose trainings none is measured."""
-    figure, panels = figures.grid(1, 1, 0.8)
-    panels[0, 0].set_axis_off()
-    figures.subtitle(figure, f"not measured yet; {figures.caveats(history, [])}".rstrip("; "))
-    return figure
-
-
 # ------------------------------------------------------------------------------------------- all images
 
 
@@ -66,7 +58,7 @@ def draw_training(kept: dict) -> Any:
     """A column for shuffled and for true labels: loss (log), accuracy, and the accuracy close up."""
     arms = [arm for arm in ARMS if figures.units_of(kept, arm)]
     if not arms:
-        return empty(kept)
+        return figures.unmeasured("nets that learn all images", figures.caveats(kept, []))
     figure, panels = figures.grid(3, len(arms), 5.6, sharex="col")
     for (loss, accuracy, closer), arm in zip(panels.T, arms, strict=True):
         loss.set_yscale("log", nonpositive="mask")
@@ -152,7 +144,7 @@ def draw_share(kept: dict) -> Any:
     """Against the share of shuffled labels: epochs to fit, test accuracy; and test accuracy by epoch."""
     shares = shares_of(kept)
     if not shares:
-        return empty(kept)
+        return figures.unmeasured("nets that learn part of the images", figures.caveats(kept, []))
     figure, panels = figures.grid(1, 3, 2.7)
     speed, ends, by_epoch = panels[0]
     unfitted = draw_epochs(speed, kept, shares)
@@ -161,7 +153,7 @@ def draw_share(kept: dict) -> Any:
         strip(ends, shares, values, style)
     level(ends, 100 * CHANCE, "chance", above=False)
     level(by_epoch, 100 * CHANCE, "", above=False)
-    lasts = draw_epoch_curves(by_epoch, kept, shares)
+    lasts, colours = draw_epoch_curves(by_epoch, kept, shares)
     for axes in (ends, by_epoch):
         axes.set_ylim(0, 103)
         axes.set_ylabel("test accuracy (%)")
@@ -172,8 +164,9 @@ def draw_share(kept: dict) -> Any:
     figures.letters(panels[0], ["epochs to fit", "peak and end", "by epoch"])
     entries = {"at its peak": PEAK | {"marker": "o"}, "at the end": END | {"marker": "o"}}
     figures.key(figure, entries | ({"not fitted by then": UNFITTED} if unfitted else {}))
-    figures.subtitle(figure, figures.caveats(kept, [f"share-{share:g}" for share in shares]))
-    name_curves(figure, by_epoch, lasts)
+    planned = dict.fromkeys(history.group_of(unit) for unit in kept["units"] if unit.startswith("share-"))
+    figures.subtitle(figure, figures.caveats(kept, list(planned)))
+    figures.label_ends(figure, {by_epoch: lasts}, colours)
     return figure
 
 
@@ -199,34 +192,24 @@ def draw_epochs(axes: Any, kept: dict, shares: dict) -> bool:
     return not all(fit.values())
 
 
-def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> dict[float, tuple[float, Any]]:
-    """Test accuracy by epoch, a line a seed; {share: (its median last value, colour)}."""
+def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> tuple[dict[str, float], dict[str, Any]]:
+    """Test accuracy by epoch, a line a seed. Returns by share, in words: its median last value, and its colour."""
     from matplotlib import colormaps
 
-    lasts = {}
+    lasts, colours = {}, {}
     for share, units in shares.items():
-        colour = colormaps["viridis"](0.75 * share)
+        words = f"{100 * share:g} %"
+        colours[words] = colour = colormaps["viridis"](0.75 * share)
         curves = [100 * figures.field(kept, unit, "test_accuracy") for unit in units]
         for curve in curves:
             axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linewidth=0.9)
             axes.plot([len(curve)], curve[-1:], color=colour, marker="o", markersize=3)
-        lasts[share] = float(np.median([curve[-1] for curve in curves])), colour
+        lasts[words] = float(np.median([curve[-1] for curve in curves]))
     axes.set_xscale("log")
     axes.set_xlabel("epoch")
     axes.set_xlim(left=0.9)
     figures.log_ticks(axes.xaxis)
-    return lasts
-
-
-def name_curves(figure: Any, axes: Any, lasts: dict[float, tuple[float, Any]]) -> None:
-    """The shares, in percent, right of the axes beside the ends of their curves."""
-    figure.draw_without_rendering()  # settles heights
-    size = axes.xaxis.label.get_size()
-    gap = 1.25 * size / (axes.bbox.height / figure.dpi * 72)
-    heights = figures.apart([value / 103 for value, _ in lasts.values()], gap)
-    for (share, (_, colour)), height in zip(lasts.items(), heights, strict=True):
-        look = {"color": colour, "size": size, "va": "center", "clip_on": False}
-        axes.text(1.03, height, f"{100 * share:g} %", transform=axes.transAxes, **look)
+    return lasts, colours
 
 
 FIGURES = {"random_labels": draw_training, "random_labels_share": draw_share}

@@ -140,16 +140,9 @@ def draw(history: dict, name: str) -> Any:
     if any(map(partly_reached, all_nets.values())):
         entries["n/m: seeds that reached it"] = {"linestyle": ""}
     figures.key(figure, entries, columns=3 if len(entries) > 4 else 0)
-    figures.subtitle(figure, caveats(history))
+    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
     figure.align_ylabels(panels[:, 0])
     return figure
-
-
-def caveats(history: dict) -> str:
-    """What a reader must know of this history before its numbers."""
-    done, whole = len(history["results"]), len(history["units"])
-    missing = f"{done} of {whole} trainings measured" if done < whole else ""
-    return "; ".join(remark for remark in (figures.caveats(history, ()), missing) if remark)
 
 
 FIGURES = tuple(COLUMNS)

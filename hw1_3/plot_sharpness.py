@@ -57,7 +57,7 @@ def draw_against_gap(history: dict, stop: str) -> Any:
     """Measures, on logarithmic axes, against test loss less training loss."""
     nets = measures.nets_of(history, stop)
     if not len(nets["gap"]):
-        raise settings.Problem(f"no net of this history was measured at {STOPS[stop]}: raise --most-steps")
+        return figures.unmeasured(f"nets at {STOPS[stop]}", figures.caveats(history, groups_of(history)))
     sizes = sorted({int(size) for size in nets["batch_size"]})
     styles = styles_of(sizes)
     figure, panels = figures.grid(2, 3, 4.1, sharey=True)

@@ -12,7 +12,7 @@ Kept an epoch: the running loss and accuracy that `fit` would show (the weights 
 training images that are always the same, by the labels given and by the true ones, and of all test images. The labels
 count as fitted from the first of some epochs in a row with the clean loss low and the clean accuracy high enough.
 
-    python hw1_3/random_labels.py --scale paper      about two hours on two CPU cores
+    python hw1_3/random_labels.py --scale paper      four to six hours on two CPU cores
 """
 
 import sys

@@ -12,7 +12,7 @@ moments loss, accuracy and three lengths are taken on all test images and on a f
 all with respect to the pixels, from 0 to 1, and exact (`jacobians.py`). All batch sizes start from the same initial
 weights, seed by seed, and see the images in the same order. The seeds of a small batch are trained side by side.
 
-    python hw1_3/sensitivity.py --scale paper                       about 80 minutes on two CPU cores
+    python hw1_3/sensitivity.py --scale paper                       about two hours on two CPU cores
     python hw1_3/sensitivity.py --scale paper --large-seeds 0 1 2   adds two seeds at the largest batch sizes
 """
 

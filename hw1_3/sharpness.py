@@ -11,7 +11,7 @@ measured twice: when its training loss is first found at most 0.01, and after 30
 of curvature mostly tells the loss. Rescaled twins show that flatness depends on how a function is written (Dinh et al.
 2017).
 
-    python hw1_3/sharpness.py --scale paper      about an hour on two CPU cores
+    python hw1_3/sharpness.py --scale paper      about two hours on two CPU cores
 """
 
 import sys

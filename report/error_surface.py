@@ -17,6 +17,7 @@ JUDGED = "sgd"  # the reference's setting
 LOSSES = {"train_loss": "training", "test_loss": "test"}
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 FIGURES = ("error_surface", "error_surface_planes")
+NEEDED = ("line", "unrelated_line", "moved", "start_norm", "explained", "path_plane", "random_plane")
 
 
 def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
@@ -68,7 +69,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "rows": rows,
         "planes": [plane_row(name, runs_of(found, it)) for it, name in OPTIMIZERS.items() if runs_of(found, it)],
-        "verdict": verdict["verdict"],
         "claim": claim_7(found, verdict),
         "comment": comment(found, verdict),
     }
@@ -182,14 +182,21 @@ def bumps(name: str, runs: Sequence[dict[str, Any]]) -> str:
 def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     """Whether the end of the line is its minimum."""
     found = shapes(runs, "line", loss)
-    count = sum(shape["end_to_minimum"] <= AT_MINIMUM for shape in found)
+    ratios, places = ([shape[name] for shape in found] for name in ("end_to_minimum", "minimum_at"))
+    count = sum(each <= AT_MINIMUM for each in ratios)
     place, ratio = (
         number(float(np.median([shape[name] for shape in found])), 2) for name in ("minimum_at", "end_to_minimum")
     )
-    if not all(math.isfinite(shape["end_to_minimum"]) for shape in found):
+    if not all(map(math.isfinite, ratios)):
         words = "some losses are not finite, so no minimum can be named"
+    elif min(places) == 1:
+        words = "the loss falls up to the end, and what lies beyond it is not drawn"
     elif count == len(found):
-        words = "the training ends at the line's minimum"
+        rises = [number(100 * (each - 1), 1) for each in (min(ratios), max(ratios))]
+        words = (
+            f"from there it rises by {' to '.join(dict.fromkeys(rises))}{comments.PERCENT}, so little that the end "
+            f"counts as the minimum"
+        )
     elif count == 0:
         words = "the minimum lies inside the line, and the loss rises again towards the end"
     else:
@@ -205,7 +212,7 @@ def unrelated(name: str, runs: Sequence[dict[str, Any]]) -> str:
     judged = smoothness(runs, "unrelated_line")
     own = smoothness(runs)
     words = {
-        claims.HOLDS: "a good start is not needed for a smooth line",
+        claims.HOLDS: "the start is not special, another draw of the same initialisation does as well",
         claims.FAILS: "the start does matter" if own["verdict"] == claims.HOLDS else "these lines have bumps as well",
         claims.UNCLEAR: "which leaves open whether the start matters",
     }[judged["verdict"]]

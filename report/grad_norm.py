@@ -16,6 +16,7 @@ ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": 
 JUDGED = "mnist/adam"  # the reference's setting
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
 FIGURES = ("grad_norm", "grad_norm_window")
+NEEDED = ("statistics",)
 PARTS = {  # statistic: words, from where on it agrees, up to where it denies
     "large_scale": ("on the fixed images, after the first epoch, norm and loss rise and fall together", 0.5, 0.0),
     "small_scale": ("around their trend, bumps of the mini-batch's norm and loss match", 0.5, 0.2),
@@ -87,7 +88,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "columns": [{"name": name, "heading": heading} for name, heading in COLUMNS.items()],
         "rows": rows,
         "parts": [part_row(part, *PARTS[part["name"]][1:]) for part in verdict["parts"]],
-        "verdict": verdict["verdict"],
         "claim": claim_5(verdict),
         "comment": comment(found, verdict),
     }

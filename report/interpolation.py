@@ -27,6 +27,7 @@ ENDS = {"small": "small", "large": "large"}
 PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
 TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
 FIGURES = ("interpolation", "interpolation_adam")
+NEEDED = ("alpha", "ends", "lines", "flatness")
 EARLIER_STEPS = 100_000  # after which an earlier report stopped early
 EARLIER_SPAN = 0.46  # points of test accuracy, of its curve
 EARLIER_ERROR = 0.3  # points, one standard error of its test accuracy
@@ -92,7 +93,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rise": f"{found['settings']['rise']:g}",
         "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
         "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
-        "verdict": verdict["verdict"],
         "claim": claim_10(found, verdict),
         "comment": comment(found, verdict),
     }
@@ -186,6 +186,27 @@ def capital(text: str) -> str:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
+def widths_sentence(found: dict[str, Any], unit: str) -> str:
+    """Whether the test accuracy falls beside the ends at all, on the lines from the same start."""
+    results, fall = found["results"][unit], 100 * found["settings"]["fall"]
+    reached = results["lines"]["shared"]["widths"]["test_accuracy"]
+    counts = {
+        (end, side): int(np.isfinite(np.array(reached[end][side], float)).sum())
+        for end in ENDS
+        for side in ("outward", "inward")
+    }
+    total = len(reached["small"]["outward"])
+    small, large, *inward = (counts[end, side] for side in ("outward", "inward") for end in ENDS)
+    said = (
+        f"Within the part that is drawn, the {UNITS[unit]} lines fall by {number(fall)} point from an end outward in "
+        f"{small} of {total} seeds at the small-batch end and {large} at the large-batch end, and between the ends in "
+        f"{inward[0]} and {inward[1]}"
+    )
+    if 2 * max(counts.values()) < total:
+        said += ": in most there is no peak whose flatness could be read off"
+    return said + "."
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, starts, apart, flatness, curve, adam; empty where nothing is measured."""
     there = found["results"]
@@ -197,6 +218,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["flatness"] = [flatness_sentence(found, unit) for unit in batches]
     said["curve"] = [earlier_sentence(found["settings"]["late_steps"])]
     said["curve"] += [curve_sentence(found, unit) for unit in batches if unit != PLANE]
+    said["curve"] += [widths_sentence(found, FLATTER)] if FLATTER in batches else []
+    margins = plane(found, "independent")["margins"]
+    said["nearest"] = [f"The margin nearest to 0 is {signed(min(margins, key=abs))}."] if len(margins) else []
     said["adam"] = []
     if "adam/converged" in there:
         said["adam"] = [starts_sentence(there["adam/converged"], "Adam"), flatness_sentence(found, "adam/converged")]

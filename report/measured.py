@@ -5,7 +5,6 @@ figure that is missing, unreadable or partial leaves words in its place.
 """
 
 import functools
-import hashlib
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from common import figures as drawn
-from common import history
+from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 from report import (
@@ -143,7 +142,8 @@ def gather(
     sections = {}
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
-        sections[name] = SECTIONS[experiment](about["history"]) if about["history"] else {}
+        found = about["history"]
+        sections[name] = {"settings": _settings(found), **SECTIONS[experiment](found)} if found else {}
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
     comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
@@ -213,7 +213,6 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         "other_code": other,
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
         "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
-        "devices": sorted({short_line(str(unit["device"])) for unit in done}),
     }
 
 
@@ -292,7 +291,7 @@ def _caveat(path: Path, measured: Path) -> str:
     """Why a drawing may not show what the tables hold; empty if it was drawn from the same history."""
     try:
         stamp = drawn.stamp_of(path)
-        same = hashlib.sha256(measured.read_bytes()).hexdigest() in stamp
+        same = files.sha256(measured) in stamp
     except ValueError as error:
         return f"not as its plot script left it ({error})"
     except OSError:
@@ -443,11 +442,9 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
         blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
     verdict = claims.c1(found)
     return {
-        "settings": _settings(found),
         "models": _models(found),
         "blocks": blocks,
         "parts": [_pairs(part) for part in verdict["parts"]],
-        "verdict": verdict["verdict"],
         "claim": comments.claim_1(verdict),
         "comment": comments.function_fit(found, verdict),
     }
@@ -470,7 +467,7 @@ def _pairs(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def image_nets(found: dict[str, Any]) -> dict[str, Any]:
-    """What both CNN questions show: settings, nets, and the values after the last epoch."""
+    """What both CNN questions show: nets, and the values after the last epoch."""
     by_net: dict[str, list[dict[str, Any]]] = {net: [] for net in LAYERS[found["experiment"]]}
     for unit, results in found["results"].items():
         by_net[unit.split("/seed-")[0]].append(results)
@@ -490,7 +487,6 @@ def image_nets(found: dict[str, Any]) -> dict[str, Any]:
         given = {name: {"median": earlier.get(name, comments.NOTHING), "range": ""} for _, name, _ in CURVES}
         rows.append({"net": "earlier report", "n": "1", **given})
     return {
-        "settings": _settings(found),
         "models": _models(found),
         "columns": [{"heading": heading, "name": name, "percent": percent} for heading, name, percent in CURVES],
         "rows": rows,
@@ -504,7 +500,6 @@ def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
     verdict = claims.c2(found)
     section = image_nets(found)
     return section | {
-        "verdict": verdict["verdict"],
         "parts": comments.counted(verdict),
         "claim": comments.claim_2(verdict),
         "comment": comments.cifar10_cnn(found, verdict),
@@ -516,7 +511,6 @@ def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     verdict = claims.c3(found)
     section = image_nets(found)
     return section | {
-        "verdict": verdict["verdict"],
         "parts": comments.counted(verdict),
         "claim": comments.claim_3(verdict),
         "comment": comments.mnist_cnn(found, verdict, comments.test_images(found)),
@@ -528,39 +522,31 @@ def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:
     return all(name in results for name in names)
 
 
-def _with_settings(found: dict[str, Any], part: Any) -> dict[str, Any]:
-    """A section that a module of its own makes, with its settings."""
-    return {"settings": _settings(found), **part.section(found)}
-
-
-SECTIONS = {
+SECTIONS = {  # what the report shows of a history beside its settings
     "hw1_1/function_fit": function_fit,
     "hw1_1/cifar10_cnn": cifar10_cnn,
     "hw1_1/mnist_cnn": mnist_cnn,
-    "hw1_2/param_pca": lambda found: _with_settings(found, param_pca),
-    "hw1_2/grad_norm": lambda found: _with_settings(found, grad_norm),
-    "hw1_2/minimal_ratio": lambda found: _with_settings(found, minimal_ratio),
-    "hw1_2/error_surface": lambda found: _with_settings(found, error_surface),
-    "hw1_3/random_labels": lambda found: _with_settings(found, random_labels),
-    "hw1_3/param_count": lambda found: {
-        "settings": _settings(found),
-        **param_count.section(found, comments.test_images(found)),
-    },
-    "hw1_3/interpolation": lambda found: _with_settings(found, interpolation),
-    "hw1_3/sensitivity": lambda found: _with_settings(found, sensitivity),
-    "hw1_3/sharpness": lambda found: _with_settings(found, sharpness),
+    "hw1_2/param_pca": param_pca.section,
+    "hw1_2/grad_norm": grad_norm.section,
+    "hw1_2/minimal_ratio": minimal_ratio.section,
+    "hw1_2/error_surface": error_surface.section,
+    "hw1_3/random_labels": random_labels.section,
+    "hw1_3/param_count": param_count.section,
+    "hw1_3/interpolation": interpolation.section,
+    "hw1_3/sensitivity": sensitivity.section,
+    "hw1_3/sharpness": sharpness.section,
 }
 RESULTS = {
     "hw1_1/function_fit": _is_fit,
     "hw1_1/cifar10_cnn": functools.partial(_is_training, LAYERS["hw1_1/cifar10_cnn"]),
     "hw1_1/mnist_cnn": functools.partial(_is_training, LAYERS["hw1_1/mnist_cnn"]),
-    "hw1_2/param_pca": functools.partial(_holds, ("epochs", "explained", "paths", "runs", "control")),
-    "hw1_2/grad_norm": functools.partial(_holds, ("statistics",)),
-    "hw1_2/minimal_ratio": functools.partial(_holds, ("loss", "parameters")),
-    "hw1_2/error_surface": functools.partial(_holds, ("line", "end")),
+    "hw1_2/param_pca": lambda unit, results: _holds(param_pca.needed(unit), unit, results),
+    "hw1_2/grad_norm": functools.partial(_holds, grad_norm.NEEDED),
+    "hw1_2/minimal_ratio": lambda unit, results: _holds(minimal_ratio.needed(unit), unit, results),
+    "hw1_2/error_surface": functools.partial(_holds, error_surface.NEEDED),
     "hw1_3/random_labels": functools.partial(_holds, random_labels.NEEDED),
     "hw1_3/param_count": functools.partial(_holds, param_count.NEEDED),
-    "hw1_3/interpolation": functools.partial(_holds, ("alpha", "ends", "lines", "flatness")),
-    "hw1_3/sensitivity": functools.partial(_holds, ("batch_size", "seeds", "budgets", "checks")),
-    "hw1_3/sharpness": functools.partial(_holds, ("equal_loss", "equal_epochs", "steps", "last_step", "rescaled")),
+    "hw1_3/interpolation": functools.partial(_holds, interpolation.NEEDED),
+    "hw1_3/sensitivity": functools.partial(_holds, sensitivity.NEEDED),
+    "hw1_3/sharpness": functools.partial(_holds, sharpness.NEEDED),
 }

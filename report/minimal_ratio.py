@@ -19,6 +19,7 @@ JUDGED = "1-4-1"  # the claim names no net; of this one most trainings reach zer
 RECIPE = "1-40-40-1"  # the net of the earlier report's recipe
 RADIUS = 2  # of the history's radii: the middle one
 RESAMPLES = 2000  # of the bootstrap
+MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
 ZERO = 1e-8  # a gradient norm that counts as zero
 ROUND_OFF = 1e-9  # of a gradient whose Hessian is large
@@ -28,6 +29,17 @@ RATIOS = {
     "sampled": "the share of points on the sphere that are higher",
 }
 COLUMNS = ("index", "positive", "sampled", "predicted")  # of the table of correlations
+
+
+OF_NETS = ("loss", "parameters", "kind", "index", "positive_share", "sampled", "predicted", "start", "gradient_norm")
+OF_NETS += ("constant", "channel", "search_norm", "search_kind", "adam_norm", "weight_norm", "newton_step")
+OF_NETS += ("effective_width", "doubled")
+OF_RECIPE = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "ties", "by_slope")
+
+
+def needed(unit: str) -> tuple[str, ...]:
+    """What this module reads of a unit's results."""
+    return OF_RECIPE if unit == RECIPE else OF_NETS
 
 
 # ------------------------------------------------------------------------------------- points and correlations
@@ -82,7 +94,7 @@ def correlation(loss: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
     drawn = np.random.default_rng(0).integers(len(loss), size=(RESAMPLES, len(loss)))
     found = rank_correlations(loss[drawn], ratio[drawn])
     found = found[np.isfinite(found)]
-    if not math.isfinite(value) or len(found) < RESAMPLES / 2:
+    if not math.isfinite(value) or len(found) < MOST * RESAMPLES:  # the others would narrow the interval
         return nothing | {"value": value}
     low, high = np.quantile(found, [0.025, 0.975])
     return {"value": value, "low": float(low), "high": float(high)}
@@ -156,7 +168,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "judged": JUDGED,
         "starts": comments.listed(next(iter(nets.values()))["starts"][:-1]) if nets else comments.NOTHING,
         "radius": f"{next(iter(nets.values()))['radii'][RADIUS]:g}" if nets else comments.NOTHING,
-        "verdict": verdict["verdict"],
         "claim": claim_6(found, verdict),
         "comment": comment(found, verdict),
     }
@@ -183,13 +194,17 @@ def searches(nets: dict[str, dict[str, Any]]) -> list[list[str]]:
     if not nets:
         return []
     by_net = {net: tally(results) for net, results in nets.items()}
-    names = next(iter(nets.values()))["starts"]
-    rows = [
-        [name.replace(" + ", " +\n"), *(str(count) for tallies in by_net.values() for count in tallies[start].values())]
-        for start, name in enumerate(names)
+    *early, own, last = next(iter(nets.values()))["starts"]
+    groups = {own: slice(-2, -1), last: slice(-1, None), "all": slice(None)}
+    if early:
+        groups = {f"{early[0]} to {early[-1]}": slice(None, -2)} | groups
+    return [
+        [
+            words,
+            *(str(sum(each[name] for each in tallies[which])) for tallies in by_net.values() for name in tallies[0]),
+        ]
+        for words, which in groups.items()
     ]
-    sums = [sum(each[name] for each in tallies) for tallies in by_net.values() for name in tallies[0]]
-    return [*rows, ["all", *map(str, sums)]]
 
 
 def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
@@ -214,12 +229,12 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
 
 
 def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]:
-    """Rows of the table of correlations: all critical points of a net and those of one start.
+    """Rows of the table of correlations: all critical points of a net, its minima, and those of one start.
 
     Of the net that decides also parts of them, and one point a level.
     """
     critical = about["critical"]
-    chosen = {"all critical points": np.flatnonzero(critical)}
+    chosen = {"all critical points": np.flatnonzero(critical), "minima": np.flatnonzero(about["minimum"])}
     parts = {
         "norm below 1e\N{MINUS SIGN}8": np.flatnonzero(critical & about["zero"]),
         "output not constant": np.flatnonzero(critical & ~about["constant"]),
@@ -315,6 +330,8 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said: dict[str, list[str]] = {"result": [f"By its rule the claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
+    zero = [f"{np.sum(points(results)['zero'])} of {len(results['loss'])} of {net}" for net, results in nets.items()]
+    said["zero"] = [f"Of the trainings, {comments.listed(zero)} reach zero gradient."] if nets else []
     said["norms"] = [norm_sentence(net, results) for net, results in nets.items()]
     said["channels"] = list(filter(None, (channel_sentence(net, results) for net, results in nets.items())))
     said["definitions"] = list(filter(None, (share_sentence(net, results) for net, results in nets.items())))
@@ -362,6 +379,32 @@ def soundness(results: dict[str, Any]) -> list[str]:
         f"takes repeats of one critical point for independent; {by_size} of them are critical only because the bound "
         f"grows with the Hessian."
     )
+    return said + within(about)
+
+
+def within(about: dict[str, np.ndarray]) -> list[str]:
+    """What the ratios tell among minima, and among points that come from one start."""
+    said, minima = [], np.flatnonzero(about["minimum"])
+    values = {name: among(about, minima, name) for name in (*RATIOS, "positive")}
+    if len(minima) >= GROUP:
+        strict = int(np.sum(about["positive"][minima] == 1))
+        varying = [RATIOS[name] for name in RATIOS if math.isfinite(values[name]["value"])]
+        if varying:
+            said.append(f"Among its {len(minima)} minima {comments.listed(varying)} varies.")
+        else:
+            said.append(f"Among its {len(minima)} minima, {strict} of them strict, neither ratio of the claim varies.")
+        positive = values["positive"]
+        if math.isfinite(positive["low"]):
+            words = (
+                "against the claim" if positive["low"] > 0 else "as claimed" if positive["high"] < 0 else "undecided"
+            )
+            said.append(
+                f"The share of eigenvalues that are positive does: its rank correlation with the loss is "
+                f"{interval(positive)} there, {words}."
+            )
+    levels_and = {name: [(about["level"][group], about[name][group]) for group in groups_of(about)] for name in RATIOS}
+    if not any(np.ptp(loss) and np.ptp(ratio) for pairs in levels_and.values() for loss, ratio in pairs):
+        said.append("Among points from one start, the fairer comparison, they do not vary together either.")
     return said
 
 
@@ -413,14 +456,14 @@ def share_sentence(net: str, results: dict[str, Any]) -> str:
 
 
 def recipe_sentences(results: dict[str, Any]) -> list[str]:
-    names = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "ties", "by_slope")
-    middle = {name: float(np.median(np.array(results[name], float))) for name in names}
+    middle = {name: float(np.median(np.array(results[name], float))) for name in OF_RECIPE}
     spans = {name: span(np.array(results[name], float), number) for name in ("ratio", "exact_ratio")}
     still = int(np.sum(np.array(results["moved_share"], float) == 0))
     return [
         f"The gradient norm is {middle['norm_before']:.4f} before the steps on it and {middle['norm_after']:.4f} after "
         f"them (medians of {len(results['ratio'])} trainings): in float32 they are too short for "
-        f"{percent(1 - middle['moved_share'])} of the weights, and for all weights of {still} nets.",
+        f"{100 * (1 - middle['moved_share']):.1f}{comments.PERCENT} of the weights, and for all weights of {still} of "
+        f"these nets.",
         f"The ratio is {middle['ratio']:.2f} (median; {spans['ratio']}); of the same moves in float64 it is "
         f"{middle['exact_ratio']:.2f} ({spans['exact_ratio']}). In {percent(middle['by_slope'])} of the moves the "
         f"slope alone says whether the loss rises.",

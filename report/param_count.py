@@ -142,16 +142,15 @@ RULES = {
 # ---------------------------------------------------------------------------------------------- the section
 
 
-def section(found: dict[str, Any], images: int | None = None) -> dict[str, Any]:
-    """All that param_count.typ shows, but the settings. images: test images, where the data's description says."""
+def section(found: dict[str, Any]) -> dict[str, Any]:
+    """All that param_count.typ shows, but the settings."""
     nets, noisy = ten_nets.by_width(found), ten_nets.by_width(found, noisy=True)
     verdict = c9(nets)
     return {
         "parts": [part_row(part) for part in verdict["parts"]],
         "rows": [row(width, nets[width]) for width in nets],
-        "verdict": verdict["verdict"],
         "claim": claim_9(verdict),
-        "comment": comment(nets, verdict, images),
+        "comment": comment(nets, verdict, comments.test_images(found)),
         "noise": noise_comment(noisy),
     }
 
@@ -307,7 +306,7 @@ def peak_sentences(nets: Nets) -> list[str]:
         width = max(means, key=lambda each, means=means, sign=sign: claims.score(sign * means[each]))
         text = percent(means[width]) + comments.PERCENT if sign > 0 else loss_text(means[width])
         best[words] = f"{width:,} units ({text})"
-    return [f"Best are, by {comments.listed([f'{words}, nets of {where}' for words, where in best.items()])}."]
+    return [f"Best are, by {comments.listed([f'{words} {where}' for words, where in best.items()])}."]
 
 
 def noise_sentences(nets: Nets, images: int | None) -> list[str]:

@@ -19,6 +19,11 @@ MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim hol
 GROUPS = {"runs": "different starts", "control": "one start"}
 
 
+def needed(unit: str) -> tuple[str, ...]:
+    """What this module reads of a unit's results."""
+    return ("parameters", "explained", "runs", "control", *(["surface"] if unit == "whole" else []))
+
+
 def c4(found: dict[str, Any]) -> dict[str, Any]:
     """C4: runs from different starts end in different places.
 
@@ -53,7 +58,7 @@ def number(value: float) -> str:
 
 def short(value: float) -> str:
     """Two digits that count."""
-    return f"{value:#.2g}".rstrip(".") if math.isfinite(value) else comments.NOTHING
+    return comments.short(value, 2, comments.NOTHING)
 
 
 def spread(values: Sequence[float], write: Any = number) -> str:
@@ -72,8 +77,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": [row(whole[name], words) for name, words in GROUPS.items()] if whole else [],
         "planes": planes(found),
         "parameters": f"{whole['parameters']:,}" if whole else comments.NOTHING,
-        "verdict": verdict["verdict"],
-        "claim": claim_4(verdict),
+        "claim": claim_4(found, verdict),
         "comment": comment(found, verdict),
     }
 
@@ -109,7 +113,13 @@ def planes(found: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def claim_4(verdict: dict[str, Any]) -> dict[str, str]:
+def farthest(whole: dict[str, Any]) -> float:
+    """How far apart two ends could be at most: the farthest starts and the two longest ways, end to end."""
+    runs = whole["runs"]
+    return max(runs["start_distances"], default=math.nan) + sum(sorted(runs["lengths"])[-2:])
+
+
+def claim_4(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C4 in the table that opens the report."""
     evidence = "The whole model is not measured yet, or no two live runs of each kind"
     if math.isfinite(verdict["share"]):
@@ -117,6 +127,8 @@ def claim_4(verdict: dict[str, Any]) -> dict[str, str]:
             f"{percent(verdict['share'])} of {verdict['pairs']} pairs end farther apart than {TIMES} times the "
             f"control's median, units matched; {verdict['live'][0]} live runs, {verdict['live'][1]} of the control"
         )
+        if (reach := farthest(found["results"]["whole"])) < verdict["bound"]:
+            evidence += f"; no pair could: {number(reach)} apart at most, {number(verdict['bound'])} asked for"
     return {
         "name": "C4",
         "statement": "Eight runs from different initial weights go off in different directions and end in different "
@@ -159,7 +171,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     ratio = f"{number(times)} times the control's median" if math.isfinite(times) else "beyond the control's median, 0"
     beyond = percent(verdict["share"])
     above = claims.superiority(whole["control"]["matched_distances"], runs["matched_distances"])
-    return [
+    said = [
         f"After matching units the ends of runs from different starts are {number(matched)} apart (median of "
         f"{verdict['pairs']} pairs), {ratio}; {beyond} of the pairs are farther apart than {TIMES} times "
         f"that median ({number(verdict['bound'])}).",
@@ -169,6 +181,14 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
         f"distance; the starts were {number(float(np.median(runs['start_distances'])))} apart, and a run's way from "
         f"start to end measures {number(float(np.median(runs['lengths'])))}.",
     ]
+    reach, control = farthest(whole), verdict["bound"] / TIMES
+    if reach < verdict["bound"]:
+        said.append(
+            f"No pair could be so far apart as the rule asks: the farthest starts and the two longest ways add up to "
+            f"{number(reach)}. The control's own ends scatter widely ({number(control)} apart, median), so this says "
+            f"that another start adds little to another order of batches, not that all runs end in one place."
+        )
+    return said
 
 
 def directions(whole: dict[str, Any]) -> list[str]:

@@ -102,7 +102,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "shares": [share_row(share, list(runs.values())) for share, runs in shares_of(found).items()],
         "fixed": f"{found['settings']['probe_images']:,}",
         "parts": comments.counted(verdict),
-        "verdict": verdict["verdict"],
         "claim": claim_8(verdict),
         "comment": comment(found, verdict, images),
         "memory": memory(shares_of(found), images),
@@ -238,7 +237,19 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
         longest = max(len(run["test_loss"]) for run in runs)
         return f"{goal} is not reached {clean} within {longest} epochs."
     where = "" if len(epochs) == len(runs) else f" in {len(epochs)} of {len(runs)} seeds"
-    return f"{goal} is reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}."
+    met = [meets_reference(run) for run in runs]
+    return (
+        f"{goal} is first reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}. In all "
+        f"it holds in {comments.listed([str(int(each.sum())) for each in met])} epochs of "
+        f"{comments.listed(list(dict.fromkeys(str(len(each)) for each in met)))}, and after the last one in "
+        f"{sum(bool(each[-1]) for each in met)} of {comments.seeds(len(met))}."
+    )
+
+
+def meets_reference(run: dict[str, Any]) -> np.ndarray:
+    """(epochs,): whether the clean values of the fixed training images are as good as the reference's."""
+    loss, accuracy = (np.array(run[name], float) for name in ("train_loss", "train_accuracy"))
+    return (loss <= REFERENCE["loss"]) & (accuracy >= REFERENCE["accuracy"])
 
 
 def fitted_sentence(runs: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> str:
@@ -286,10 +297,11 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
     fits = [[run["fit_epoch"] for run in runs] for runs in (full, true)]
     if not all(map(all, fits)):
         missed = [words for words, each in zip(("shuffled", "true"), fits, strict=True) if not all(each)]
+        seeds = "no seed fits" if not any(map(any, fits)) or not any(fits[0]) else "not every seed fits"
         return [
             *said,
-            f"As not every seed fits the {comments.listed(missed)} labels, the two cannot be compared at the same "
-            "training error.",
+            f"As {seeds} the {comments.listed(missed)} labels by this rule, the two cannot be compared at "
+            "the same training error.",
         ]
     shuffled, truth = (float(np.median(each)) for each in fits)
     said.append(
@@ -325,7 +337,9 @@ def share_fits(shares: Shares) -> list[str]:
     if not steps:
         return [f"{said}; no seed is measured at all of these shares."]
     of = f"of {comments.seeds(len(steps))}"
-    if longer or not sooner:
+    if not longer and not sooner:
+        return [f"{said}: they neither rise nor fall with the share throughout in any of {comments.seeds(len(steps))}."]
+    if longer:
         return [f"{said}: the more labels are shuffled, the longer they take to fit in {longer} {of}."]
     return [f"{said}: the more labels are shuffled, the sooner they are fitted in {sooner} {of}."]
 

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
-from report.comments import mean_and_interval
+from report.comments import MINUS, mean_and_interval
+from report.comments import number as signed
 
 FIGURES = ("sensitivity", "sensitivity_measures")
+NEEDED = ("batch_size", "seeds", "budgets")
 BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 TREND = 0.5  # a rank correlation with batch size above which a quantity rises
 FEWEST = 3  # batch sizes of a rank correlation
 BEST = 50  # images, the batch size that the claim calls best
 SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
 JUDGED = ("test", "softmax", "mean")
-MINUS = "\N{MINUS SIGN}"
 MEASURES = {  # what is correlated with batch size: words, images, path
     "softmax": ("softmax Jacobian, mean", "test", JUDGED),
     "softmax_train": ("softmax Jacobian, mean", "training", ("train", "softmax", "mean")),
@@ -82,9 +83,9 @@ def trends(nets: Nets, path: Sequence[str]) -> list[float]:
 
 
 def shared(nets: Nets) -> list[int]:
-    """The batch sizes at which all seeds were trained."""
+    """The batch sizes at which all seeds were trained, and measured."""
     seeds = {seed for found in nets.values() for seed in found}
-    return [size for size, found in nets.items() if set(found) == seeds]
+    return [size for size, found in nets.items() if set(found) == seeds and None not in found.values()]
 
 
 def rises(correlations: Sequence[float]) -> dict[str, Any]:
@@ -95,7 +96,12 @@ def rises(correlations: Sequence[float]) -> dict[str, Any]:
 
 def c11(found: dict[str, Any], path: Sequence[str] = JUDGED) -> dict[str, Any]:
     """C11: sensitivity rises with batch size, at equal updates and at equal training loss. The test images decide."""
-    parts = [{"budget": budget, **rises(trends(nets_of(found, budget), path))} for budget in ("steps", "loss")]
+    parts = []
+    for budget in ("steps", "loss"):
+        nets = nets_of(found, budget)
+        counts = Counter(seed for size in nets for seed in values_of(nets, size, path))
+        sizes = [count for count in counts.values() if count >= FEWEST]
+        parts.append({"budget": budget, "sizes": sizes, **rises(trends(nets, path))})
     return {"claim": "C11", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
@@ -140,17 +146,10 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "trends": trend_rows(found),
         "parts_12": rows_12(twelve),
         "results": result_rows(nets_of(found, "steps")),
-        "verdict_11": eleven["verdict"],
-        "verdict_12": twelve["verdict"],
         "claim": claim_11(found, eleven),
         "more_claims": [claim_12(twelve)],
         "comment": comment(found, eleven, twelve),
     }
-
-
-def signed(value: float, places: int = 2) -> str:
-    """With a real minus sign; a dash where there is no value."""
-    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS) if math.isfinite(value) else comments.NOTHING
 
 
 def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -286,15 +285,14 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     nets = {budget: nets_of(found, budget) for budget in BUDGETS}
     said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
-    said["sensitivity"] += coverage(nets["steps"]) + beside_11(found) + reached(nets["loss"])
+    said["sensitivity"] += coverage(nets["steps"]) + without_smallest(nets) + beside_11(found) + reached(nets["loss"])
     said["training"] = list(filter(None, [training_results("steps", nets["steps"])]))
     said["definition"] = list(filter(None, [definitions("steps", nets["steps"])]))
     said["images"] = boundary(nets["steps"])
     said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
     best = [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
     if best:
-        largest = max(shared(nets["steps"]))
-        said["best"].append(f"By how many seeds, among the batch sizes up to {largest:,} that all of them have:")
+        said["best"].append("By how many seeds, among the batch sizes at which all of them were measured:")
     said["best"] += best
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
@@ -303,11 +301,12 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
 
 def sentence_11(part: dict[str, Any]) -> str:
     outcome = comments.PART_WORDS[part["verdict"]]
-    seeds = comments.seeds(part["seeds"])
+    seeds, sizes = comments.seeds(part["seeds"]), part["sizes"]
+    over = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(max(sizes))
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
         f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}, {part['agree']} of them above "
-        f"{TREND}): {outcome}."
+        f"{TREND}; over {over} batch sizes a seed): {outcome}."
     )
 
 
@@ -325,10 +324,34 @@ def coverage(nets: Nets) -> list[str]:
     ]
 
 
+def without_smallest(nets: dict[str, Nets]) -> list[str]:
+    """The trends without the smallest batch size, where that changes what the rule says of equal updates or passes."""
+    shown = []
+    for budget in ("steps", "epochs"):
+        rest = dict(list(nets[budget].items())[1:])
+        all_sizes, values = (rises(trends(each, JUDGED)) for each in (nets[budget], rest))
+        if values["seeds"] and values["verdict"] != all_sizes["verdict"]:
+            outcome = comments.VERDICT_WORDS[values["verdict"]].removesuffix(" here")
+            trend = mean_and_interval(values["values"], signed, 1)
+            shown.append(f"{trend} at {BUDGETS[budget]}, where the claim then {outcome}")
+    if not shown:
+        return []
+    smallest = next(iter(nets["steps"]))
+    return [
+        f"The rule takes all batch sizes. Without batch size {smallest:,} the correlation would be "
+        f"{', and '.join(shown)} (sensitivity at equal updates: {extremes(nets['steps'], JUDGED)})."
+    ]
+
+
+def medians_of(nets: Nets, path: Sequence[str]) -> dict[int, float]:
+    """{batch size: median over seeds}, where any was measured."""
+    values = {size: list(values_of(nets, size, path).values()) for size in nets}
+    return {size: float(np.median(each)) for size, each in values.items() if each}
+
+
 def extremes(nets: Nets, path: Sequence[str]) -> str:
     """At which batch sizes the median over seeds is lowest and highest."""
-    medians = {size: list(values_of(nets, size, path).values()) for size in nets}
-    medians = {size: float(np.median(values)) for size, values in medians.items() if values}
+    medians = medians_of(nets, path)
     low, high = min(medians, key=medians.get), max(medians, key=medians.get)
     return f"lowest median {short(medians[low])} at {low:,}, highest {short(medians[high])} at {high:,}"
 
@@ -436,12 +459,22 @@ def best_sentence(budget: str, nets: Nets) -> str:
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
     """What the same rule says at the other budgets, and what a single seed leaves open."""
+    from scipy import stats
+
     said = []
     for budget in ("epochs", "loss"):
         other = c12(found, budget)
         if any(part["seeds"] for part in other["parts"]):
             words = comments.VERDICT_WORDS[other["verdict"]].removesuffix(" here")
             said.append(f"By the same rule the claim {words} at {BUDGETS[budget]}{against(other)}.")
+    failed = [part["values"] for part in twelve["parts"] if part["verdict"] == claims.FAILS]
+    if failed and min(map(len, failed)) >= claims.ENOUGH:
+        worst = max(len(twelve["parts"]) * float(stats.ttest_1samp(values, 0).pvalue) for values in failed)
+        count = "the one that does has" if len(failed) == 1 else f"the {len(failed)} that do have"
+        said.append(
+            f"The claim fails where any of {len(twelve['parts'])} comparisons does, which chance alone could bring; "
+            f"{count} a p of {comments.probability(min(worst, 1.0))} after multiplication by their number (Bonferroni)."
+        )
     single = sorted({part["size"] for part in twelve["parts"] if part["seeds"] == 1})
     if single:
         sizes = comments.listed([f"{size:,}" for size in single])
@@ -454,8 +487,14 @@ def distances(budget: str, nets: Nets) -> str:
     correlations = trends(nets, ("distance",))
     if not correlations:
         return ""
-    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}
+    trend, medians = direction(correlations), medians_of(nets, ("distance",))
+    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}[
+        trend
+    ]
+    turn = max(medians, key=lambda size: trend * medians[size])
+    if trend and turn != max(medians):
+        outcome += f" up to a batch of {turn:,} and not beyond"
     return (
-        f"At {BUDGETS[budget]} nets of larger batches {outcome[direction(correlations)]} (rank correlation of the "
-        f"distance with batch size {mean_and_interval(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
+        f"At {BUDGETS[budget]} nets of larger batches {outcome} (rank correlation of the distance with batch size "
+        f"{mean_and_interval(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
     )

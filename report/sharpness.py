@@ -16,6 +16,7 @@ from report.comments import number as place
 from report.comments import percent
 
 FIGURES = ("sharpness", "sharpness_tau")
+NEEDED = ("equal_loss", "equal_epochs", "steps", "loss_before", "rescaled")
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 JUDGED = "equal_loss"
 TWINS = {  # what a rescaled twin is compared by
@@ -101,7 +102,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
                 "rows": tau_rows(verdict, verdicts[JUDGED, "accuracy_gap"]),
             }
         ],
-        "verdict": verdict["verdict"],
         "claim": claim_bonus(verdict),
         "comment": comment(found, verdicts),
     }
@@ -190,7 +190,7 @@ def comment(found: dict[str, Any], verdicts: dict[tuple[str, str], dict[str, Any
     verdict = verdicts[JUDGED, "gap"]
     said = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
     said["result"] += [kinds_sentence(kind, verdict, where) for kind, where in KINDS.items() if verdict["parts"]]
-    said["result"] += between_sentences(verdict)
+    said["result"] += between_sentences(verdict) + failing_sentences(verdict)
     said["stop"] = stop_sentences(found)
     said["epochs"] = epochs_sentences(verdicts["equal_epochs", "gap"])
     said["accuracy"] = accuracy_sentences(verdicts[JUDGED, "accuracy_gap"])
@@ -213,15 +213,32 @@ def sure(parts: list[dict[str, Any]], kind: str, sign: int) -> list[str]:
 def kinds_sentence(kind: str, verdict: dict[str, Any], where: str) -> str:
     """Which measures go with the gap, which against it, in one kind of pairs."""
     total, outcome = len(verdict["parts"]), []
-    for sign, words in ((1, "rise with the gap"), (-1, "fall as the gap grows")):
+    for sign, verb, words in ((1, "rise", "with the gap"), (-1, "fall", "as the gap grows")):
         names = sure(verdict["parts"], kind, sign)
         if len(names) == total:
-            outcome.append(f"all {total} measures {words}")
+            outcome.append(f"all {total} measures {verb} {words}")
         elif names:
-            outcome.append(f"{len(names)} of {total} measures {words} ({comments.listed(names)})")
+            verb += "s" * (len(names) == 1)
+            outcome.append(f"{len(names)} of {total} measures {verb} {words} ({comments.listed(names)})")
     if not outcome:
         outcome.append(f"after correction, none of the {total} measures has a tau that differs from 0")
     return f"Tested {where}, {comments.listed(outcome)}."
+
+
+def failing_sentences(verdict: dict[str, Any]) -> list[str]:
+    """Which measures decide that the claim does not hold, and by which tau."""
+    failing = [part for part in verdict["parts"] if part["verdict"] == claims.FAILS]
+    if not failing:
+        return []
+    kinds = [kind for kind in KINDS if any(part["words"] in sure([part], kind, -1) for part in failing)]
+    names, where = (
+        comments.listed([part["words"] for part in failing]),
+        comments.listed([KINDS[kind] for kind in kinds]),
+    )
+    sentence = f"The claim fails by the {names} alone, {where}"
+    if kinds == ["all"]:
+        sentence += "; between nets of one batch size no tau that differs from 0 is negative"
+    return [f"{sentence}."]
 
 
 def between_sentences(verdict: dict[str, Any]) -> list[str]:
@@ -333,7 +350,10 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
             "first order (median)."
         )
         cut = int(np.sum(gathered(found, f"{name}_iterations") >= found["settings"]["box_iterations"]))
-        said.append(f"Of the converged searches {cut or 'none'} {'were' if cut > 1 else 'was'} cut off before that.")
+        said.append(
+            f"Of the converged searches {cut or 'none'} {'were' if cut > 1 else 'was'} cut off by the limit on "
+            f"iterations."
+        )
         if still:
             said.append(f"The short search stops at once, where it starts, in {still} of {len(short)} measurements.")
     return said
