@@ -96,6 +96,15 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def student_p(values: Sequence[float]) -> float:
+    """Two-sided p of Student's test that the mean of these values is 0; 0 where they are one number other than 0."""
+    from scipy import stats
+
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    mean = abs(float(np.mean(values)))
+    return float(2 * stats.t.sf(mean / error, len(values) - 1)) if error else float(mean == 0)
+
+
 def combined(verdicts: Sequence[str]) -> str:
     """Of the whole claim, from its parts."""
     if FAILS in verdicts:

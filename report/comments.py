@@ -318,11 +318,13 @@ def _running(found: dict[str, Any]) -> list[str]:
 
 def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     """By how little `net` leads, or misses the lead, in clean training accuracy, and how often in the last epochs."""
-    ahead, images = [], found["settings"]["probe_images"]
+    ahead, images = [], found["settings"].get("probe_images")
+    if not isinstance(images, int):
+        return []
     for nets in claims.whole_seeds(found).values():
         others = np.max([results["train_accuracy"][-last:] for name, results in nets.items() if name != net], axis=0)
         ahead.append(np.rint(images * (np.array(nets[net]["train_accuracy"][-last:]) - others)))
-    if not ahead:
+    if not ahead or not np.isfinite(ahead).all():
         return []
     ends = [int(margins[-1]) for margins in ahead]
     leads, looks = sum(int(np.sum(margins > 0)) for margins in ahead), sum(map(len, ahead))

@@ -17,7 +17,16 @@ CHANCE, AROUND = 0.1, 0.015  # test accuracy of a guess, and how far from it the
 UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
 FIGURES = ("random_labels", "random_labels_share")
 NEEDED = ("share", "images", "wrong_labels", "majority", "fit_epoch", "reference_epoch", "running_reference_epoch")
-NEEDED += ("peak_test_epoch", "peak_test_accuracy", "all_images", "test_loss", "test_accuracy", "true_accuracy")
+NEEDED += (
+    "train_loss",
+    "train_accuracy",
+    "peak_test_epoch",
+    "peak_test_accuracy",
+    "all_images",
+    "test_loss",
+    "test_accuracy",
+    "true_accuracy",
+)
 ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
 Shares = dict[float, dict[str, dict[str, Any]]]  # {share of labels shuffled: {seed: results}}
 

@@ -1,8 +1,9 @@
-"""The README's tables of verdicts and results, made of what the report shows of the committed histories.
+"""The README's tables of verdicts, results and times, made of what the report shows of the committed histories.
 
-build.py writes them at paper scale, between two marks, together with the report.
+build.py writes them at paper scale, each between two marks, together with the report.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +15,36 @@ BEGIN, END = "<!-- results: {stamp}, written by report/build.py -->", "<!-- end 
 BLOCK = re.compile(
     r"<!-- results: (?P<stamp>[\w-]*), written by report/build\.py -->\n.*?<!-- end of results -->", re.DOTALL
 )
+TIMES_BEGIN, TIMES_END = "<!-- times, written by report/build.py -->", "<!-- end of times -->"
+TIMES_BLOCK = re.compile(f"{TIMES_BEGIN}\n.*?{TIMES_END}", re.DOTALL)
+QUESTIONS = {
+    "hw1_1/function_fit": "1-1 Simulate a Function",
+    "hw1_1/cifar10_cnn": "1-1 Train on Actual Tasks: CIFAR-10",
+    "hw1_1/mnist_cnn": "1-1 Train on Actual Tasks: MNIST",
+    "hw1_2/param_pca": "1-2 Visualize the optimization process",
+    "hw1_2/grad_norm": "1-2 Observe gradient norm during training",
+    "hw1_2/minimal_ratio": "1-2 What happens when gradient is almost zero",
+    "hw1_2/error_surface": "1-2 Bonus: error surface",
+    "hw1_3/random_labels": "1-3 Can network fit random labels?",
+    "hw1_3/param_count": "1-3 Number of parameters v.s. Generalization",
+    "hw1_3/interpolation": "1-3 Flatness v.s. Generalization, part 1",
+    "hw1_3/sensitivity": "1-3 Flatness v.s. Generalization, part 2",
+    "hw1_3/sharpness": "1-3 Bonus: other measures of generalization",
+}
 
 
 def with_results(text: str, numbers: dict[str, Any], stamp: str) -> str:
     """The README's `text` with the tables of these numbers; Problem where the marks are not there."""
-    lines = [BEGIN.format(stamp=stamp), *_verdicts(numbers), "", *_results(numbers), END]
-    new, count = BLOCK.subn(lambda _: "\n".join(lines), text)
+    begin = BEGIN.format(stamp=stamp)
+    text = _between(text, BLOCK, [begin, *_verdicts(numbers), "", *_results(numbers), END])
+    return _between(text, TIMES_BLOCK, [TIMES_BEGIN, *_times(numbers), TIMES_END])
+
+
+def _between(text: str, block: re.Pattern, lines: list[str]) -> str:
+    """The text with these lines, the first and last of which are marks, in place of its block."""
+    new, count = block.subn(lambda _: "\n".join(lines), text)
     if count != 1:
-        raise Problem(f"README.md has no lines {BEGIN.format(stamp='')!r} and {END!r} around its results: restore them")
+        raise Problem(f"README.md needs one pair of lines such as {lines[0]!r} and {lines[-1]!r}: restore them")
     return new
 
 
@@ -45,6 +68,18 @@ def _results(numbers: dict[str, Any]) -> list[str]:
             value += f" ({section['words']})"
         rows.append((what, value, earlier, f"`python {script}.py --scale paper`"))
     return _table(("result", "here", "earlier report", "command"), rows)
+
+
+def _times(numbers: dict[str, Any]) -> list[str]:
+    rows = []
+    for about in numbers["histories"]:
+        time, memory = about.get("wall", "not measured"), about.get("memory", "")
+        if about["state"] == "partial":
+            time += f" so far ({about['words']})"
+        rows.append(
+            (QUESTIONS[about["experiment"]], f"`{about['experiment']}.py`", time, f"{memory} GB" * bool(memory))
+        )
+    return _table(("question", "script", "paper scale", "peak memory"), rows)
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -94,10 +129,18 @@ def _best(rows: str, label: str, name: str, sign: int) -> Callable[[dict], str]:
     def here(section: dict) -> str:
         if not section[rows]:
             return "not measured"
-        best = max(section[rows], key=lambda row: sign * float(row[name].split()[0]))
+        best = max(section[rows], key=lambda row: _score(row[name], sign))
         return f"{best[name].split()[0]} at {best[label]}"
 
     return here
+
+
+def _score(cell: str, sign: int) -> float:
+    """The first number of a table's cell times `sign`; least of all where it has none."""
+    try:
+        return sign * float(cell.split()[0].replace(",", "").replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return -math.inf
 
 
 def _over_all(measure: str) -> Callable[[dict], str]:

@@ -459,8 +459,6 @@ def best_sentence(budget: str, nets: Nets) -> str:
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
     """What the same rule says at the other budgets, and what a single seed leaves open."""
-    from scipy import stats
-
     said = []
     for budget in ("epochs", "loss"):
         other = c12(found, budget)
@@ -469,7 +467,7 @@ def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
             said.append(f"By the same rule the claim {words} at {BUDGETS[budget]}{against(other)}.")
     failed = [part["values"] for part in twelve["parts"] if part["verdict"] == claims.FAILS]
     if failed and min(map(len, failed)) >= claims.ENOUGH:
-        worst = max(len(twelve["parts"]) * float(stats.ttest_1samp(values, 0).pvalue) for values in failed)
+        worst = max(len(twelve["parts"]) * claims.student_p(values) for values in failed)
         count = "the one that does has" if len(failed) == 1 else f"the {len(failed)} that do have"
         said.append(
             f"The claim fails where any of {len(twelve['parts'])} comparisons does, which chance alone could bring; "

@@ -459,7 +459,7 @@ def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():
     kept = made_up()
     kept["results"]["whole"]["runs"]["matched_distances"][0] = float("nan")
     kept["results"]["whole"]["surface"]["loss"][0][0] = float("inf")
-    assert reported.section(kept)["verdict"] == claims.UNCLEAR
+    assert reported.section(kept)["claim"]["verdict"] == claims.UNCLEAR
     figures.use_style()
     for draw in plot_param_pca.FIGURES.values():
         draw(kept).draw_without_rendering()

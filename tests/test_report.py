@@ -236,11 +236,12 @@ def test_no_history_at_all(tmp_path: Path) -> None:
 
 def test_the_readme_shows_what_the_report_shows(tmp_path: Path) -> None:
     everything(tmp_path)
-    before = "# Title\n\n<!-- results: none, written by report/build.py -->\nstale\n<!-- end of results -->\n\nafter\n"
+    before = "# Title\n\n<!-- results: none, written by report/build.py -->\nstale\n<!-- end of results -->\n\n"
+    before += f"{readme.TIMES_BEGIN}\nstale\n{readme.TIMES_END}\n\nafter\n"
     numbers, _ = measured.gather(tmp_path, "paper")
     after = readme.with_results(before, numbers, "made-from-these")
     assert after.startswith("# Title\n\n<!-- results: made-from-these,")
-    assert after.endswith("<!-- end of results -->\n\nafter\n")
+    assert after.endswith(f"{readme.TIMES_END}\n\nafter\n")
     assert "stale" not in after
     assert readme.stamp_of(after) == "made-from-these"
     for claim in numbers["claims"]:
@@ -250,13 +251,26 @@ def test_the_readme_shows_what_the_report_shows(tmp_path: Path) -> None:
     row = f"| MNIST test accuracy, %: shallow / middle / deep | {' / '.join(accuracies)} | 98.49 / 98.93 / 99.37 |"
     assert row in after
     assert after.count("| not measured |") > 5
+    nets = next(about for about in numbers["histories"] if about["experiment"] == "hw1_1/mnist_cnn")
+    assert f"| `hw1_1/mnist_cnn.py` | {nets['wall']} | {nets['memory']} GB |" in after
+    assert "| `hw1_2/grad_norm.py` | not measured |  |" in after
     assert readme.with_results(after, numbers, "made-from-these") == after
-    with pytest.raises(settings.Problem, match=r"README.md has no lines .* restore them"):
+    with pytest.raises(settings.Problem, match=r"README.md needs one pair of lines .* restore them"):
         readme.with_results("# Title\n", numbers, "made-from-these")
 
 
+def test_the_p_of_a_mean_is_that_of_scipy() -> None:
+    from scipy import stats
+
+    values = np.random.default_rng(0).normal(0.7, 1, 8)
+    assert claims.student_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert claims.student_p([0.1] * 8) == 0 and claims.student_p([0.0] * 8) == 1
+
+
 def test_the_committed_report_and_readme_go_together() -> None:
-    assert readme.stamp_of((ROOT / "README.md").read_text("utf-8")) == build.stamped(ROOT / "report" / "hw1.pdf")
+    stamp = build.stamp(ROOT, "paper")
+    assert build.stamped(ROOT / "report" / "hw1.pdf") == stamp, "python report/build.py --scale paper"
+    assert readme.stamp_of((ROOT / "README.md").read_text("utf-8")) == stamp
 
 
 @pytest.mark.parametrize("name", ["function_fit", "cifar10_cnn", "mnist_cnn"])
@@ -383,7 +397,7 @@ def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     holds = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
     put(tmp_path, cnn("cifar10_cnn", order=("deep", "middle", "shallow")))
     fails = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
-    assert (holds["verdict"], fails["verdict"]) == (claims.HOLDS, claims.FAILS)
+    assert (holds["claim"]["verdict"], fails["claim"]["verdict"]) == (claims.HOLDS, claims.FAILS)
     assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
     assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
     assert "deep does 4.5 times" in holds["comment"]["arithmetic"][0]

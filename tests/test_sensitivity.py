@@ -399,15 +399,36 @@ def test_sentences_follow_the_numbers():
     said = reported.section(found)
     assert said["claim"]["verdict"] == claims.HOLDS
     assert "1.00 (holds)" in said["claim"]["evidence"]
-    assert "(8 seeds, 8 of them above 0.5): this part holds" in said["comment"]["sensitivity"][1]
+    assert (
+        "(8 seeds, 8 of them above 0.5; over 4 batch sizes a seed): this part holds"
+        in said["comment"]["sensitivity"][1]
+    )
     assert (
         "softmax Jacobian (1.00) and the logit Jacobian (1.00) rise with batch size" in said["comment"]["definition"][0]
     )
     assert "neither clearly stay nearer" in said["comment"]["distance"][0]
     worse = reported.section(by_results(BEST_AT_50 | {10: (0.05, 0.99)}))
     assert worse["more_claims"][0]["evidence"].endswith("12 hold and 2 do not: loss at 10, accuracy at 10")
-    assert "among the batch sizes up to 10,000 that all of them have" in worse["comment"]["best"][1]
+    assert "among the batch sizes at which all of them were measured" in worse["comment"]["best"][1]
     assert "batch size 10 (8) and" in worse["comment"]["best"][2]
+    assert "the 2 that do have a p of" in " ".join(worse["comment"]["best"])
+
+
+def test_what_rests_on_the_smallest_batch_size_is_said():
+    sizes = (1, 5, 10, 50, 100, 500)
+    falling_first = dict(zip(sizes, (9.0, 1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
+    said = " ".join(reported.without_smallest(curves(falling_first)))
+    assert "Without batch size 1 the correlation would be 1.00" in said and "then holds" in said
+    assert "lowest median 1.00 at 5, highest 9.00 at 1" in said
+    assert reported.without_smallest(curves(dict(zip(sizes, range(1, 7), strict=True)))) == []
+
+
+def curves(by_size):
+    """Nets at all budgets whose softmax Jacobian is that of their batch size, in 8 seeds."""
+    nets = {
+        size: {seed: {"test": {"softmax": {"mean": value}}} for seed in range(8)} for size, value in by_size.items()
+    }
+    return dict.fromkeys(reported.BUDGETS, nets)
 
 
 @pytest.mark.parametrize(
