@@ -197,7 +197,7 @@ def searches(nets: dict[str, dict[str, Any]]) -> list[list[str]]:
     *early, own, last = next(iter(nets.values()))["starts"]
     groups = {own: slice(-2, -1), last: slice(-1, None), "all": slice(None)}
     if early:
-        groups = {f"{early[0]} to {early[-1]}": slice(None, -2)} | groups
+        groups = {" to ".join(dict.fromkeys((early[0], early[-1]))): slice(None, -2)} | groups
     return [
         [
             words,

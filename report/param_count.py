@@ -306,7 +306,7 @@ def peak_sentences(nets: Nets) -> list[str]:
         width = max(means, key=lambda each, means=means, sign=sign: claims.score(sign * means[each]))
         text = percent(means[width]) + comments.PERCENT if sign > 0 else loss_text(means[width])
         best[words] = f"{width:,} units ({text})"
-    return [f"Best are, by {comments.listed([f'{words} {where}' for words, where in best.items()])}."]
+    return [f"Best are {comments.listed([f'{where} by {words}' for words, where in best.items()])}."]
 
 
 def noise_sentences(nets: Nets, images: int | None) -> list[str]:

@@ -434,6 +434,11 @@ def test_the_tables_count_points_and_searches():
     assert shown["searches"][0] == ["0", "40", "0", "0", "40", "0"]  # tried, minima, saddles, flat, others
     assert shown["searches"][1] == ["10", "40", "8", "32", "0", "0"]
     assert shown["searches"][-1] == ["all", "80", "8", "32", "40", "0"]
+    assert (rows["minima"]["points"], rows["minima"]["index"]) == ("8", "\N{EN DASH}")  # all of index 0
+    three = [[1e-4, 1e-5, 1e-10, float("nan")]] * 40
+    by_starts = made_up() | {"search_norm": three, "search_kind": [["flat", "flat", "saddle", ""]] * 40}
+    rows = reported.searches({"1-4-1": by_starts | {"starts": ["0", "10", "20", "20 + least squares"]}})
+    assert rows[0] == ["0 to 10", "80", "0", "0", "80", "0"]
 
 
 def test_the_report_says_what_the_verdict_rests_on():

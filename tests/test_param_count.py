@@ -541,9 +541,9 @@ def test_the_best_widths_are_named():
         nets = nets_with(train_loss=losses, test_loss=losses, train_accuracy=accuracies, test_accuracy=accuracies)
         return reported.peak_sentences(nets)[0]
 
-    assert "training loss, nets of 32 units (0.1000)" in said(1)
-    assert "test accuracy, nets of 32 units (40.00\N{NO-BREAK SPACE}%)" in said(1)
-    assert "test loss, nets of 16 units" in said(-1)
+    assert "32 units (0.1000) by training loss" in said(1)
+    assert "32 units (40.00\N{NO-BREAK SPACE}%) by test accuracy" in said(1)
+    assert "16 units (-0.3000) by test loss" in said(-1)
 
 
 def test_the_running_loss_beside_the_clean_one():
