@@ -67,10 +67,10 @@ class Settings:
 PAPER = Settings()
 QUICK = replace(
     PAPER,
-    epochs=6,
+    epochs=4,
     probe_images=1000,
     noisy_images=1000,
-    noisy_epochs=60,
+    noisy_epochs=40,
     stack_size=3,
     widths=(16, 64, 256, 1024),
     noisy_widths=(2, 4, 8, 16, 32, 64),

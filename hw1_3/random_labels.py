@@ -54,7 +54,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=60, true_epochs=10, share_epochs=60, share_images=1000, probe_images=1000, seeds=(0,))
+QUICK = replace(PAPER, epochs=40, true_epochs=8, share_epochs=40, share_images=1000, probe_images=1000, seeds=(0,))
 
 
 def build_model():

@@ -39,6 +39,11 @@ def short(value: float, places: int = 3, nothing: str = "diverged") -> str:
     return shown.replace("-", MINUS) if math.isfinite(value) else nothing
 
 
+def standard_error(share: float, images: int) -> float:
+    """Binomial standard error of an accuracy on so many images; NaN where the share is none."""
+    return math.sqrt(share * (1 - share) / images) if 0 <= share <= 1 else math.nan
+
+
 def percent(share: float) -> str:
     """A share in whole percent; a dash where there is none."""
     return f"{100 * share:.0f}{PERCENT}" if math.isfinite(share) else NOTHING
@@ -357,7 +362,7 @@ def mnist_cnn(found: dict[str, Any], verdict: dict[str, Any], images: int | None
     elif ends:
         medians = {net: float(np.median(values)) for net, values in ends.items()}
         middle = float(np.median(list(medians.values())))
-        error = 100 * math.sqrt(middle * (1 - middle) / images)
+        error = 100 * standard_error(middle, images)
         range_of = 100 * (max(medians.values()) - min(medians.values()))
         several = len(medians) > 1
         noise.append(

@@ -306,5 +306,5 @@ def curve_sentence(found: dict[str, Any], unit: str) -> str:
     if not images:
         return said + "."
     middle = float(np.median(ends))
-    error = 100 * math.sqrt(middle * (1 - middle) / images)
+    error = 100 * comments.standard_error(middle, images)
     return f"{said}, and its binomial standard error on {images:,} images is {number(error)}."

@@ -315,7 +315,7 @@ def noise_sentences(nets: Nets, images: int | None) -> list[str]:
     means = mean_at_the_end(nets, "test_accuracy")
     middle = float(np.median(list(means.values())))
     if images and math.isfinite(middle):
-        error = 100 * math.sqrt(middle * (1 - middle) / images)
+        error = 100 * comments.standard_error(middle, images)
         said.append(
             f"A test accuracy of one net of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial "
             f"standard error of {error:.2f} percentage points; nets compared on the same images differ by less."

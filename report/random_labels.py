@@ -306,7 +306,7 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
     fits = [[run["fit_epoch"] for run in runs] for runs in (full, true)]
     if not all(map(all, fits)):
         missed = [words for words, each in zip(("shuffled", "true"), fits, strict=True) if not all(each)]
-        seeds = "no seed fits" if not any(map(any, fits)) or not any(fits[0]) else "not every seed fits"
+        seeds = "not every seed fits" if any(any(each) for each in fits if not all(each)) else "no seed fits"
         return [
             *said,
             f"As {seeds} the {comments.listed(missed)} labels by this rule, the two cannot be compared at "
@@ -356,7 +356,7 @@ def share_fits(shares: Shares) -> list[str]:
 def fall_beyond_noise(run: dict[str, Any], images: int) -> bool:
     """Whether the test accuracy ends lower than its peak by more than ERRORS standard errors of one accuracy."""
     peak, end = run["peak_test_accuracy"], run["test_accuracy"][-1]
-    error = max(math.sqrt(value * (1 - value) / images) for value in (peak, end))
+    error = max(comments.standard_error(value, images) for value in (peak, end))
     return peak - end > ERRORS * error
 
 

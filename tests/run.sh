@@ -14,5 +14,8 @@ done
 prepare_environment ruff
 
 cd "$root" || exit 1
-# A process for each core, each taking whole files: those of the slow set, which last longest, first.
-exec "$python" -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder ${all[0]+"${all[@]}"} "$@"
+# A process for each core, each taking whole files: those of the slow set, which last longest, first. Tests that are
+# named run in one process, which tells of a name that is wrong.
+spread=(--numprocesses auto --dist loadfile --no-loadscope-reorder)
+for argument; do [[ $argument == -* ]] || spread=(); done
+exec "$python" -m pytest -q ${spread[0]+"${spread[@]}"} ${all[0]+"${all[@]}"} "$@"

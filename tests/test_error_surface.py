@@ -500,7 +500,7 @@ def test_the_section_is_text_and_has_a_row_for_what_is_measured():
     assert section["planes"][0]["random"].startswith("0.00030")
     nothing = reported.section(made_up(lacking=[f"sgd/seed-{seed}" for seed in range(3)]))
     assert nothing["claim"]["evidence"] == "SGD is not measured yet"
-    assert nothing["verdict"] == claims.UNCLEAR
+    assert nothing["claim"]["verdict"] == claims.UNCLEAR
 
 
 def test_flat_weights_are_the_models_own():
