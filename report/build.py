@@ -46,9 +46,8 @@ def stamp(root: Path, scale: str, code: Path = ROOT) -> str:
     digest = hashlib.sha256(f"{scale}\n{version}\n".encode())
     for path in paths:
         digest.update(f"{path.relative_to(root)}\n{_digest(path)}\n".encode())
-    for name, content in (
-        sources() | {path.name: path.read_bytes() for path in [*sorted(HERE.glob("*.py")), *BESIDE]}
-    ).items():
+    code_files = {path.name: path.read_bytes() for path in [*sorted(HERE.glob("*.py")), *BESIDE]}
+    for name, content in (sources() | code_files).items():
         digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
     for experiment in measured.EXPERIMENTS:  # "made by other code" stands in the report
         script = code / f"{experiment}.py"

@@ -321,6 +321,9 @@ def _running(found: dict[str, Any]) -> list[str]:
     ]
 
 
+CLOSE = 3  # images by which a lead is as good as none
+
+
 def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     """By how little `net` leads, or misses the lead, in clean training accuracy, and how often in the last epochs."""
     ahead, images = [], found["settings"].get("probe_images")
@@ -339,9 +342,6 @@ def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
         f"{len(ahead[0])} epochs"
         + (": a few images more or less would change this part." if min(map(abs, ends)) <= CLOSE else ".")
     ]
-
-
-CLOSE = 3  # images by which a lead is as good as none
 
 
 def cifar10_cnn(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:

@@ -184,9 +184,7 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
     found = shapes(runs, "line", loss)
     ratios, places = ([shape[name] for shape in found] for name in ("end_to_minimum", "minimum_at"))
     count = sum(each <= AT_MINIMUM for each in ratios)
-    place, ratio = (
-        number(float(np.median([shape[name] for shape in found])), 2) for name in ("minimum_at", "end_to_minimum")
-    )
+    place, ratio = (number(float(np.median(values)), 2) for values in (places, ratios))
     if not all(map(math.isfinite, ratios)):
         words = "some losses are not finite, so no minimum can be named"
     elif min(places) == 1:

@@ -486,9 +486,8 @@ def distances(budget: str, nets: Nets) -> str:
     if not correlations:
         return ""
     trend, medians = direction(correlations), medians_of(nets, ("distance",))
-    outcome = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}[
-        trend
-    ]
+    words = {1: "go farther", -1: "stay nearer to their start", 0: "neither clearly stay nearer nor go farther"}
+    outcome = words[trend]
     turn = max(medians, key=lambda size: trend * medians[size])
     if trend and turn != max(medians):
         outcome += f" up to a batch of {turn:,} and not beyond"

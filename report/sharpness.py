@@ -230,12 +230,9 @@ def failing_sentences(verdict: dict[str, Any]) -> list[str]:
     failing = [part for part in verdict["parts"] if part["verdict"] == claims.FAILS]
     if not failing:
         return []
-    kinds = [kind for kind in KINDS if any(part["words"] in sure([part], kind, -1) for part in failing)]
-    names, where = (
-        comments.listed([part["words"] for part in failing]),
-        comments.listed([KINDS[kind] for kind in kinds]),
-    )
-    sentence = f"The claim fails by the {names} alone, {where}"
+    kinds = [kind for kind in KINDS if sure(failing, kind, -1)]
+    names = comments.listed([part["words"] for part in failing])
+    sentence = f"The claim fails by the {names} alone, {comments.listed([KINDS[kind] for kind in kinds])}"
     if kinds == ["all"]:
         sentence += "; between nets of one batch size no tau that differs from 0 is negative"
     return [f"{sentence}."]

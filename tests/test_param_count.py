@@ -287,10 +287,11 @@ def test_an_arm_that_is_not_measured_is_said_to_be_so(path, monkeypatch):
 
     figures.use_style()
     kept = history.read(path)
-    for draw, noisy in ((plot_param_count.draw_sizes, True), (plot_param_count.draw_noise, False)):
+    arms = ((plot_param_count.draw_sizes, True, "all images"), (plot_param_count.draw_noise, False, "wrong labels"))
+    for draw, noisy, what in arms:
         results = {unit: about for unit, about in kept["results"].items() if unit.startswith("noisy") == noisy}
         figure = draw(kept | {"results": results})
-        assert "not measured yet" in figure.axes[0].texts[0].get_text()
+        assert figure.axes[0].texts[0].get_text() == f"nets that learn {what}: not measured yet"
 
 
 # --------------------------------------------------------------------------------------- claim and report
