@@ -50,7 +50,7 @@ stop_child() {
     local group=${!-} tenths=0
     [[ -n $busy && -n $group ]] || return 0
     kill -TERM -- "-$group" 2>/dev/null
-    while ((tenths < 15)) && kill -0 "$group" 2>/dev/null; do
+    while ((tenths < 15)) && kill -0 -- "-$group" 2>/dev/null; do   # any of them: the first may be gone already
         sleep 0.1
         tenths=$((tenths + 1))
     done
@@ -67,11 +67,11 @@ stop() {
 }
 
 # The command's own exit code, its output on the terminal and in the log. A progress bar needs the terminal itself.
-# TERM, which stop_child sends to the whole group, must leave time to the last lines.
+# A signal to the whole group, as stop_child or a batch system sends it, must leave time to the last lines.
 logged() {
     local log=$1 codes
     shift
-    trap : TERM
+    trap : INT TERM HUP
     exec 3>&2 2>/dev/null                        # or bash itself would say "Terminated"
     if [[ -t 3 ]]; then "$@" 2>&3 3>&- | keep "$log"; else "$@" 2>&1 3>&- | keep "$log"; fi
     codes=("${PIPESTATUS[@]}")

@@ -61,6 +61,7 @@ class Drawing:
         for suffix in SUFFIXES:
             path = self.folder / f"{name}{suffix}"
             files.write_atomically(path, encode(figure, suffix, self.stamp))
+            figure.set_layout_engine("none")  # the next format keeps this layout, which takes longer than drawing
             print(path)
 
 

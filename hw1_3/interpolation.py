@@ -63,12 +63,12 @@ PAPER = Settings()
 QUICK = replace(
     PAPER,
     early_steps=150,
-    late_steps=600,
-    converged_steps=1000,
-    adam_steps=600,
-    intervals=40,
+    late_steps=500,
+    converged_steps=800,
+    adam_steps=400,
+    intervals=20,
     probe_images=1000,
-    directions=5,
+    directions=2,
     seeds=2,
 )
 

@@ -70,10 +70,10 @@ QUICK = replace(
     epochs=4,
     probe_images=1000,
     noisy_images=1000,
-    noisy_epochs=40,
+    noisy_epochs=30,
     stack_size=3,
-    widths=(16, 64, 256, 1024),
-    noisy_widths=(2, 4, 8, 16, 32, 64),
+    widths=(16, 64, 256, 512),
+    noisy_widths=(2, 16, 64),
     wide_seeds=(0,),
 )
 

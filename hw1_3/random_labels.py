@@ -54,7 +54,16 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=40, true_epochs=8, share_epochs=40, share_images=1000, probe_images=1000, seeds=(0,))
+QUICK = replace(
+    PAPER,
+    epochs=30,
+    true_epochs=5,
+    share_epochs=30,
+    share_images=1000,
+    probe_images=1000,
+    shares=(0, 0.5, 1),
+    seeds=(0,),
+)
 
 
 def build_model():

@@ -57,14 +57,14 @@ class Settings:
 PAPER = Settings()
 QUICK = replace(
     PAPER,
-    steps=600,
+    steps=500,
     epochs=3,
     target_loss=0.1,
-    most_steps=1200,
+    most_steps=800,
     check_every=50,
     fixed_images=1000,
     seeds=3,
-    batch_sizes=(50, 100, 10, 5, 500, 1000, 1),
+    batch_sizes=(50, 10, 500, 1000, 1),
     medium_seeds=(0,),
 )
 

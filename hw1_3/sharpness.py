@@ -56,7 +56,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, images=400, batch_sizes=(32, 256), seeds=3, box_starts=1, box_iterations=30, probes=10)
+QUICK = replace(PAPER, images=200, batch_sizes=(32, 128), seeds=2, box_starts=1, box_iterations=15, probes=10)
 
 
 def build_model():

@@ -512,8 +512,9 @@ def test_progress_fits_any_terminal(record_property):
             process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 cwd=ROOT,
-                stderr=theirs,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                stderr=theirs,
                 env=surroundings(**environment),
             )
             os.close(theirs)
@@ -531,7 +532,7 @@ def test_progress_fits_any_terminal(record_property):
             assert b"Traceback" not in shown
             if width == 40 and not {"TERM", "LC_ALL"} & set(environment):
                 lines = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode("utf-8", "replace")
-                assert all(len(line) <= 40 for line in re.split("[\r\n]+", lines)), lines
+                assert all(len(line) <= 40 for line in re.split("[\r\n]+", lines)), (environment, shown)
             cases += 1
     record_property("cases", cases)
 
