@@ -46,7 +46,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=200)
+QUICK = replace(PAPER, epochs=120)
 
 
 def build_model(net: str, activation: str):

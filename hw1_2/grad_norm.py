@@ -56,7 +56,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, iterations=2000, function_points=2000, fixed_examples=1000, window_start=1000)
+QUICK = replace(PAPER, iterations=1200, function_points=2000, fixed_examples=1000, window_start=600)
 
 
 def build_model():

@@ -58,7 +58,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, seeds=16)
+QUICK = replace(PAPER, seeds=8)
 
 
 def build_model(net: str):
@@ -189,6 +189,9 @@ def search(
     norms, kinds = np.full((len(nets), count), np.nan), np.full((len(nets), count), "", object)
     for turn in range(count):
         waiting = nets[lowest >= critical_points.CRITICAL]
+        if not len(waiting):
+            tell(count + 2, found=len(nets))
+            break
         tried = (waiting + turn) % count
         if turn == len(kept["found"]):
             found = newton.minimise_gradient_norm(
@@ -197,10 +200,9 @@ def search(
             kept["found"].append(found.tolist())
             checkpoint.save([], kept)
         found = np.reshape(kept["found"][turn], (len(waiting), starts.shape[2]))
-        if len(waiting):
-            _, gradient, hessian = newton.hessians(found, *about)
-            norms[waiting, tried] = newton.norms(gradient)
-            kinds[waiting, tried] = critical_points.kinds(gradient, hessian)["kind"]
+        _, gradient, hessian = newton.hessians(found, *about)
+        norms[waiting, tried] = newton.norms(gradient)
+        kinds[waiting, tried] = critical_points.kinds(gradient, hessian)["kind"]
         better = norms[waiting, tried] < lowest[waiting]
         chosen = waiting[better]
         ends[chosen], start[chosen] = found[better], tried[better]

@@ -269,6 +269,19 @@ def test_an_interrupted_search_ends_in_the_same_bits(nowhere, tmp_path):
     assert repr(resumed) == repr(whole)  # NaN included
 
 
+def test_the_search_ends_when_every_net_is_at_zero_gradient(tmp_path):
+    chosen = dataclasses.replace(minimal_ratio.QUICK, seeds=2)
+    points, targets = minimal_ratio.grid(chosen)
+    constant = np.zeros((3, 2, 13))  # starts, nets, parameters of 1-4-1
+    constant[..., -1] = targets.mean()  # the best constant output, where no slope is left
+    told, checkpoint = [], Checkpoint(tmp_path / "unit.npz", {})
+    found = minimal_ratio.search(
+        chosen, constant, (3 * points, targets, (4, 1)), {"found": []}, checkpoint, lambda done, **_: told.append(done)
+    )
+    assert np.allclose(found["weights"], constant[0], atol=1e-12) and told[-1] == 5
+    assert np.isfinite(found["search_norm"]).sum(axis=1).tolist() == [1, 1]
+
+
 def test_a_net_has_the_same_start_whichever_stand_beside_it(nowhere):
     few = dataclasses.replace(SMALL, epochs=1, seeds=2, levenberg_steps=1, newton_steps=1, draws=10)
     more = dataclasses.replace(few, seeds=3)
