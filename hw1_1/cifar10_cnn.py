@@ -37,7 +37,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=3, batch_size=32, probe_images=1000, seeds=(0,))
+QUICK = replace(PAPER, epochs=2, batch_size=32, probe_images=1000, seeds=(0,))
 
 
 def build_model(net: str, dropout: float, dense_dropout: float):

@@ -35,7 +35,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, epochs=4, probe_images=1000, seeds=(0,))
+QUICK = replace(PAPER, epochs=3, probe_images=1000, seeds=(0,))
 
 
 def build_model(net: str, dropout: float):

@@ -53,7 +53,7 @@ class Settings:
 PAPER = Settings()
 QUICK = replace(
     PAPER,
-    steps=1000,
+    steps=600,
     record_every=20,
     probe_images=1000,
     line_points=200,
