@@ -64,10 +64,13 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
     shares = figures.field(history, unit, "explained", plane)
     names = ["control", "runs"] if plane == "all" else ["runs"]
     paths = {name: figures.field(history, unit, "paths", plane, name) for name in names}
+    seeds = figures.field(history, unit, "runs", "seeds")
     for name in names:
         dead = figures.field(history, unit, name, "dead").astype(bool)
         for index, path in enumerate(paths[name]):
             draw_path(axes, path, dead[index], COLOURS[index % len(COLOURS)] if name == "runs" else CONTROL)
+            if name == "runs" and np.isfinite(path[:, -1]).all():  # without colours the paths need the seed's number
+                axes.annotate(f"{seeds[index]:.0f}", path[:, -1], (3, 3), textcoords="offset points", fontsize=7)
     everything = np.concatenate([path.transpose(1, 0, 2).reshape(2, -1) for path in paths.values()], axis=1)
     known = everything[:, np.isfinite(everything).all(axis=0)]
     low, high = (known.min(axis=1), known.max(axis=1)) if known.size else np.zeros((2, 2))
@@ -168,7 +171,7 @@ def draw_distances(history: dict) -> Any:
     distances.set_ylim(bottom=0)
     distances.set_ylabel("distance of two ends")
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
-    spread = 2 / np.sqrt(figures.field(history, "whole", "parameters"))
+    spread = 1.96 / np.sqrt(figures.field(history, "whole", "parameters"))
     cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
     cosines.set_ylabel("cosine of two displacements")
     figures.letters((distances, cosines), ["distances of the ends", "directions from start to end"])

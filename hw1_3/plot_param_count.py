@@ -148,7 +148,7 @@ def draw_noise(history: dict) -> Any:
     epochs.set(xscale="log", xlabel="epoch", ylabel="error (%)")
     figures.log_ticks(loss.yaxis)
     figures.log_ticks(epochs.xaxis)
-    titles = ("loss at the end", "error at the end", "wrong labels learnt", "test error by epoch, medians")
+    titles = ("loss at the end", "error at the end", "wrong labels learnt", "median test error, by units a layer")
     figures.letters(panels.flat, titles)
     entries = {
         "training": TRAINING | {"marker": MARKERS["train"]},
@@ -169,22 +169,18 @@ def best_error(net: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]]) -> None:
-    """Median test error by epoch for some of the widths, evenly among them, named at the line's end."""
+    """Median test error by epoch for some of the widths, evenly among them, named in their lines."""
     import matplotlib
 
     shown = [list(nets)[place] for place in np.unique(np.linspace(0, len(nets) - 1, SHOWN_WIDTHS).round().astype(int))]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(shown)))
-    ends = []
     for width, colour in zip(shown, colours, strict=True):
-        error = 100 * (1 - np.median(nets[width]["test_accuracy"], axis=0))
-        axes.plot(nets[width]["epochs"], error, color=colour, linewidth=1.2)
-        ends.append(error[-1])
+        epochs, error = nets[width]["epochs"], 100 * (1 - np.median(nets[width]["test_accuracy"], axis=0))
+        axes.plot(epochs, error, color=colour, linewidth=1.2)
+        here = min(1, len(epochs) - 1)  # early, where the lines are far apart
+        words = {"ha": "center", "va": "center", "color": colour, "bbox": {"color": "white", "pad": 0.6}}
+        axes.text(epochs[here], error[here], str(width), **words)
     axes.margins(x=0)
-    low, high = axes.get_ylim()
-    heights = figures.apart([(end - low) / (high - low) for end in ends], 0.075)
-    for width, colour, height in zip(shown, colours, heights, strict=True):
-        axes.text(1.02, height, str(width), transform=axes.transAxes, color=colour, va="center", clip_on=False)
-    axes.text(1.02, 1.04, "units", transform=axes.transAxes, va="bottom")
 
 
 FIGURES = {"param_count": draw_sizes, "param_count_noise": draw_noise}

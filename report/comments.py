@@ -338,7 +338,7 @@ def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     leads, looks = sum(int(np.sum(margins > 0)) for margins in ahead), sum(map(len, ahead))
     return [
         f"In clean training accuracy the {net} net leads the best other one by {listed([str(end) for end in ends])} of "
-        f"{images:,} images (a seed each), and in {leads} of the {looks} evaluations of the last "
+        f"{images:,} images (one per seed), and in {leads} of the {looks} evaluations of the last "
         f"{len(ahead[0])} epochs"
         + (": a few images more or less would change this part." if min(map(abs, ends)) <= CLOSE else ".")
     ]

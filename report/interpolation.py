@@ -220,7 +220,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["curve"] += [curve_sentence(found, unit) for unit in batches if unit != PLANE]
     said["curve"] += [widths_sentence(found, FLATTER)] if FLATTER in batches else []
     margins = plane(found, "independent")["margins"]
-    said["nearest"] = [f"The margin nearest to 0 is {signed(min(margins, key=abs))}."] if len(margins) else []
+    said["nearest"] = [f"its margin nearest to 0 is {signed(min(margins, key=abs))}"] if len(margins) else []
     said["adam"] = []
     if "adam/converged" in there:
         said["adam"] = [starts_sentence(there["adam/converged"], "Adam"), flatness_sentence(found, "adam/converged")]

@@ -316,6 +316,11 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
     for experiment, about in histories.items():
         if about["state"] != "complete":
             lines.append(f"{experiment}: {about['words']}.")
+    older = sum(about.get("other_code", False) for about in histories.values())
+    if older:
+        lines.append(
+            f"Measured with an earlier version of their script (Appendix A): {older} of {len(histories)} histories."
+        )
     for words in dict.fromkeys(about["words"] for about in figures.values() if about["words"]):
         names = [name for name, about in figures.items() if about["words"] == words]
         lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {comments.listed(names)}: {words}.")
@@ -382,7 +387,9 @@ def spread(values: Sequence[float], places: int) -> dict[str, str]:
 def words_of(value: Any) -> str:
     """A setting as a reader writes it: 30,000, 0.001, f1 and f2."""
     if isinstance(value, list):
-        return ", ".join(words_of(item) for item in value)
+        items = sorted(value) if all(isinstance(item, (int, float)) for item in value) else value
+        words = [words_of(item) for item in items]
+        return ("; " if any("," in word for word in words) else ", ").join(words)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return short_line(ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
@@ -390,7 +397,14 @@ def words_of(value: Any) -> str:
 
 def _settings(found: dict[str, Any]) -> list[list[str]]:
     """Name and value of every setting; what each counts stands in its script's help."""
-    return [[short_line(name.replace("_", " ")), words_of(value)] for name, value in found["settings"].items()]
+    return [[short_line(name.replace("_", " ")), numbered(name, value)] for name, value in found["settings"].items()]
+
+
+def numbered(name: str, value: Any) -> str:
+    """`words_of`, where a list names seeds by their numbers: a lone 0 would read as none."""
+    return (
+        f"no. {words_of(value)}" if isinstance(value, list) and name.endswith(("seeds", "stacks")) else words_of(value)
+    )
 
 
 def _models(found: dict[str, Any]) -> list[dict[str, str]]:

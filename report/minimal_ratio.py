@@ -331,7 +331,12 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
     zero = [f"{np.sum(points(results)['zero'])} of {len(results['loss'])} of {net}" for net, results in nets.items()]
-    said["zero"] = [f"Of the trainings, {comments.listed(zero)} reach zero gradient."] if nets else []
+    said["zero"] = []
+    if nets:
+        said["zero"] = [
+            f"Of the trainings, {comments.listed(zero)} come to a norm below 1e\N{MINUS SIGN}8; the tables also count "
+            "points that are critical by a wider bound."
+        ]
     said["norms"] = [norm_sentence(net, results) for net, results in nets.items()]
     said["channels"] = list(filter(None, (channel_sentence(net, results) for net, results in nets.items())))
     said["definitions"] = list(filter(None, (share_sentence(net, results) for net, results in nets.items())))
@@ -404,7 +409,7 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
             )
     levels_and = {name: [(about["level"][group], about[name][group]) for group in groups_of(about)] for name in RATIOS}
     if not any(np.ptp(loss) and np.ptp(ratio) for pairs in levels_and.values() for loss, ratio in pairs):
-        said.append("Among points from one start, the fairer comparison, they do not vary together either.")
+        said.append("Among points from one start, the fairer comparison, neither ratio varies with the loss.")
     return said
 
 
@@ -431,7 +436,8 @@ def channel_sentence(net: str, results: dict[str, Any]) -> str:
     beside = ""
     if outside.any():
         beside = (
-            f", against {np.median(weights[outside]):.0f} and at most {power(float(step[outside].max()))} at the others"
+            f"; at its other minima the norm is {np.median(weights[outside]):.0f} and the step at most "
+            f"{power(float(step[outside].max()))} of it"
         )
     saddles = int(np.sum(about["saddle"] & about["channel"]))
     return (

@@ -373,8 +373,8 @@ def running_sentences(nets: Nets) -> list[str]:
     same = "Both are lowest" if best["running"] == best["clean"] else "The running loss is lowest"
     rest = "" if best["running"] == best["clean"] else f", the clean loss at {best['clean']:,}"
     said = [
-        f"The running loss of the last epochs is {low:.1f} to {high:.1f} times the clean training loss. {same} at "
-        f"{best['running']:,} units{rest}."
+        f"By means of the last epochs the running loss is {low:.1f} to {high:.1f} times the clean training loss. "
+        f"{same} at {best['running']:,} units{rest}."
     ]
     names = ("running_loss", "train_loss")
     trends = [signed(trend(nets, name, -1)["value"]) for name in names]
@@ -413,8 +413,8 @@ def reference_sentences(nets: Nets) -> list[str]:
     most = max(differences, key=lambda width: abs(differences[width]))
     said = [
         f"After the last epoch, our mean test accuracy is above the earlier report's at {above} and below it at "
-        f"{below} of {len(differences)} widths; the largest difference is {signed(differences[most])} points, at "
-        f"{most:,} units."
+        f"{below} of {len(differences)} widths, however little; the largest difference is "
+        f"{signed(differences[most])} points, at {most:,} units."
     ]
     shared = list(differences)
     orders = [[values[width] for width in shared] for values in (ours, theirs)]
@@ -573,9 +573,9 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
     outcome = "one seed decides nothing" if seeds == 1 else outcome
     return (
         f"The median test {quantity} of live nets is higher at {found['peak']:,} units than at {found['before']:,} and "
-        f"at {found['after']:,}. Each seed, at the three widths that the other seeds choose, stands above the narrower "
-        f"by {signed(rise)} and above the wider by {signed(fall)} {unit} (means of {seeds} seed"
-        f"{'s' if seeds > 1 else ''}): {outcome}."
+        f"at {found['after']:,}. At the three widths chosen from the other seeds, a seed's {quantity} at the "
+        f"middle one exceeds that at the narrower by {signed(rise)} and that at the wider by {signed(fall)} {unit} "
+        f"(means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
     )
 
 

@@ -193,7 +193,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
 
 def directions(whole: dict[str, Any]) -> list[str]:
     """Whether the runs go as random directions would, and the control's do not."""
-    chance = 2 / math.sqrt(whole["parameters"])
+    chance = 1.96 / math.sqrt(whole["parameters"])
     words = {}
     for name in GROUPS:
         cosines = np.array(whole[name]["cosines"], float)
@@ -256,7 +256,8 @@ def dead(whole: dict[str, Any]) -> list[str]:
     """How many of all trained runs are dead at the end."""
     counts = {name: (whole[name]["dead_of_trained"], whole[name]["trained"]) for name in GROUPS}
     if not any(count for count, _ in counts.values()):
-        return [f"None of the {sum(trained for _, trained in counts.values())} runs is dead at the end."]
+        trained = sum(trained for _, trained in counts.values())
+        return [f"None of the {trained} trained runs, spare ones included, is dead at the end."]
     (first, of_first), (second, of_second) = counts["runs"], counts["control"]
     return [
         f"Dead at the end, with a constant output, are {first} of {of_first} runs from different starts and {second} "

@@ -241,7 +241,7 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
         f"The reference's training result, a loss of {REFERENCE['loss']} and an accuracy of "
         f"{percent(REFERENCE['accuracy'], 1)} after about {REFERENCE['epochs']} epochs,"
     )
-    clean = f"on {fixed:,} training images that are always the same"
+    clean = f"on {fixed:,} fixed training images"
     if not epochs:
         longest = max(len(run["test_loss"]) for run in runs)
         return f"{goal} is not reached {clean} within {longest} epochs."
@@ -269,7 +269,7 @@ def fitted_sentence(runs: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> s
         f"for {chosen['fit_epochs']} epochs in a row"
     )
     if not epochs:
-        return f"The labels do not count as fitted ({rule}) at any time."
+        return f"By the stricter rule by which labels count as fitted ({rule}) they never are."
     where = "" if len(epochs) == len(runs) else f", in {len(epochs)} of {len(runs)} seeds"
     return (
         f"The labels count as fitted ({rule}) from epoch {comments.listed([str(value) for value in epochs])} on{where}."

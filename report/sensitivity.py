@@ -468,10 +468,11 @@ def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
     failed = [part["values"] for part in twelve["parts"] if part["verdict"] == claims.FAILS]
     if failed and min(map(len, failed)) >= claims.ENOUGH:
         worst = max(len(twelve["parts"]) * claims.student_p(values) for values in failed)
-        count = "the one that does has" if len(failed) == 1 else f"the {len(failed)} that do have"
+        which = "the one failure has" if len(failed) == 1 else f"the {len(failed)} failures have"
         said.append(
             f"The claim fails where any of {len(twelve['parts'])} comparisons does, which chance alone could bring; "
-            f"{count} a p of {comments.probability(min(worst, 1.0))} after multiplication by their number (Bonferroni)."
+            f"{which} a p of {comments.probability(min(worst, 1.0))} when it is multiplied by "
+            f"{len(twelve['parts'])} (Bonferroni)."
         )
     single = sorted({part["size"] for part in twelve["parts"] if part["seeds"] == 1})
     if single:

@@ -416,7 +416,7 @@ def twin_sentences(found: dict[str, Any]) -> list[str]:
     ]
     said = []
     if same:
-        said.append(f"Unchanged in all {len(factors['gap'])} twins: {comments.listed(same)}.")
+        said.append(f"Unchanged in all {len(factors['gap'])} nets so rewritten: {comments.listed(same)}.")
     if other:
         said.append(f"Changed, by the median factor: {comments.listed(other)}.")
     return said

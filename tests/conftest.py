@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: its threads wait by spinning, on a busy machine long
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")  # what is compiled here runs for seconds only
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 

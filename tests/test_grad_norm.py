@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "hw1_2"))
 
 import norm_and_loss
 
-from hw1_2 import grad_norm, param_pca
+from hw1_2 import grad_norm, param_pca, plot_grad_norm
 from report import claims
 from report import grad_norm as reported
 
@@ -488,3 +488,8 @@ def test_seeds_of_the_images_are_those_of_every_stack():
     _, _, _, models = grad_norm.image_nets(grad_norm.Settings(seeds=2), "adam")
     for one, other in zip(ours, models, strict=True):
         np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
+
+
+def test_plot_and_report_judge_by_the_same_limits():
+    drawn = {statistic: plot_grad_norm.CORRELATIONS[statistic][1:] for statistic in reported.PARTS}
+    assert drawn == {statistic: limits[1:] for statistic, limits in reported.PARTS.items()}

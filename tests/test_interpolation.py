@@ -512,3 +512,7 @@ def test_the_section_can_be_set(there, path):
     if only:
         kept["results"] = {only: kept["results"][only]}
     trial_runs.typeset("interpolation", None if there == "nothing" else reported.section(kept))
+
+
+def test_plot_and_report_have_the_same_limit_of_a_barrier():
+    assert plot_interpolation.TENTH == reported.TENTH

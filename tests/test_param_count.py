@@ -421,7 +421,7 @@ def test_a_planted_bump_is_found():
     assert found["fall"] == pytest.approx(0.25)
     said = reported.bump_sentence("error", found, nets, "points", 100)
     assert "agree: double descent" in said
-    assert "by 15.00 and above the wider by 25.00 points (means of 8 seeds)" in said
+    assert "narrower by 15.00 and that at the wider by 25.00 points (means of 8 seeds)" in said
     nets[16]["dead"][0] = 1
     assert len(reported.bump(nets, "test_accuracy", -1)["rise"]) == 7
     falling = nets_with(test_accuracy={width: [0.1 * width] * 8 for width in (2, 4, 8)})
@@ -619,9 +619,8 @@ def test_the_earlier_reports_accuracies_beside_ours():
     above = {width: [value + 0.001, value + 0.003] for width, value in theirs.items()}
     above[64] = [theirs[64] - 0.01] * 2
     difference, order = reported.reference_sentences(nets_with(test_accuracy=above))
-    assert (
-        "at 9 and below it at 1 of 10 widths; the largest difference is \N{MINUS SIGN}1.00 points, at 64" in difference
-    )
+    assert "at 9 and below it at 1 of 10 widths, however little; the largest" in difference
+    assert "difference is \N{MINUS SIGN}1.00 points, at 64" in difference
     assert "by test accuracy is 0.9" in order or "by test accuracy is 1.00" in order
     reverse = nets_with(test_accuracy={width: [1.9 - value] for width, value in theirs.items()})
     assert "by test accuracy is \N{MINUS SIGN}1.00" in reported.reference_sentences(reverse)[1]
@@ -635,7 +634,7 @@ def test_wrong_labels_in_words():
     assert "the spread over seeds covers initialisation only" in shared
     assert "The median test error" in error
     assert "percentage points (means of 8 seeds): the seeds agree: double descent" in error
-    assert "by 0.30 and above the wider by 0.50 nats" in loss
+    assert "by 0.30 and that at the wider by 0.50 nats" in loss
     assert "by up to 0.0 points" in best
     nets[4]["test_accuracy"][:, 2] += 0.05
     nets[2]["dead"][:3] = 1

@@ -260,7 +260,7 @@ def test_a_second_run_trains_nothing_and_one_unit_can_be_retrained(checkout, pat
     [
         (["--shares", "1.5"], "--shares"),
         (["--fit-accuracy", "1"], "--fit-accuracy"),
-        (["--unit", "none"], "share-0.25"),
+        (["--unit", "none"], "share-0.5"),
     ],
 )
 def test_bad_settings_are_one_message(checkout, flags, words):
@@ -359,9 +359,7 @@ def test_sentences_follow_the_numbers():
     good = planted([0.1, 0.11, 0.1], [9, 9.5, 10], [100, 110, 0])
     said = reported.comment(good, reported.c8(good), 10_000)
     assert "remains unclear" in said["result"][0]
-    assert (
-        "on 10,000 training images that are always the same in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
-    )
+    assert "on 10,000 fixed training images in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
     assert "it holds in 431, 421 and 0 epochs of 530, and after the last one in 2 of 3 seeds" in said["result"][1]
     assert "always the most frequent class in 11.35" in said["test"][0]
     assert "sure of answers that are wrong" in said["test"][1]

@@ -411,7 +411,7 @@ def test_sentences_follow_the_numbers():
     assert worse["more_claims"][0]["evidence"].endswith("12 hold and 2 do not: loss at 10, accuracy at 10")
     assert "among the batch sizes at which all of them were measured" in worse["comment"]["best"][1]
     assert "batch size 10 (8) and" in worse["comment"]["best"][2]
-    assert "the 2 that do have a p of" in " ".join(worse["comment"]["best"])
+    assert "the 2 failures have a p of" in " ".join(worse["comment"]["best"])
 
 
 def test_what_rests_on_the_smallest_batch_size_is_said():

@@ -282,7 +282,7 @@ def test_the_claim_follows_its_measures():
     assert found["comment"]["result"][1] == "Tested over all nets, all 10 measures rise with the gap."
     assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
     assert "3.0 \N{MULTIPLICATION SIGN} 10⁻⁷" in found["comment"]["lanczos"][0]
-    assert found["comment"]["twins"][0] == "Unchanged in all 4 twins: gap."
+    assert found["comment"]["twins"][0] == "Unchanged in all 4 nets so rewritten: gap."
     assert found["batch_sizes"] == "four batch sizes"
     assert "no more than 4 points" in found["comment"]["result"][3]
     before = "2.00 times this loss at batch size 32 and 1.01 times at 256 (medians)"

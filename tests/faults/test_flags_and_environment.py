@@ -515,7 +515,7 @@ def test_progress_fits_any_terminal(record_property):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=theirs,
-                env=surroundings(**environment),
+                env=surroundings(**{"COLUMNS": None, "LINES": None, "TERM": "xterm"} | environment),
             )
             os.close(theirs)
             shown = b""

@@ -352,6 +352,9 @@ class Drawn:
         Path(self.faults_at).touch()  # a call that may fail, as those within matplotlib may
         buffer.write(rendered(format, tuple(metadata.items())))
 
+    def set_layout_engine(self, layout: str) -> None:
+        assert layout == "none"
+
 
 @functools.cache
 def rendered(kind: str, metadata: tuple[tuple[str, str | None], ...]) -> bytes:
