@@ -21,7 +21,7 @@ FUNCTIONS = ("f1", "f2")
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 GROUPS = [f"{function}/{activation}/{net}" for function in FUNCTIONS for activation in ACTIVATIONS for net in NETS]
 LOSS = "mean squared error"
-TARGET = "#DDDDDD"  # and wide: in grey print too it is no net
+TARGET = {"color": "#DDDDDD", "linewidth": 4}  # pale and wide: in grey print too it is no net
 DEAD_LINE = {"color": "black", "linestyle": ":"}
 LIVE = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
 DEAD = {"linestyle": "", "marker": "x", "markersize": 3, "color": "#777777", "markeredgewidth": 0.7}
@@ -143,7 +143,7 @@ def draw_curves(history: dict) -> Any:
     for axes in grid[-1]:
         axes.set_xlabel("input x")
     entries = {
-        "target": {"color": TARGET, "linewidth": 4},
+        "target": TARGET,
         f"best of {seeds_of(history)} nets and its {LOSS}": {"linestyle": "-"},
         "median net": {"linestyle": ":"},
     }
@@ -156,7 +156,7 @@ def draw_curve(axes: Any, history: dict, unit: str, style: dict) -> None:
     """One panel: the target, the best and the median net, and their losses in words."""
     inputs = figures.field(history, unit, "curve_inputs")
     end_loss, dead = figures.field(history, unit, "end_loss"), figures.field(history, unit, "dead_at_birth")
-    axes.plot(inputs, figures.field(history, unit, "curve_target"), color=TARGET, linewidth=4)
+    axes.plot(inputs, figures.field(history, unit, "curve_target"), **TARGET)
     for name, line, x, side in (("best", "-", 0.02, "left"), ("median", ":", 0.98, "right")):
         axes.plot(inputs, figures.field(history, unit, "curves", name), **style | {"linestyle": line})
         seed = int(figures.field(history, unit, "curve_seeds", name))
