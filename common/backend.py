@@ -17,8 +17,8 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     """Import TensorFlow with these thread counts (0: one a core); call it before anything else of Keras;
     a later call changes nothing.
 
-    float32, Keras's epsilon and channels last are forced, whatever the user's keras.json says; a GPU's memory grows as
-    needed.
+    float32, Keras's epsilon and channels last are forced, whatever the user's keras.json says; so is the whole length
+    of a float32 in a GPU's products, which would be cut to 10 bits (TensorFloat-32). A GPU's memory grows as needed.
     """
     if "tensorflow" in sys.modules:
         return
@@ -37,6 +37,7 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
@@ -56,6 +57,13 @@ def parts() -> int:
     if tf.config.list_physical_devices("GPU"):
         return 1
     return max(1, tf.config.threading.get_inter_op_parallelism_threads())
+
+
+def fuses(small: bool) -> bool:
+    """Whether XLA should compile a loop with its steps as one program: on a CPU small steps, on a GPU all of them."""
+    import tensorflow as tf
+
+    return bool(small or tf.config.list_physical_devices("GPU")) and has_xla()
 
 
 @functools.cache

@@ -30,19 +30,19 @@ def loop(
     smaller (as in Keras), so that any step can be run without those before it.
     run returns a dict of arrays (steps, ...); tell(step, **first values) is called between compiled calls.
 
-    fused: let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few units, or a
-    batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
+    fused: on a CPU, let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few
+    units, or a batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
     """
     examples = len(arrays[0])
     held = [tf.convert_to_tensor(array) for array in arrays]
 
     def shuffled(epoch: tf.Tensor) -> tf.Tensor:
         return tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
         )
 
     shapes = _recorded(update, held)
-    if fused and backend.has_xla():
+    if backend.fuses(fused):
         call, most = _fused_calls(update, held, batch_size, shuffled, shapes), FUSED_STEPS
     else:
         call, most = _calls(update, held, batch_size, shuffled, shapes), None
@@ -56,7 +56,7 @@ def loop(
             count = min(steps - done, max(1, int(CALL_SECONDS / seconds_per_step)) if seconds_per_step else 1)
             count = min(count, most or count)
             started = time.perf_counter()
-            values = call(tf.constant(first + done, tf.int64), tf.constant(count, tf.int64))
+            values = call(tf.constant(first + done), tf.constant(count))
             parts.append({name: value.numpy() for name, value in values.items()})
             if seconds_per_step or done:  # the very first call also traces
                 seconds_per_step = (time.perf_counter() - started) / count
@@ -80,11 +80,10 @@ def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: C
 
     def body(index: tf.Tensor, state: Any, kept: dict) -> tuple:
         state, values = one(index, state)
-        place = tf.cast(index, tf.int32)
-        return index + 1, state, {name: kept[name].write(place, values[name]) for name in kept}
+        return index + 1, state, {name: kept[name].write(index, values[name]) for name in kept}
 
     kept = {name: tf.TensorArray(spec.dtype, size=size, element_shape=spec.shape) for name, spec in shapes.items()}
-    start = (tf.constant(0, tf.int64), state, kept)
+    start = (tf.constant(0), state, kept)
     _, _, kept = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
     return {name: array.stack() for name, array in kept.items()}
 
@@ -101,7 +100,7 @@ def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled:
             indices = order[position * batch_size : (position + 1) * batch_size]
             return order, update(*[tf.gather(array, indices) for array in held])
 
-        return _while(steps, tf.cast(steps, tf.int32), shapes, one, shuffled(first // per_epoch))
+        return _while(steps, steps, shapes, one, shuffled(first // per_epoch))
 
     return call
 

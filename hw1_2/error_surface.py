@@ -120,7 +120,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     import surfaces
     import tensorflow as tf
 
-    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short products would roughen the line
     ends = tf.Variable(np.zeros((2, PARAMETERS)))  # initial and final weights
     components = tf.Variable(np.zeros((2, PARAMETERS)))  # of the path
     kept = checkpoint.load([ends, components])

@@ -166,11 +166,9 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: Callabl
     checkpoint(name): the checkpoint of that name.
     """
     import lines
-    import tensorflow as tf
 
     from common import seedwise
 
-    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short products would roughen the lines
     optimizer, stage = unit.split("/")
     own = checkpoint(unit)
     kept = own.load([]) or {"lines": {}, "flatness": {end: [] for end in ENDS}}
