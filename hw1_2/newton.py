@@ -167,7 +167,8 @@ def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarra
 
 def norms(vectors: np.ndarray) -> np.ndarray:
     """Euclidean lengths (nets,) of (nets, n)."""
-    return np.sqrt(np.sum(vectors**2, axis=1))
+    with np.errstate(over="ignore"):  # a trial step may lead anywhere: where the length is infinite it is refused
+        return np.sqrt(np.sum(vectors**2, axis=1))
 
 
 def minimise_gradient_norm(

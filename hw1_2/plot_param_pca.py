@@ -32,6 +32,7 @@ POINTS = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.6, "marker
 MEDIAN = {"linestyle": "-", "color": "black", "linewidth": 1.5}
 BOUND = {"linestyle": "--", "color": "#AA2211", "linewidth": 1.2}
 CHANCE = {"linewidth": 7, "color": "#BBBBBB", "alpha": 0.5}
+NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 GROUPS = {"runs": "different\nstarts", "control": "one\nstart"}
 
 
@@ -171,7 +172,7 @@ def draw_distances(history: dict) -> Any:
     distances.set_ylim(bottom=0)
     distances.set_ylabel("distance of two ends")
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
-    spread = 1.96 / np.sqrt(figures.field(history, "whole", "parameters"))
+    spread = NORMAL_95 / np.sqrt(figures.field(history, "whole", "parameters"))
     cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
     cosines.set_ylabel("cosine of two displacements")
     figures.letters((distances, cosines), ["distances of the ends", "directions from start to end"])

@@ -175,13 +175,16 @@ def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]
 
 
 def extreme(history: dict[str, Any], net: str, quantity: Any, sign: int) -> dict[str, Any]:
-    """Whether `net` is ahead of both others in each seed; quantity(results) is better if higher times `sign`."""
+    """Whether `net` is ahead of both others in each seed, and by how much (`margins`).
+
+    quantity(results) is better if higher times `sign`.
+    """
     margins = []
     for nets in whole_seeds(history).values():
         values = {name: score(sign * quantity(results)) for name, results in nets.items()}
         own = values.pop(net)
         margins.append(0.0 if own == max(values.values()) else own - max(values.values()))
-    return by_margins(margins)
+    return {"margins": margins, **by_margins(margins)}
 
 
 def score(value: float) -> float:

@@ -146,7 +146,11 @@ def claim_2(verdict: dict[str, Any]) -> dict[str, str]:
 def claim_3(verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C3."""
     statement = "On MNIST the middle CNN is best in training and the deep one in testing; shallow is worst"
-    return _claim("C3", statement, "mnist_cnn", verdict)
+    row = _claim("C3", statement, "mnist_cnn", verdict)
+    leads = [f"{100 * margin:.2f}".replace("-", MINUS) for margin in verdict["parts"][0]["margins"]]
+    if leads:
+        row["evidence"] += f". In training accuracy middle leads by {listed(leads)} points"
+    return row
 
 
 # ------------------------------------------------------------------------------------- Simulate a Function
@@ -164,7 +168,7 @@ def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, li
         smooth = claims.end_losses(found, function, "tanh")
         if smooth:
             tanh.append(_medians(function, "tanh", smooth))
-    order += _outcome(verdict, "all", "over all seeds")
+    order += _outcome(verdict, "all", "over all seeds") + _several(verdict)
     order += _outcome(verdict, "best", "where only the best of each ten seeds is kept")
     order += _changed(verdict, "best", "Keeping the best of ten")
     live += _outcome(verdict, "live", "among the nets that were live at birth")
@@ -203,6 +207,18 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
     return [f"{where[0].upper()}{where[1:]}, {'; '.join(pieces)}."]
 
 
+def _several(verdict: dict[str, Any]) -> list[str]:
+    """How large the p of the parts are when they are corrected for being several (Holm 1979)."""
+    p_values = sorted(part["all"]["p"] for part in verdict["parts"] if part["all"]["p"] is not None)
+    if len(p_values) < 2:
+        return []
+    largest = max((len(p_values) - place) * p for place, p in enumerate(p_values))
+    return [
+        f"Corrected for being {len(p_values)} (Holm), the largest p of these is {probability(min(largest, 1.0))}; the "
+        f"other views below are not corrected."
+    ]
+
+
 def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
     """Whether looking at the nets in another way (`what`, as in `view`) changes what is concluded."""
     both = [
@@ -219,7 +235,14 @@ def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
         return []
     if changed:
         return [f"{what} changes the verdict on {listed(changed)}."]
-    return [f"{what} changes none of the verdicts."]
+    nearest = max(both, key=lambda part: part[view]["p"] or 0.0)
+    near = nearest[view]["p"]
+    if near is None or not claims.LEVEL / 5 < near < claims.LEVEL:
+        return [f"{what} changes none of the verdicts."]
+    return [
+        f"{what} changes none of the verdicts; nearest to it is {nearest['lower']} against {nearest['higher']} on "
+        f"{nearest['function']}, with a p of {probability(near)}."
+    ]
 
 
 def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:

@@ -130,7 +130,7 @@ def claim_7(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     if verdict["seeds"]:
         evidence = f"SGD: no bump in {of_seeds(verdict)}"
         adam = c7(found, "adam")
-        evidence += f"; Adam: in {of_seeds(adam)}" if adam["seeds"] else ""
+        evidence += f"; Adam: no bump in {of_seeds(adam)}" if adam["seeds"] else ""
     return {
         "name": "C7",
         "statement": "On the line from initial to final weights the loss is smooth, without bumps",

@@ -190,13 +190,13 @@ def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
     if not usable.any():
         return []
     source = {
-        1: "mostly those of the landscape",
-        -1: "mostly the batch's and not the landscape's",
-        0: "the batch's as well as the landscape's",
+        1: "are mostly those of the fixed set",
+        -1: "mostly are not those of the fixed set",
+        0: "are those of the fixed set in part",
     }[direction(shared[usable] - SHARED)]
     of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
     return [
         f"{arm}: around its trend the norm scatters by {of_batch} of its mean on mini-batches and by {of_fixed} on the "
-        f"fixed set; the two norms have a rank correlation of {interval(shared)}, so the mini-batch's jumps are "
-        f"{source}."
+        f"fixed set; the two norms have a rank correlation of {interval(shared)} (limit {SHARED:g}), so in this window "
+        f"the mini-batch's jumps {source}."
     ]

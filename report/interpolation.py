@@ -164,7 +164,8 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         small, large = (number(float(np.median(distances(results, end))), 3) for end in ENDS)
         names = [end_name(found, FLATTER, end) for end in ENDS]
         shown.append(
-            f"early: the loss has risen by {found['settings']['rise']:g} at distance {small} with {names[0]} and "
+            f"early ({found['settings']['early_steps']:,} steps): the training loss has risen by "
+            f"{found['settings']['rise']:g} at distance {small} with {names[0]} and "
             f"{large} with {names[1]}, farther with the latter in {judged['agree']} of {seeds(judged['seeds'])}"
         )
     evidence = "; ".join(shown) or "Neither stage is measured yet"
@@ -229,7 +230,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 
 def part_sentence(part: dict[str, Any]) -> str:
     """How many seeds agree with a part and by how much, and what follows."""
-    margin = f"mean margin {signed(float(np.mean(part['margins'])))} {interval(part['margins'])}"
+    margin = f"mean margin {signed(float(np.mean(part['margins'])))}"
+    if part["seeds"] >= claims.ENOUGH:
+        margin += f", 95{comments.PERCENT} interval {interval(part['margins'])}"
     return (
         f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])} ({margin}): "
         f"{PART_WORDS[part['verdict']]}."

@@ -356,10 +356,8 @@ def short_line(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3.4 min or 5.6 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    """12 s or 340.5 min: a column of them is compared at a glance."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def decimals(values: Sequence[float]) -> int:

@@ -15,7 +15,7 @@ from report.comments import number, percent
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
-JUDGED = "1-4-1"  # the claim names no net; of this one most trainings reach zero gradient
+JUDGED = "1-4-1"  # claim and rule name no net; most trainings of this one reach zero gradient, as was known before
 RECIPE = "1-40-40-1"  # the net of the earlier report's recipe
 RADIUS = 2  # of the history's radii: the middle one
 RESAMPLES = 2000  # of the bootstrap
@@ -105,13 +105,13 @@ def among(about: dict[str, np.ndarray], chosen: np.ndarray, ratio: str) -> dict[
     return correlation(about["level"][chosen], about[ratio][chosen])
 
 
-def c6(found: dict[str, Any]) -> dict[str, Any]:
+def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
     """C6: among critical points, lower loss goes with a higher minimal ratio. The net `JUDGED` decides.
 
     Holds if the intervals of both definitions lie below 0, does not hold if both lie above, else unclear.
     """
     parts, verdicts = [], []
-    about = points(found["results"][JUDGED]) if JUDGED in found["results"] else None
+    about = points(found["results"][net]) if net in found["results"] else None
     for name, words in RATIOS.items():
         result = {"value": math.nan, "low": math.nan, "high": math.nan}
         if about is not None:
@@ -306,7 +306,9 @@ def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     ]
     evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
     if shown and not both_kinds(points(found["results"][JUDGED])):
-        evidence += "; but no start leads to minima and to saddles, so this compares ways of searching as well"
+        evidence += "; but no start leads to both minima and saddles: ways of searching are compared as well"
+    if shown and other_nets(found):
+        evidence += f"; by the same rule it {other_nets(found)}"
     return {
         "name": "C6",
         "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
@@ -330,6 +332,8 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said: dict[str, list[str]] = {"result": [f"By its rule the claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
+    if other_nets(found):
+        said["result"].append(f"By the same rule it {other_nets(found)}.")
     zero = [f"{np.sum(points(results)['zero'])} of {len(results['loss'])} of {net}" for net, results in nets.items()]
     said["zero"] = []
     if nets:
@@ -342,6 +346,13 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["definitions"] = list(filter(None, (share_sentence(net, results) for net, results in nets.items())))
     said["recipe"] = recipe_sentences(found["results"][RECIPE]) if RECIPE in found["results"] else []
     return said
+
+
+def other_nets(found: dict[str, Any]) -> str:
+    """What the rule says of the nets that do not decide: is unclear for 1-8-1 and holds for 1-4-4-1."""
+    verb = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
+    others = [net for net in NETS if net != JUDGED and net in found["results"]]
+    return comments.listed([f"{verb[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
 
 
 def part_sentence(part: dict[str, Any]) -> str:
@@ -422,7 +433,8 @@ def norm_sentence(net: str, results: dict[str, Any]) -> str:
         f"{net}: after Adam the gradient norm is {power(float(np.median(adam)))} (median). "
         f"{int(np.sum(norm < ZERO))} of {len(norm)} trainings come below 1e\N{MINUS SIGN}8, in {total['tried']} "
         f"searches; from Adam's own end {own['minima'] + own['saddles']} of {own['tried']} do. The largest norm left "
-        f"is {power(float(norm.max()))}. Of the searches that fail, {total['flat']} end in a gradient-flat region."
+        f"is {power(float(norm.max()))}. Of the searches that fail, {total['flat'] or 'none'} "
+        f"{'ends' if total['flat'] < 2 else 'end'} in a gradient-flat region."
     )
 
 
@@ -443,8 +455,7 @@ def channel_sentence(net: str, results: dict[str, Any]) -> str:
     return (
         f"{net}: {int(inside.sum())} of its {int(about['minimum'].sum())} minima stand in a channel; there the norm of "
         f"the weights is {np.median(weights[inside]):.0f} (median), and Newton's step would go on by at least "
-        f"{power(float(step[inside].min()))} of it{beside}."
-        + (f" So do {saddles} of its saddles, whose negative eigenvalues are near round-off." if saddles else "")
+        f"{power(float(step[inside].min()))} of it{beside}." + (f" So do {saddles} of its saddles." if saddles else "")
     )
 
 

@@ -269,8 +269,8 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         because = ""
         if single and part["verdict"] == claims.UNCLEAR:
             because = (
-                f" There is one seed of {comments.listed(single)} units, which decides nothing about others and leaves "
-                "this part open."
+                f" There is one seed of {comments.listed(single)} units, which decides nothing about others: this part "
+                "stays open until there are more (the flag is --widest-seeds)."
             )
         if not math.isfinite(part["value"]):
             return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}.{because}"
@@ -306,7 +306,10 @@ def peak_sentences(nets: Nets) -> list[str]:
         width = max(means, key=lambda each, means=means, sign=sign: claims.score(sign * means[each]))
         text = percent(means[width]) + comments.PERCENT if sign > 0 else loss_text(means[width])
         best[words] = f"{width:,} units ({text})"
-    return [f"Best are {comments.listed([f'{where} by {words}' for words, where in best.items()])}."]
+    return [
+        f"Best by the mean over seeds, which need not mean better than their neighbours by more than chance, are "
+        f"{comments.listed([f'{where} by {words}' for words, where in best.items()])}."
+    ]
 
 
 def noise_sentences(nets: Nets, images: int | None) -> list[str]:
@@ -550,7 +553,7 @@ def noise_comment(nets: Nets) -> list[str]:
     most = max(gains, key=gains.__getitem__)
     said.append(
         f"Stopped at its best epoch, which is chosen by the test images here, a net does better than at the end by up "
-        f"to {gains[most]:.1f} points, the median at {most:,} units."
+        f"to {gains[most]:.1f} points (median over seeds at {most:,} units, where it is largest)."
     )
     if dead:
         counts = [f"{number} of {count(nets[width])} at {width:,} units" for width, number in dead.items()]

@@ -14,6 +14,7 @@ from report import claims, comments
 from report.comments import percent
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
+NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
 MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim holds, and below which it does not
 GROUPS = {"runs": "different starts", "control": "one start"}
@@ -185,15 +186,16 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     if reach < verdict["bound"]:
         said.append(
             f"No pair could be so far apart as the rule asks: the farthest starts and the two longest ways add up to "
-            f"{number(reach)}. The control's own ends scatter widely ({number(control)} apart, median), so this says "
-            f"that another start adds little to another order of batches, not that all runs end in one place."
+            f"{number(reach)}. The control's own ends scatter widely ({number(control)} apart, median), so this rule, "
+            f"set before that was known, could not come out otherwise. What is left is the comparison pair by pair; as "
+            f"pairs share runs, it is no test."
         )
     return said
 
 
 def directions(whole: dict[str, Any]) -> list[str]:
     """Whether the runs go as random directions would, and the control's do not."""
-    chance = 1.96 / math.sqrt(whole["parameters"])
+    chance = NORMAL_95 / math.sqrt(whole["parameters"])
     words = {}
     for name in GROUPS:
         cosines = np.array(whole[name]["cosines"], float)

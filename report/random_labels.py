@@ -86,7 +86,8 @@ def reached_text(runs: Sequence[dict[str, Any]]) -> str:
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     if not epochs:
         return f"not within {max(len(run['test_loss']) for run in runs)} epochs"
-    return f"at epoch {inline(epochs, 0)}"
+    still = sum(bool(meets_reference(run)[-1]) for run in runs)
+    return f"first at epoch {inline(epochs, 0)}, and after the last one in {still} of {comments.seeds(len(runs))}"
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -251,7 +252,19 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
         f"{goal} is first reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}. In all "
         f"it holds in {comments.listed([str(int(each.sum())) for each in met])} epochs of "
         f"{comments.listed(list(dict.fromkeys(str(len(each)) for each in met)))}, and after the last one in "
-        f"{sum(bool(each[-1]) for each in met)} of {comments.seeds(len(met))}."
+        f"{sum(bool(each[-1]) for each in met)} of {comments.seeds(len(met))}." + by_last_epoch(runs, met)
+    )
+
+
+def by_last_epoch(runs: Sequence[dict[str, Any]], met: Sequence[np.ndarray]) -> str:
+    """What the part would be if it were judged after the last epoch, where that is another verdict."""
+    ever = claims.by_margins([reached(run) for run in runs])["verdict"]
+    last = claims.by_margins([1.0 if each[-1] else -1.0 for each in met])["verdict"]
+    if ever == last:
+        return ""
+    return (
+        f" The rule asks whether it is ever reached; judged after the last epoch this part would be: {last}. The "
+        f"reference's own values are running ones."
     )
 
 

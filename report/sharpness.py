@@ -161,6 +161,10 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
         taus = [spread([part[kind]["tau"] for part in parts]) for kind in KINDS]
         evidence = f"Of {len(parts)} measures it {shown}. Kendall's tau: {taus[0]} over all {verdict['nets']} nets, "
         evidence += f"{taus[1]} at fixed batch size"
+        for part in parts:
+            if part["verdict"] == claims.FAILS:
+                both = " and ".join(f"{place(part[kind]['tau'])} {words}" for kind, words in KINDS.items())
+                evidence += f"; against it: {part['words']}, {both}"
     statement = (
         "At equal training loss, flatness, norms and sensitivity tell the generalization gap: each measure rises "
     )
@@ -219,10 +223,16 @@ def kinds_sentence(kind: str, verdict: dict[str, Any], where: str) -> str:
             outcome.append(f"all {total} measures {verb} {words}")
         elif names:
             verb += "s" * (len(names) == 1)
-            outcome.append(f"{len(names)} of {total} measures {verb} {words} ({comments.listed(names)})")
+            outcome.append(f"{len(names)} of {total} measures {verb} {words} ({named(names, verdict['parts'])})")
     if not outcome:
         outcome.append(f"after correction, none of the {total} measures has a tau that differs from 0")
     return f"Tested {where}, {comments.listed(outcome)}."
+
+
+def named(names: Sequence[str], parts: list[dict[str, Any]]) -> str:
+    """These measures in words, or, of more than half of them, those that are not among them."""
+    others = [part["words"] for part in parts if part["words"] not in names]
+    return comments.listed(names) if len(names) <= len(others) else f"all but {comments.listed(others)}"
 
 
 def failing_sentences(verdict: dict[str, Any]) -> list[str]:
@@ -244,7 +254,9 @@ def between_sentences(verdict: dict[str, Any]) -> list[str]:
         return []
     taus = spread([part["between"]["tau"] for part in verdict["parts"]])
     names = [part["words"] for part in verdict["parts"] if part["between"]["p"] < measures.LEVEL]
-    several = f"{len(names)} of {len(verdict['parts'])} measures ({comments.listed(names)})" if names else "no measure"
+    several = "no measure"
+    if names:
+        several = f"{len(names)} of {len(verdict['parts'])} measures ({named(names, verdict['parts'])})"
     if len(names) == len(verdict["parts"]):
         several = f"all {len(names)} measures"
     return [

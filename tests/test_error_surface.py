@@ -482,7 +482,7 @@ def test_sentences_follow_the_numbers():
     assert "in 0 of 3 seeds; the most prominent" in " ".join(bumpy["comment"]["result"])
     assert all("the loss falls up to the end" in words for words in smooth["comment"]["minimum"])
     assert all("the minimum lies inside the line" in words for words in bumpy["comment"]["minimum"])
-    assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: in 3 of 3 seeds"
+    assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: no bump in 3 of 3 seeds"
     assert "the start is not special" in smooth["comment"]["start"][0]
     start = reported.section(made_up(unrelated_bump=0.05))["comment"]["start"]
     assert all("the start does matter" in words for words in start)

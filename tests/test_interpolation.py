@@ -423,7 +423,7 @@ def planted(barriers: dict[str, float], flatter: float, seeds: int = 8) -> dict:
     unit = {"ends": {"small": ends, "large": ends}, "alpha": alpha, "lines": by_start, "flatness": flatness}
     named = {"small_batch": 64, "large_batch": 1024, "small_learning_rate": 1e-3, "large_learning_rate": 1e-2}
     results = history.plain(dict.fromkeys(interpolation.UNITS, unit))
-    others = {"rise": 0.05, "fall": 0.01, "intervals": 50, "late_steps": 100_000}
+    others = {"rise": 0.05, "fall": 0.01, "intervals": 50, "early_steps": 10_000, "late_steps": 100_000}
     data = {"source": "60,000 training and 10,000 test images"}
     return {"results": results, "settings": named | others, "data": data}
 

@@ -411,6 +411,14 @@ def test_c6_is_unclear_where_the_two_ratios_disagree_or_nothing_is_measured():
     assert reported.section(found)["rows"] == []
 
 
+def test_what_the_rule_says_of_other_nets_is_shown():
+    found, other = made_up(), made_up(sign=-1.0)
+    found["results"]["1-8-1"] = other["results"]["1-4-1"]
+    said = reported.section(found)
+    assert "by the same rule it does not hold for 1-8-1" in said["claim"]["evidence"]
+    assert said["comment"]["result"][-1] == "By the same rule it does not hold for 1-8-1."
+
+
 def test_points_that_are_not_critical_do_not_count():
     found = made_up(sign=-1.0)
     results = found["results"]["1-4-1"]
@@ -490,3 +498,8 @@ def test_plot_and_report_speak_of_the_same_nets_and_sphere():
         reported.RADIUS,
     )
     assert {*reported.NETS, reported.RECIPE} == set(minimal_ratio.PAPER.nets)
+
+
+def test_a_trial_step_to_nowhere_has_an_infinite_length_without_a_word():
+    lengths = newton.norms(np.array([[1e200, 1e200], [3.0, 4.0]]))
+    assert lengths.tolist() == [np.inf, 5.0]

@@ -639,7 +639,7 @@ def test_wrong_labels_in_words():
     nets[4]["test_accuracy"][:, 2] += 0.05
     nets[2]["dead"][:3] = 1
     *_, best, dead = reported.noise_comment(nets)
-    assert "by up to 5.0 points, the median at 4 units" in best
+    assert "by up to 5.0 points (median over seeds at 4 units" in best
     assert "3 of 8 at 2 units" in dead
     noisy = noisy_nets({width: [0.4 + error for error in SHIFTS] for width in BUMPY}, dict.fromkeys(BUMPY, 0.5))
     fitting, _, error, *_ = reported.noise_comment(noisy)

@@ -493,3 +493,7 @@ def test_words_do_not_overlap_and_the_same_history_gives_the_same_bytes():
 
 def test_the_report_places_every_drawing():
     assert set(reported.FIGURES) == set(plot_param_pca.FIGURES)
+
+
+def test_plot_and_report_have_the_same_band_of_chance():
+    assert plot_param_pca.NORMAL_95 == reported.NORMAL_95

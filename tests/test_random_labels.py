@@ -361,10 +361,18 @@ def test_sentences_follow_the_numbers():
     assert "remains unclear" in said["result"][0]
     assert "on 10,000 fixed training images in 2 of 3 seeds at epoch 100 and 110" in said["result"][1]
     assert "it holds in 431, 421 and 0 epochs of 530, and after the last one in 2 of 3 seeds" in said["result"][1]
+    assert "judged after" not in said["result"][1]  # which would be the same
+    lost = planted([0.1] * 3, [9] * 3, [100] * 3)
+    lost["results"]["full/seed-1"]["train_loss"][-1] = 1.0
+    assert (
+        "after the last epoch this part would be: unclear" in reported.comment(lost, reported.c8(lost), 1)["result"][1]
+    )
     assert "always the most frequent class in 11.35" in said["test"][0]
     assert "sure of answers that are wrong" in said["test"][1]
     evidence = reported.claim_8(reported.c8(good))["evidence"]
-    assert "reached in 2 of 3 seeds (at epoch 105 [100, 110]); " in evidence
+    assert (
+        "reached in 2 of 3 seeds (first at epoch 105 [100, 110], and after the last one in 2 of 3 seeds); " in evidence
+    )
     assert "chance in 3 of 3 seeds (10.00 [10.00, 11.00]\N{NO-BREAK SPACE}%)" in evidence
     assert "ln 10 in 3 of 3 seeds (9.50 [9.00, 10.0] nats)" in evidence
     assert "on the 10,000 fixed training images" in reported.c8(good)["parts"][0]["words"]

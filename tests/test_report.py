@@ -511,6 +511,13 @@ def test_views_that_change_a_verdict_are_named() -> None:
         losses[:], losses[::10] = 9.0, 0.001
     said = " ".join(comments.function_fit(many, claims.c1(many))["order"])
     assert "Keeping the best of ten changes the verdict on" in said
+    assert "Corrected for being 4 (Holm), the largest p of these is < 0.001" in said
+
+
+def test_several_parts_are_corrected_after_holm() -> None:
+    (said,) = comments._several({"parts": [{"all": {"p": p}} for p in (0.02, 0.03, 0.01)]})
+    assert "the largest p of these is 0.040;" in said
+    assert comments._several({"parts": [{"all": {"p": 0.02}}]}) == []
 
 
 def test_more_than_half_dead() -> None:

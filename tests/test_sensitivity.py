@@ -409,8 +409,9 @@ def test_sentences_follow_the_numbers():
     assert "neither clearly stay nearer" in said["comment"]["distance"][0]
     worse = reported.section(by_results(BEST_AT_50 | {10: (0.05, 0.99)}))
     assert worse["more_claims"][0]["evidence"].endswith("12 hold and 2 do not: loss at 10, accuracy at 10")
-    assert "among the batch sizes at which all of them were measured" in worse["comment"]["best"][1]
+    assert "the best of those that all seeds have" in worse["comment"]["best"][1]
     assert "batch size 10 (8) and" in worse["comment"]["best"][2]
+    assert worse["comment"]["best"][2].startswith("At equal updates, of 1 to ")
     assert "the 2 failures have a p of" in " ".join(worse["comment"]["best"])
 
 
@@ -418,7 +419,7 @@ def test_what_rests_on_the_smallest_batch_size_is_said():
     sizes = (1, 5, 10, 50, 100, 500)
     falling_first = dict(zip(sizes, (9.0, 1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
     said = " ".join(reported.without_smallest(curves(falling_first)))
-    assert "Without batch size 1 the correlation would be 1.00" in said and "then holds" in said
+    assert "Without batch size 1 the correlation would be 1.00" in said and "by the rule: holds" in said
     assert "lowest median 1.00 at 5, highest 9.00 at 1" in said
     assert reported.without_smallest(curves(dict(zip(sizes, range(1, 7), strict=True)))) == []
 

@@ -280,6 +280,8 @@ def test_the_claim_follows_its_measures():
     assert found["claim"]["verdict"] == claims.HOLDS
     assert "it holds for 10" in found["claim"]["evidence"]
     assert found["comment"]["result"][1] == "Tested over all nets, all 10 measures rise with the gap."
+    parts = [{"words": words} for words in "abcd"]
+    assert (reported.named(["a", "b"], parts), reported.named(["a", "b", "d"], parts)) == ("a and b", "all but c")
     assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
     assert "3.0 \N{MULTIPLICATION SIGN} 10⁻⁷" in found["comment"]["lanczos"][0]
     assert found["comment"]["twins"][0] == "Unchanged in all 4 nets so rewritten: gap."
