@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hw1_3 import measures
 from report import claims
 
 MINUS = "\N{MINUS SIGN}"
@@ -209,12 +210,12 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
 
 def _several(verdict: dict[str, Any]) -> list[str]:
     """How large the p of the parts are when they are corrected for being several (Holm 1979)."""
-    p_values = sorted(part["all"]["p"] for part in verdict["parts"] if part["all"]["p"] is not None)
+    p_values = [part["all"]["p"] for part in verdict["parts"] if part["all"]["p"] is not None]
     if len(p_values) < 2:
         return []
-    largest = max((len(p_values) - place) * p for place, p in enumerate(p_values))
+    largest = float(measures.holm(p_values).max())
     return [
-        f"Corrected for being {len(p_values)} (Holm), the largest p of these is {probability(min(largest, 1.0))}; the "
+        f"Corrected for being {len(p_values)} (Holm), the largest p of these is {probability(largest)}; the "
         f"other views below are not corrected."
     ]
 
