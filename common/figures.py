@@ -291,13 +291,19 @@ def log_label(axis: Any, value: float) -> str:
     low, high = axis.get_view_interval()
     shown = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
     if not shown or (min(shown) > 0.99e-3 and max(shown) < 0.99e6):
-        return f"{value:g}"
+        return f"{value:,g}"
     return power(value)
 
 
-def power(value: float) -> str:
-    """10⁻⁵; of another leading digit its multiple, such as of 2e-5."""
-    digits, exponent = f"{value:.0e}".split("e")
+def short(value: float) -> str:
+    """Two digits that count: 0.00064; what is below 0.0001 as a multiple of a power of ten."""
+    shown = f"{value:#.2g}"
+    return power(value, 1) if "e" in shown else shown
+
+
+def power(value: float, places: int = 0) -> str:
+    """10⁻⁵; of other leading digits its multiple, such as of 2e-5."""
+    digits, exponent = f"{value:.{places}e}".split("e")
     raised = f"10{str(int(exponent)).translate(RAISED)}"
     return raised if digits == "1" else f"{digits} \N{MULTIPLICATION SIGN} {raised}"
 

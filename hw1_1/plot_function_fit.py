@@ -160,7 +160,7 @@ def draw_curve(axes: Any, history: dict, unit: str, style: dict) -> None:
     for name, line, x, side in (("best", "-", 0.02, "left"), ("median", ":", 0.98, "right")):
         axes.plot(inputs, figures.field(history, unit, "curves", name), **style | {"linestyle": line})
         seed = int(figures.field(history, unit, "curve_seeds", name))
-        words = f"{name}: dead" if dead[seed] else f"{name} {end_loss[seed]:#.2g}"
+        words = f"{name}: dead" if dead[seed] else f"{name} {figures.short(end_loss[seed])}"
         axes.text(x, 0.03, words, ha=side, transform=axes.transAxes)
 
 

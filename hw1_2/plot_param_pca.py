@@ -87,13 +87,10 @@ def run_key(figure: Any, history: dict, unit: str) -> None:
     """Colours, seeds and last losses of the runs, and what the marks mean."""
     seeds, losses = (figures.field(history, unit, "runs", name) for name in ("seeds", "end_loss"))
     dead = figures.field(history, unit, "runs", "dead").astype(bool)
-    entries = {
-        f"seed {seed:.0f}: {'dead' if dead[index] else f'loss {losses[index]:#.2g}'}": {
-            "color": COLOURS[index % len(COLOURS)],
-            "linewidth": 2.5,
-        }
-        for index, (seed, _) in enumerate(zip(seeds, losses, strict=True))
-    }
+    entries = {}
+    for index, (seed, loss) in enumerate(zip(seeds, losses, strict=True)):
+        ended = "dead" if dead[index] else f"loss {figures.short(loss)}"
+        entries[f"seed {seed:.0f}: {ended}"] = {"color": COLOURS[index % len(COLOURS)], "linewidth": 2.5}
     control = figures.field(history, unit, "control", "dead").astype(bool)
     control_seed = figures.field(history, unit, "control", "seeds")[0]
     entries[f"control: {len(control)} from seed {control_seed:.0f}"] = {"color": CONTROL, "linewidth": 2.5}

@@ -380,8 +380,8 @@ def running_sentences(nets: Nets) -> list[str]:
         f"{same} at {best['running']:,} units{rest}."
     ]
     names = ("running_loss", "train_loss")
-    trends = [signed(trend(nets, name, -1)["value"]) for name in names]
-    if "nan" not in trends:
+    trends = [comments.number(trend(nets, name, -1)["value"]) for name in names]
+    if comments.NOTHING not in trends:
         said.append(
             f"By the running loss, which decides nothing here, the rank correlation of the claim's first part is "
             f"{trends[0]} (clean: {trends[1]})."
@@ -417,7 +417,7 @@ def reference_sentences(nets: Nets) -> list[str]:
     said = [
         f"After the last epoch, our mean test accuracy is above the earlier report's at {above} and below it at "
         f"{below} of {len(differences)} widths, however little; the largest difference is "
-        f"{signed(differences[most])} points, at {most:,} units."
+        f"{comments.number(differences[most])} points, at {most:,} units."
     ]
     shared = list(differences)
     orders = [[values[width] for width in shared] for values in (ours, theirs)]
@@ -426,7 +426,7 @@ def reference_sentences(nets: Nets) -> list[str]:
 
         said.append(
             "The rank correlation of the two orders of the widths by test accuracy is "
-            f"{signed(float(stats.spearmanr(*orders).statistic))}."
+            f"{comments.number(float(stats.spearmanr(*orders).statistic))}."
         )
     return said
 
@@ -577,11 +577,6 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
     return (
         f"The median test {quantity} of live nets is higher at {found['peak']:,} units than at {found['before']:,} and "
         f"at {found['after']:,}. At the three widths chosen from the other seeds, a seed's {quantity} at the "
-        f"middle one exceeds that at the narrower by {signed(rise)} and that at the wider by {signed(fall)} {unit} "
-        f"(means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
+        f"middle one exceeds that at the narrower by {comments.number(rise)} and that at the wider by "
+        f"{comments.number(fall)} {unit} (means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
     )
-
-
-def signed(value: float) -> str:
-    """Two places, with a minus sign where below zero."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

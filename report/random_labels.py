@@ -86,8 +86,12 @@ def reached_text(runs: Sequence[dict[str, Any]]) -> str:
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     if not epochs:
         return f"not within {max(len(run['test_loss']) for run in runs)} epochs"
-    still = sum(bool(meets_reference(run)[-1]) for run in runs)
-    return f"first at epoch {inline(epochs, 0)}, and after the last one in {still} of {comments.seeds(len(runs))}"
+    return f"first at epoch {inline(epochs, 0)}, and after the last one in {still_met(runs)}"
+
+
+def still_met(runs: Sequence[dict[str, Any]]) -> str:
+    """How many runs are as good as the reference after the last epoch."""
+    return f"{sum(bool(meets_reference(run)[-1]) for run in runs)} of {comments.seeds(len(runs))}"
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -252,7 +256,7 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
         f"{goal} is first reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}. In all "
         f"it holds in {comments.listed([str(int(each.sum())) for each in met])} epochs of "
         f"{comments.listed(list(dict.fromkeys(str(len(each)) for each in met)))}, and after the last one in "
-        f"{sum(bool(each[-1]) for each in met)} of {comments.seeds(len(met))}." + by_last_epoch(runs, met)
+        f"{still_met(runs)}." + by_last_epoch(runs, met)
     )
 
 

@@ -318,7 +318,10 @@ def summary(found: dict[str, dict[str, Any]]) -> str:
 
 
 def protocol(only: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
-    """Hours of each experiment at paper scale, ours and of `fit` one net at a time, from steps measured in turns."""
+    """Hours of each experiment at paper scale, ours and of `fit` one net at a time, from steps measured in turns.
+
+    They are printed as they come; `protocol_table` sums them up.
+    """
     found: dict[str, Any] = {}
     for name, parts in bench_protocol.experiments().items():
         if only and not name.startswith(tuple(only)):
@@ -338,6 +341,8 @@ def protocol(only: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]
             {"work": asdict(work), "steps": steps, **{label: times[work] for label, times in each.items()}}
             for work, steps in parts
         ]
+        ours, fit = found[name]["ours"], found[name]["fit"]
+        print(f"{name}: {ours:.3f} hours, with fit {fit:.3f}", flush=True)
     return found
 
 
