@@ -45,7 +45,7 @@ TAKEN_OUT = ("TF_", "KERAS_", "JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "ONED
 
 
 def rows() -> dict[str, Work]:
-    """All rows by name. Batch sizes and threads are those of the scripts; nets: as many as our step trains at once."""
+    """All rows by name. Threads are the scripts' own, and so are batch sizes and nets of a step, but of small DNNs."""
     train, test = MNIST.counts
     found = {}
     tiny = script_module("hw1_1/function_fit").PAPER
@@ -161,6 +161,7 @@ def ask(contender: Contender, **command: Any) -> dict[str, Any]:
 
 def steps_for(contender: Contender, seconds: float) -> int:
     """How many steps take about so long; as it finds out, everything is traced, and caches are warm."""
+    ask(contender, steps=1)  # takes seconds, to trace and compile: no measure of a step
     steps = 1
     while (took := ask(contender, steps=steps)["seconds"]) < seconds / 3:
         steps = min(4 * steps, max(steps + 1, int(steps * seconds / max(took, 1e-9))))
