@@ -1,11 +1,18 @@
 """What two or more questions share: settings, data, histories, the training loop, figures."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
 from common import signals
 
-_script = Path(sys.argv[0]).resolve() if sys.argv[0] else Path()
-_folder = _script.parent
-if sys.argv[0] == "-m" or (_folder.parent == Path(__file__).resolve().parents[1] and _folder.name != "tests"):
+_root = Path(__file__).resolve().parents[1]
+_folder = Path(sys.argv[0]).resolve().parent if sys.argv[0] else Path()
+if sys.argv[0] == "-m" or (_folder.parent == _root and _folder.name != "tests"):
     signals.prepare()  # a script of this project is starting, and its other imports take a second
+    _lacking = [name for name in ("numpy", "tyro") if importlib.util.find_spec(name) is None]
+    if _lacking:
+        sys.exit(
+            f"error: {sys.executable} lacks {' and '.join(_lacking)}: bash run_all.sh makes {_root / '.venv'}, whose "
+            f"bin/python has them; or {sys.executable} -m pip install -r {_root / 'requirements.txt'}"
+        )

@@ -87,7 +87,7 @@ def environment() -> dict[str, str | int]:
     described["cores"] = cores()
     if "tensorflow" in sys.modules:
         tf = sys.modules["tensorflow"]
-        for gpu in tf.config.list_physical_devices("GPU"):
+        for gpu in tf.config.list_physical_devices("GPU")[:1]:  # the one that TensorFlow uses
             described["device"] = tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         described["intra_threads"] = tf.config.threading.get_intra_op_parallelism_threads() or cores()
         described["inter_threads"] = tf.config.threading.get_inter_op_parallelism_threads() or cores()

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import sys
 import time
 import zipfile
 from collections.abc import Sequence
@@ -45,7 +46,9 @@ class Checkpoint:
             return {}
         for array, variable in zip(arrays, variables, strict=True):
             variable.assign(array)
-        self.seconds_before = about["seconds"]
+        self.seconds_before, self._started = about["seconds"], time.monotonic()
+        minutes = self.seconds_before / 60
+        print(f"  {self.path.stem}: carries on after {minutes:.1f} minutes of training", file=sys.stderr)
         return about["results"]
 
     def save(self, variables: Sequence[Any], results: dict[str, Any], now: bool = False) -> None:

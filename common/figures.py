@@ -30,7 +30,7 @@ import numpy as np
 from common import files, history, provenance, settings
 
 SHEET = Path(__file__).with_name("hw1.mplstyle")
-WIDE, NARROW = 6.3, 3.1  # inches: the full and half of the report's line
+WIDE = 6.3  # inches: the report's line
 PLACES = {"shallow": 0, "middle": 1, "medium": 1, "deep": 2}  # a net's place in the sheet's colours and below
 LINE_STYLES = ("-.", "--", "-")  # so that a grey print tells the nets apart
 LINE_WIDTHS = (1.1, 1.4, 1.6)
@@ -87,7 +87,8 @@ def start(script: str, description: str, names: Iterable[str]) -> Drawing:
     if arguments.check:
         raise SystemExit(_check(path, folder, names, reasons))
     if not reasons and not arguments.force:
-        print(f"{experiment}: up to date ({_measured(folder, names)}); --force redraws", file=sys.stderr)
+        measured = _measured(folder, names)
+        print(f"{experiment}: figures of {why} are up to date ({measured}); --force redraws", file=sys.stderr)
         raise SystemExit(0)
     print(f"{experiment}: drawing {why}", file=sys.stderr)
     kept = history.read(path)
@@ -465,7 +466,7 @@ def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
 def count_caveat(kept: dict[str, Any], units: Sequence[str]) -> str:
     """The caveats of a history of which a figure shows these units, with how many of them are measured."""
     done = sum(unit in kept["results"] for unit in units)
-    missing = f"{done} of {len(units)} trainings measured" if done < len(units) else ""
+    missing = f"{done} of {len(units)} units measured" if done < len(units) else ""
     return "; ".join(remark for remark in (caveats(kept, ()), missing) if remark)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,10 +119,18 @@ def checked(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that belongs to `path`; the kernel releases it when a process ends, however it ends."""
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock that belongs to `path`; the kernel releases it when a process ends, however it ends.
+
+    waiting: said on stderr where another process holds it.
+    """
     with open_lock(path.with_name(f".{path.name}.lock")) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                print(waiting, file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

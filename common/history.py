@@ -161,7 +161,9 @@ class Kept:
                     if claimed:
                         waiting.remove(unit)
                         if unit in self.wanted():
-                            self.checkpoint(unit)  # its clock starts here
+                            checkpoint = self.checkpoint(unit)  # its clock starts here
+                            if unit in self.forced:
+                                checkpoint.remove()
                             yield unit
                             gc.collect()  # a unit's copy of the data leaves before the next one's comes
 
@@ -254,7 +256,7 @@ class Kept:
         return merged
 
     def report(self) -> None:
-        """Print the table of results and where the history is."""
+        """Print the table of results, where the history is, and the command that draws it."""
         try:
             history = read(self.run.history)
         except FileNotFoundError:
@@ -262,6 +264,10 @@ class Kept:
         done, units = len(history["results"]), len(history["units"])
         print(table(history).to_string(na_rep="-"))
         print(f"history: {self.run.history}" + ("" if history["complete"] else f" ({done} of {units} units)"))
+        plot = self.run.script.with_name(f"plot_{self.run.script.name}")
+        if plot.is_file():
+            of = ["--history", str(self.run.history)] if self.run.scale == "changed" else ["--scale", self.run.scale]
+            print(f"its figures: {shlex.join([sys.executable, str(plot), *of])}", file=sys.stderr)
 
 
 def _peak_memory() -> int:

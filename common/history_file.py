@@ -53,7 +53,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UnreadableError(
             printable(
                 f"{path}: not a usable history: {clipped(str(error), LONGEST_REASON)}; "
-                f"restore it (git checkout -- FILE) or measure it again (its script with --force)"
+                f"restore it (git checkout, where it is committed) or measure it again (its script with --force)"
             )
         ) from None
 

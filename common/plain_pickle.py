@@ -113,8 +113,8 @@ class _PlainUnpickler(pickle.Unpickler):
 def check(loaded: Any) -> None:
     """ValueError unless these are plain data that are safe to walk and to show.
 
-    No container occurs twice (so there is no cycle), none lies deeper than DEEPEST, all lists of lists are
-    rectangular, numbers fit into 64 bits, there are no more containers than a file may have, and all texts together are
+    No container occurs twice (so there is no cycle), none lies deeper than DEEPEST, the lists in a list are of
+    one length, numbers fit into 64 bits, there are no more containers than a file may have, and all texts together are
     no longer than the largest file.
     """
     seen: set[int] = set()

@@ -11,7 +11,8 @@ from typing import Any
 from common.settings import ROOT
 
 # Modules of `common` whose changes do not mark a history as "made by other code": they move files and flags, or are
-# known otherwise (data by their fingerprint, devices and threads by the recorded environment).
+# known otherwise (data by their fingerprint, devices and threads by the recorded environment). What scales images
+# (`data`) and what splits a batch or chooses a precision (`backend`) is too: a change there raises each REVISION.
 PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
 PLUMBING |= {"provenance", "settings", "signals", "data", "data_files", "pictures"}
 

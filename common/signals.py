@@ -93,7 +93,8 @@ def leave(message: str, code: int) -> None:
 
 def _words(number: int) -> str:
     how = "interrupted" if number == signal.SIGINT else "terminated"
-    return f"{how}; what was finished is kept, and the same command carries on"
+    then = "with --force the same command starts again" if "--force" in sys.argv else "the same command carries on"
+    return f"{how}; what was finished is kept, and {then}"
 
 
 def _say(message: str, before: bytes = b"") -> None:

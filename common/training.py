@@ -28,7 +28,8 @@ def loop(
     update(*batch) changes variables and returns what to record, a dict of tensors. arrays: (examples, ...) each.
     Epoch e visits the examples in the order of a stateless shuffle by (seed, e), its last batch may be
     smaller (as in Keras), so that any step can be run without those before it.
-    run returns a dict of arrays (steps, ...); tell(step, **first values) is called between compiled calls.
+    run returns a dict of arrays (steps, ...); tell(step, **means) is called between compiled calls, with the means of
+    what the last step of a call recorded.
 
     fused: on a CPU, let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few
     units, or a batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
@@ -299,10 +300,11 @@ def batchwise(sums: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[An
 
 
 def sums_of(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Summed cross-entropy, and how many of the logits are right."""
+    """Summed cross-entropy, and how many are right, scalars. logits: (examples, classes); labels: (examples,)."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return tf.reduce_sum(losses), tf.reduce_sum(correct(logits, labels))
 
 
 def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """(examples,): 1.0 where the largest logit is the label's, else 0.0."""
     return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)

@@ -157,11 +157,12 @@ def draw_curve(axes: Any, history: dict, unit: str, style: dict) -> None:
     inputs = figures.field(history, unit, "curve_inputs")
     end_loss, dead = figures.field(history, unit, "end_loss"), figures.field(history, unit, "dead_at_birth")
     axes.plot(inputs, figures.field(history, unit, "curve_target"), **TARGET)
-    for name, line, x, side in (("best", "-", 0.02, "left"), ("median", ":", 0.98, "right")):
+    words = []
+    for name, line in (("best", "-"), ("median", ":")):
         axes.plot(inputs, figures.field(history, unit, "curves", name), **style | {"linestyle": line})
         seed = int(figures.field(history, unit, "curve_seeds", name))
-        words = f"{name}: dead" if dead[seed] else f"{name} {figures.short(end_loss[seed])}"
-        axes.text(x, 0.03, words, ha=side, transform=axes.transAxes)
+        words.append(f"{name}: dead" if dead[seed] else f"{name} {figures.short(end_loss[seed])}")
+    axes.text(0.02, 0.03, "\n".join(words), transform=axes.transAxes)
 
 
 def draw_end_loss(history: dict) -> Any:

@@ -110,7 +110,10 @@ def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray
     kept: dict[str, Any] = {"steps": records, "running_loss": [], "start": measured()}
     with progress.shown(f"{unit} training", chosen.steps) as tell:
         for place, (step, following) in enumerate(itertools.pairwise(records), start=1):
-            kept["running_loss"].append(float(np.mean(run(step, following - step, tell)["loss"])))
+            losses = run(step, following - step, tell)["loss"]
+            if not np.isfinite(losses).all():
+                raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
+            kept["running_loss"].append(float(np.mean(losses)))
             path[place] = weights.flatten(model.get_weights())
     return path, kept | {"end": measured()}
 

@@ -44,12 +44,12 @@ RADII = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the spheres, relative to the norm o
 
 @dataclass(frozen=True)
 class Settings:
-    epochs: settings.Count = 2500  # full-batch steps of Adam: passes over the points
+    epochs: settings.Count = 2500  # full-batch steps of Adam, in the recipe of gradient descent
     points: settings.Count = 128  # on an even grid of [-1, 1]
     learning_rate: settings.Positive = 1e-2  # of Adam
     newton_steps: settings.Count = 250  # on the gradient norm, from each start
     levenberg_steps: settings.Count = 1000  # on the loss, before the last start
-    sphere_points: settings.Count = 100  # random points on each sphere
+    sphere_points: settings.Count = 100  # random points on each sphere, in the recipe moves
     draws: settings.Count = 100_000  # of the predicted share
     seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
     nets: tuple[Literal["1-4-1", "1-8-1", "1-4-4-1", "1-40-40-1"], ...] = (*WIDTHS, RECIPE)  # nets to train

@@ -33,6 +33,8 @@ MEDIAN = {"linestyle": "-", "color": "black", "linewidth": 1.5}
 BOUND = {"linestyle": "--", "color": "#AA2211", "linewidth": 1.2}
 CHANCE = {"linewidth": 7, "color": "#BBBBBB", "alpha": 0.5}
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
+CORNERS = np.array([(3, 3), (-7, 3), (3, -8), (-7, -8)])  # points from an end to the number beside it
+APART = 7  # points between two numbers
 GROUPS = {"runs": "different\nstarts", "control": "one\nstart"}
 
 
@@ -70,8 +72,6 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
         dead = figures.field(history, unit, name, "dead").astype(bool)
         for index, path in enumerate(paths[name]):
             draw_path(axes, path, dead[index], COLOURS[index % len(COLOURS)] if name == "runs" else CONTROL)
-            if name == "runs" and np.isfinite(path[:, -1]).all():  # without colours the paths need the seed's number
-                axes.annotate(f"{seeds[index]:.0f}", path[:, -1], (3, 3), textcoords="offset points", fontsize=7)
     everything = np.concatenate([path.transpose(1, 0, 2).reshape(2, -1) for path in paths.values()], axis=1)
     known = everything[:, np.isfinite(everything).all(axis=0)]
     low, high = (known.min(axis=1), known.max(axis=1)) if known.size else np.zeros((2, 2))
@@ -81,6 +81,19 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
         share = f" ({100 * shares[axis]:.0f} % of the variance)" if axis < len(shares) else ""
         axes.set(**{f"{name}lim": (middle - half, middle + half), f"{name}label": f"component {axis + 1}{share}"})
     axes.set_aspect("equal")  # a distance is the same in all directions
+    number_ends(axes, {f"{seed:.0f}": path[:, -1] for seed, path in zip(seeds, paths["runs"], strict=True)})
+
+
+def number_ends(axes: Any, ends: dict[str, np.ndarray]) -> None:
+    """Write its seed beside each end, for who sees no colours: at the first corner where no other number is near."""
+    taken: list[np.ndarray] = []  # in points
+    for seed, end in ends.items():
+        if np.isfinite(end).all():
+            place = axes.transData.transform(end) * 72 / axes.figure.dpi
+            near = [min((np.hypot(*(place + corner - other)) for other in taken), default=np.inf) for corner in CORNERS]
+            corner = CORNERS[next((index for index, distance in enumerate(near) if distance > APART), 0)]
+            taken.append(place + corner)
+            axes.annotate(seed, end, corner, textcoords="offset points", fontsize=7)
 
 
 def run_key(figure: Any, history: dict, unit: str) -> None:

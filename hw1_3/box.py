@@ -56,7 +56,7 @@ def _searched(
     loss_unit: float,
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """`sharpness`; `iterations` and `evaluations` it took; `room`, in percent as the sharpness: what the slopes at the
+    """`sharpness`; `iterations` it took; `room`, in percent as the sharpness: what the slopes at the
     end promise at most if every weight moved on to its edge; `edge`: share of the weights that are there; `move`, (n,).
     """
     from scipy import optimize
@@ -76,7 +76,6 @@ def _searched(
     return {
         "sharpness": float(-found.fun * loss_unit * percent),
         "iterations": int(found.nit),
-        "evaluations": int(found.nfev),
         "room": float(np.sum(np.abs(slope) * size - slope * move) * percent),
         "edge": float(np.mean(np.abs(move) >= size * (1 - 1e-9))),
         "move": move,

@@ -176,7 +176,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: Callabl
     for end in ENDS:
         name = f"{optimizer}/{end}"
         of_training = checkpoint(f"training/{name}")
-        with files.locked(of_training.path):  # another process may be on its way to an earlier or later stage
+        # Another process may be on its way to an earlier or later stage.
+        with files.locked(of_training.path, f"{unit}: waiting for the process that trains {name}"):
             solutions[end] = learn(chosen, digits, name, stage, of_training, lambda: own.save([], kept))
 
     models = seedwise.build(build_model, range(chosen.seeds))
@@ -243,14 +244,23 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
     kept = history.start(run, REVISION, [unit for unit in UNITS if unit in run.settings.arms], digits)
+    if run.force:
+        forget_trainings(kept)
     for unit in kept.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the nets are shared out, not their layers
         kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint))
     _, complete = kept.state()
-    for name in (f"training/{optimizer}/{end}" for optimizer in STAGES for end in ENDS):
-        if complete:  # no later stage will carry on from there
-            kept.checkpoint(name).remove()
+    if complete and set(run.settings.arms) == set(UNITS):  # no later stage will carry on from there
+        forget_trainings(kept)
     kept.report()
+
+
+def forget_trainings(kept: history.Kept) -> None:
+    """Remove the checkpoints that the stages of a training share."""
+    for name in (f"training/{optimizer}/{end}" for optimizer in STAGES for end in ENDS):
+        checkpoint = kept.checkpoint(name)
+        with files.locked(checkpoint.path):
+            checkpoint.remove()
 
 
 if __name__ == "__main__":

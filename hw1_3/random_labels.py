@@ -113,10 +113,12 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
     # 1. The images, in a fixed random order, and the labels given to them. Test labels are never touched.
     arm, seed = unit.split("/seed-")
-    share, count, epochs = {
-        "full": (1.0, None, chosen.epochs),
-        "true": (0.0, None, chosen.true_epochs),
-    }.get(arm) or (float(arm.removeprefix("share-")), chosen.share_images, chosen.share_epochs)
+    if arm == "full":
+        share, count, epochs = 1.0, None, chosen.epochs
+    elif arm == "true":
+        share, count, epochs = 0.0, None, chosen.true_epochs
+    else:
+        share, count, epochs = float(arm.removeprefix("share-")), chosen.share_images, chosen.share_epochs
     order = np.random.default_rng(0).permutation(len(digits.train_images))[:count]
     images, true_labels = digits.train_images[order], digits.train_labels[order]
     labels = shuffled(true_labels, share, seeds.stream(int(seed), "labels"))

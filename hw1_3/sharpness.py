@@ -195,7 +195,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
                 for net, loss in enumerate(evaluate(images, labels)[0]):
                     if done["stopped"][net] is not None:
                         continue
-                    if loss > chosen.stop_loss:
+                    if not loss <= chosen.stop_loss:  # also where it is none
                         done["loss_before"][net] = float(loss)
                         continue
                     done["stopped"][net] = step
@@ -207,15 +207,14 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
             checkpoint.save(state, done)
 
     stored = snapshots.numpy()
-    wanted = [(stop, net) for stop in range(len(STOPS)) for net in range(chosen.seeds)]
-    wanted.append((None, 0))  # the rescaled twin of the first net at equal loss
+    wanted = [(stop, net, 1.0) for stop in STOPS for net in range(chosen.seeds)]
+    wanted.append((STOPS[0], 0, chosen.rescaling))  # the rescaled twin of the first net at equal loss
     with progress.shown(f"{unit} measures", len(wanted), len(done["measured"])) as tell:
-        for stop, net in wanted[len(done["measured"]) :]:
-            if not stop and done["stopped"][net] is None:
-                found = None
-            else:
-                arrays = weights.unflatten(stored[stop or 0, net], shapes)
-                arrays = rescaled(arrays, chosen.rescaling) if stop is None else arrays
+        for stop, net, scale in wanted[len(done["measured"]) :]:
+            found = None
+            if stop == "equal_epochs" or done["stopped"][net] is not None:
+                arrays = weights.unflatten(stored[STOPS.index(stop), net], shapes)
+                arrays = arrays if scale == 1 else rescaled(arrays, scale)
                 found = measure(chosen, digits, arrays, born[net], numbers[net])
             done["measured"].append(found)
             tell(len(done["measured"]))

@@ -7,6 +7,7 @@ unset CDPATH
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/common/environment.sh"
 all=()
+if [[ ${1-} == --help || ${1-} == -h ]]; then sed -n '2,4s/^# //p' "$0"; exit 0; fi
 while [[ ${1-} == --no-venv || ${1-} == --all ]]; do
     if [[ $1 == --all ]]; then all=(--override-ini norecursedirs=.venv); else venv=no; fi
     shift

@@ -90,6 +90,21 @@ def test_the_checksum_covers_every_byte(content):
         files.checked(whole + b"\n")
 
 
+def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
+    path = tmp_path / "history.pkl"
+    with files.locked(path, "waiting for it"):
+        assert capsys.readouterr().err == ""
+    code = (
+        "import sys, time; from pathlib import Path; from common import files\n"
+        "with files.locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        with files.locked(path, "waiting for it"):
+            assert holder.wait() == 0
+    assert capsys.readouterr().err == "waiting for it\n"
+
+
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     path = tmp_path / "history.pkl"
     code = (

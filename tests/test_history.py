@@ -169,6 +169,37 @@ def test_force_trains_again_and_only_what_is_asked_for(run):
     assert history.read(run.history)["complete"]
 
 
+def test_force_starts_an_interrupted_unit_again(run):
+    for force, resumed in ((False, {"epoch": 7}), (True, {})):
+        interrupted = history.start(run, 1, UNITS)
+        interrupted.checkpoint(UNITS[0]).save([np.ones(3)], {"epoch": 7}, now=True)
+        kept = history.start(replace(run, force=force), 1, UNITS)
+        assert next(kept.missing()) == UNITS[0]
+        assert kept.checkpoint(UNITS[0]).load([Variable()]) == resumed
+
+
+class Variable:
+    """As much of a variable of TensorFlow as a checkpoint needs."""
+
+    shape, dtype = (3,), np.dtype(float)
+
+    def assign(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize(("scale", "flag"), [("quick", "--scale quick"), ("changed", "--history {}")])
+def test_a_run_ends_with_the_command_that_draws_it(run, capsys, scale, flag):
+    run = replace(run, scale=scale)
+    train(run)
+    history.start(run, 1, UNITS).report()
+    assert "its figures" not in capsys.readouterr().err  # nothing draws it
+    plot = run.script.with_name("plot_tiny.py")
+    plot.write_text("")
+    history.start(run, 1, UNITS).report()
+    command = f"its figures: {sys.executable} {plot} {flag.format(run.history)}\n"
+    assert capsys.readouterr().err.endswith(command)
+
+
 def test_more_seeds_extend_a_history_and_fewer_lose_nothing(run):
     train(run)
     more = replace(run, settings=Settings(seeds=(0, 1, 2)))

@@ -371,6 +371,17 @@ def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(chec
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")
 
 
+def test_a_stage_alone_leaves_its_trainings_to_the_next_one(checkout, path):
+    def run(*flags):
+        return trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS, "--rise", "0.06", *flags)
+
+    assert "carries on" not in run("--arms", "sgd/early").stderr
+    assert "training-sgd-small: carries on" in run("--arms", "sgd/late").stderr
+    assert "carries on" not in run("--arms", "sgd/late", "--force").stderr
+    run()
+    assert not list((checkout / "out" / "checkpoints").rglob("*.npz"))
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--late-steps", "100"], "--early-steps"), (["--seeds", "1"], "--seeds"), (["--arms", "sgd/never"], "sgd/late")],
@@ -471,7 +482,13 @@ def test_sentences_follow_the_numbers():
     said = reported.section(planted(HILLY, 0.02))
     assert said["claim"]["verdict"] == claims.FAILS
     assert "barrier 0.010 from the same start, 1.0 from other starts" in said["claim"]["evidence"]
-    assert "batch 1024 is the flatter end" in said["comment"]["flatness"][0]
+    assert "batch 1,024 is the flatter end" in said["comment"]["flatness"][0]
+    better = {0.02: "batch 1,024 does better", -0.02: "batch 64 does better", 0.0: "neither clearly does better"}
+    for difference, words in better.items():
+        found = planted(HILLY, 0.02)
+        ends = found["results"]["sgd/converged"]["ends"]
+        ends["large"]["test_accuracy"] = [accuracy + difference for accuracy in ends["small"]["test_accuracy"]]
+        assert words in reported.section(found)["comment"]["flatness"][-1]
     assert "10\N{NO-BREAK SPACE}% of the height" in said["comment"]["starts"][0]
     assert "50 [50, 50]" in said["comment"]["apart"][0]
     assert "rate 0.01 is the flatter end" in said["comment"]["adam"][1]
