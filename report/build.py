@@ -147,6 +147,12 @@ def main() -> None:
         print(f"report: up to date: {path}")
         return
     built = build(root, scale)
+    lost = [line for line in built.numbers["box"] if ": unreadable: " in line]
+    if lost and there and not arguments.force:
+        raise Problem(
+            f"{path} stays as it is, with numbers that would be lost: {'; '.join(lost)}; restore the history "
+            f"(git checkout) or measure it again (its script with --force), or build without it (--force)"
+        )
     if text is not None:
         files.write_atomically(README, readme.with_results(text, built.numbers, mark).encode())
     files.write_atomically(path, built.pdf)

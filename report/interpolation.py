@@ -129,7 +129,7 @@ def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
 def end_name(found: dict[str, Any], unit: str, end: str) -> str:
     """batch 64 or rate 0.001: what makes it this end."""
     word, name = ("batch", "batch") if unit.startswith("sgd") else ("rate", "learning_rate")
-    return f"{word} {found['settings'][f'{end}_{name}']:g}"
+    return f"{word} {found['settings'][f'{end}_{name}']:,g}"
 
 
 def solution_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
@@ -168,6 +168,11 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
             f"{found['settings']['rise']:g} at distance {small} with {names[0]} and "
             f"{large} with {names[1]}, farther with the latter in {judged['agree']} of {seeds(judged['seeds'])}"
         )
+        if "sgd/late" in found["results"] and found["settings"]["late_steps"] == EARLIER_STEPS:
+            late = flatter(found, "sgd/late")
+            shown[-1] += (
+                f", and at {EARLIER_STEPS:,}, the earlier report's early stop, in {late['agree']} of {late['seeds']}"
+            )
     evidence = "; ".join(shown) or "Neither stage is measured yet"
     return {
         "name": "C10",
@@ -217,6 +222,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["starts"] = [starts_sentence(there[unit], UNITS[unit]) for unit in batches[-1:]]
     said["apart"] = [apart_sentence(there, batches)] if batches else []
     said["flatness"] = [flatness_sentence(found, unit) for unit in batches]
+    said["flatness"] += [better_sentence(found, unit) for unit in batches[-1:]]
     said["curve"] = [earlier_sentence(found["settings"]["late_steps"])]
     said["curve"] += [curve_sentence(found, unit) for unit in batches if unit != PLANE]
     said["curve"] += [widths_sentence(found, FLATTER)] if FLATTER in batches else []
@@ -281,6 +287,26 @@ def flatness_sentence(found: dict[str, Any], unit: str) -> str:
     return (
         f"{capital(UNITS[unit])}: the distance is {inline(spread(small, 3))} with {names[0]} and "
         f"{inline(spread(large, 3))} with {names[1]}, longer with {names[1]} {count} ({mean}): {outcome}."
+    )
+
+
+def better_sentence(found: dict[str, Any], unit: str) -> str:
+    """Which end classifies more test images, and by how much."""
+    names = [end_name(found, unit, end) for end in ENDS]
+    small, large = (100 * np.array(found["results"][unit]["ends"][end]["test_accuracy"], float) for end in ENDS)
+    judged = claims.by_margins(large - small)
+    mean = f"mean difference {signed(float(np.mean(large - small)))} points"
+    if judged["seeds"] >= claims.ENOUGH:
+        mean += f", 95{comments.PERCENT} interval {interval(large - small)}"
+    outcome = {
+        claims.HOLDS: f"{names[1]} does better on new images",
+        claims.FAILS: f"{names[0]} does better on new images",
+        claims.UNCLEAR: "neither clearly does better on new images",
+    }[judged["verdict"]]
+    return (
+        f"{capital(UNITS[unit])}: the test accuracy is {inline(spread(small, 2))}{comments.PERCENT} with {names[0]} "
+        f"and {inline(spread(large, 2))}{comments.PERCENT} with {names[1]}, higher with {names[1]} in "
+        f"{judged['agree']} of {seeds(judged['seeds'])} ({mean}): {outcome}."
     )
 
 

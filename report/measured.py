@@ -331,9 +331,13 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each setting of the machine its values and, where they differ, in which experiments."""
     items: dict[str, dict[str, list[str]]] = {}
     for experiment, about in histories.items():
-        for name, value in (about["history"] or {}).get("environment", {}).items():
+        kept = about["history"] or {}
+        found = {name: [value] for name, value in kept.get("environment", {}).items()}  # of the unit that came last
+        devices = {record["device"] for record in kept.get("units", {}).values() if record}
+        for name, each in (found | ({"device": sorted(devices)} if devices else {})).items():
             values = items.setdefault(short_line(name).replace("_", " "), {})
-            values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
+            for value in each:
+                values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
     return [
         {
             "name": name,

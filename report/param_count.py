@@ -269,8 +269,8 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         because = ""
         if single and part["verdict"] == claims.UNCLEAR:
             because = (
-                f" There is one seed of {comments.listed(single)} units, which decides nothing about others: this part "
-                "stays open until there are more (the flag is --widest-seeds)."
+                f" There is one seed {'each ' * (len(single) > 1)}of {comments.listed(single)} units, which decides "
+                "nothing about others: this part stays open until there are more."
             )
         if not math.isfinite(part["value"]):
             return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}.{because}"
@@ -575,8 +575,8 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
     }[found["verdict"]]
     outcome = "one seed decides nothing" if seeds == 1 else outcome
     return (
-        f"The median test {quantity} of live nets is higher at {found['peak']:,} units than at {found['before']:,} and "
-        f"at {found['after']:,}. At the three widths chosen from the other seeds, a seed's {quantity} at the "
-        f"middle one exceeds that at the narrower by {comments.number(rise)} and that at the wider by "
-        f"{comments.number(fall)} {unit} (means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
+        f"The median test {quantity} of live nets has a hump at {found['peak']:,} units: it is lower at "
+        f"{found['before']:,} and at {found['after']:,}. Measured in each seed at the widths that the other seeds "
+        f"choose, the hump stands {comments.number(rise)} {unit} above the narrower net and "
+        f"{comments.number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
     )

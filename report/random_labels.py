@@ -243,7 +243,7 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
     """At which epochs the reference's training result was reached. fixed: images of the clean evaluation."""
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     goal = (
-        f"The reference's training result, a loss of {REFERENCE['loss']} and an accuracy of "
+        f"The earlier report's training result, a loss of {REFERENCE['loss']} and an accuracy of "
         f"{percent(REFERENCE['accuracy'], 1)} after about {REFERENCE['epochs']} epochs,"
     )
     clean = f"on {fixed:,} fixed training images"
@@ -268,7 +268,7 @@ def by_last_epoch(runs: Sequence[dict[str, Any]], met: Sequence[np.ndarray]) -> 
         return ""
     return (
         f" The rule asks whether it is ever reached; judged after the last epoch this part would be: {last}. The "
-        f"reference's own values are running ones."
+        "earlier report's own values are running ones."
     )
 
 
@@ -435,10 +435,12 @@ def share_peaks(shares: Shares, images: int | None) -> list[str]:
         )
     if falls:
         seeds = "every seed, by" if len(runs[share]) > 1 else "the one seed, by"
+        where = comments.listed([f"{100 * each:g}{comments.PERCENT}" for each in falls])
         said.append(
-            f"The test accuracy falls after its peak in {seeds} more than {ERRORS} binomial standard errors of a test "
-            f"accuracy, deepest with {100 * share:g}{comments.PERCENT} shuffled: from {inline(peak, 1)}"
-            f"{comments.PERCENT} after epoch {inline(peak_epoch, 0)} to {inline(end, 1)}{comments.PERCENT} at the end."
+            f"With {where} shuffled the test accuracy falls after its peak in {seeds} more than {ERRORS} binomial "
+            f"standard errors of a test accuracy, deepest with {100 * share:g}{comments.PERCENT}: from "
+            f"{inline(peak, 1)}{comments.PERCENT} after epoch {inline(peak_epoch, 0)} to "
+            f"{inline(end, 1)}{comments.PERCENT} at the end."
         )
     if images and len(falls) < len(runs):
         said.append(

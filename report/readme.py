@@ -63,7 +63,9 @@ def _results(numbers: dict[str, Any]) -> list[str]:
     rows = []
     for script, what, here, earlier in RESULTS:
         section = numbers["sections"][script.split("/")[1]]
-        value = here(section) if section["state"] in ("complete", "partial") else "not measured"
+        value = "not measured" if section["state"] == "missing" else section["words"]
+        if section["state"] in ("complete", "partial"):
+            value = here(section)
         if section["state"] == "partial":
             value += f" ({section['words']})"
         rows.append((what, value, earlier, f"`python {script}.py --scale paper`"))

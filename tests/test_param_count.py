@@ -421,7 +421,7 @@ def test_a_planted_bump_is_found():
     assert found["fall"] == pytest.approx(0.25)
     said = reported.bump_sentence("error", found, nets, "points", 100)
     assert "agree: double descent" in said
-    assert "narrower by 15.00 and that at the wider by 25.00 points (means of 8 seeds)" in said
+    assert "15.00 points above the narrower net and 25.00 above the wider one (means of 8 seeds)" in said
     nets[16]["dead"][0] = 1
     assert len(reported.bump(nets, "test_accuracy", -1)["rise"]) == 7
     falling = nets_with(test_accuracy={width: [0.1 * width] * 8 for width in (2, 4, 8)})
@@ -523,7 +523,7 @@ def test_a_part_says_what_leaves_it_open():
         "From 512 to 1,024 units the training loss rises and yet the test accuracy rises, in all 3" in words["crossing"]
     )
     alone = said(ten({}, {2000: 1, 3000: 1, 4000: 1}))
-    assert "one seed of 2,000, 3,000 and 4,000 units, which decides nothing about others" in alone["level"]
+    assert "one seed each of 2,000, 3,000 and 4,000 units, which decides nothing about others" in alone["level"]
     assert "None of 9 pairs" in alone["crossing"]
     straight = ten({}, {})
     reverse = {width: straight[other] for width, other in zip(straight, reversed(straight), strict=True)}
@@ -633,8 +633,9 @@ def test_wrong_labels_in_words():
     assert "have 32 units a layer" in fitting
     assert "the spread over seeds covers initialisation only" in shared
     assert "The median test error" in error
-    assert "percentage points (means of 8 seeds): the seeds agree: double descent" in error
-    assert "by 0.30 and that at the wider by 0.50 nats" in loss
+    assert "percentage points above the narrower net" in error
+    assert "(means of 8 seeds): the seeds agree: double descent" in error
+    assert "stands 0.30 nats above the narrower net and 0.50 above the wider one" in loss
     assert "by up to 0.0 points" in best
     nets[4]["test_accuracy"][:, 2] += 0.05
     nets[2]["dead"][:3] = 1

@@ -267,6 +267,24 @@ def test_the_p_of_a_mean_is_that_of_scipy() -> None:
     assert claims.student_p([0.1] * 8) == 0 and claims.student_p([0.0] * 8) == 1
 
 
+def test_no_report_is_built_over_one_whose_history_is_damaged_since(tmp_path: Path, monkeypatch) -> None:
+    def run(*flags: str) -> bytes:
+        monkeypatch.setattr(sys, "argv", ["build.py", "--scale", "paper", *flags])
+        build.main()
+        return (tmp_path / "report" / "hw1.pdf").read_bytes()
+
+    monkeypatch.setattr(settings, "tree", lambda scale: tmp_path)
+    monkeypatch.setattr(build, "README", tmp_path / "README.md")
+    put(tmp_path, cnn("mnist_cnn"))
+    whole = run()
+    path = settings.history_path(tmp_path, "hw1_1/mnist_cnn")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(settings.Problem, match=r"stays as it is.*hw1_1/mnist_cnn: unreadable: it has no checksum"):
+        run()
+    assert (tmp_path / "report" / "hw1.pdf").read_bytes() == whole
+    assert run("--force") != whole
+
+
 def test_the_committed_report_and_readme_go_together() -> None:
     stamp = build.stamp(ROOT, "paper")
     assert build.stamped(ROOT / "report" / "hw1.pdf") == stamp, "python report/build.py --scale paper"
