@@ -125,13 +125,18 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
     waiting: said on stderr where another process holds it.
     """
     with open_lock(path.with_name(f".{path.name}.lock")) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                print(waiting, file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, waiting)
         yield
+
+
+def lock(file: BinaryIO, waiting: str = "") -> None:
+    """Lock an open file, as soon as no other process holds it; `waiting` is said on stderr where one does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting:
+            print(waiting, file=sys.stderr)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def open_lock(path: Path) -> BinaryIO:

@@ -181,14 +181,14 @@ class Kept:
     def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
         path = self._checkpoint_path(unit).with_suffix(".lock")
         with files.open_lock(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not patient:
+            if patient:
+                files.lock(file, f"{self.run.experiment}: waiting for the process that trains {unit}")
+            else:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
                     yield False
                     return
-                print(f"{self.run.experiment}: waiting for the process that trains {unit}", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
             yield True
 
     def _checkpoint_path(self, unit: str) -> Path:

@@ -147,7 +147,8 @@ def main() -> None:
         print(f"report: up to date: {path}")
         return
     built = build(root, scale)
-    lost = [line for line in built.numbers["box"] if ": unreadable: " in line]
+    states = built.numbers["histories"]
+    lost = [f"{about['experiment']}: {about['words']}" for about in states if about["state"] == "unreadable"]
     if lost and there and not arguments.force:
         raise Problem(
             f"{path} stays as it is, with numbers that would be lost: {'; '.join(lost)}; restore the history "

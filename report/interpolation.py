@@ -111,6 +111,12 @@ def interval(values: Sequence[float]) -> str:
     return f"[{signed(low)}, {signed(high)}]"
 
 
+def with_interval(values: Sequence[float], unit: str = "") -> str:
+    """Their mean, and its 95 % interval where there are seeds enough."""
+    mean = f"{signed(float(np.mean(values)))}{unit}"
+    return f"{mean}, 95{comments.PERCENT} interval {interval(values)}" if len(values) >= claims.ENOUGH else mean
+
+
 def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
     """One row of the table of lines."""
     results, judged = found["results"][unit], plane(found, start, unit)
@@ -236,12 +242,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 
 def part_sentence(part: dict[str, Any]) -> str:
     """How many seeds agree with a part and by how much, and what follows."""
-    margin = f"mean margin {signed(float(np.mean(part['margins'])))}"
-    if part["seeds"] >= claims.ENOUGH:
-        margin += f", 95{comments.PERCENT} interval {interval(part['margins'])}"
     return (
-        f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])} ({margin}): "
-        f"{PART_WORDS[part['verdict']]}."
+        f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])} (mean margin "
+        f"{with_interval(part['margins'])}): {PART_WORDS[part['verdict']]}."
     )
 
 
@@ -276,9 +279,7 @@ def flatness_sentence(found: dict[str, Any], unit: str) -> str:
     names = [end_name(found, unit, end) for end in ENDS]
     change = 100 * (large / small - 1)
     count = f"in {judged['agree']} of {seeds(judged['seeds'])}"
-    mean = f"mean difference {signed(float(np.mean(change)))}{comments.PERCENT}"
-    if judged["seeds"] >= claims.ENOUGH:
-        mean += f", 95{comments.PERCENT} interval {interval(change)}"
+    mean = f"mean difference {with_interval(change, comments.PERCENT)}"
     outcome = {
         claims.HOLDS: f"{names[1]} is the flatter end",
         claims.FAILS: f"{names[0]} is the flatter end",
@@ -295,9 +296,7 @@ def better_sentence(found: dict[str, Any], unit: str) -> str:
     names = [end_name(found, unit, end) for end in ENDS]
     small, large = (100 * np.array(found["results"][unit]["ends"][end]["test_accuracy"], float) for end in ENDS)
     judged = claims.by_margins(large - small)
-    mean = f"mean difference {signed(float(np.mean(large - small)))} points"
-    if judged["seeds"] >= claims.ENOUGH:
-        mean += f", 95{comments.PERCENT} interval {interval(large - small)}"
+    mean = f"mean difference {with_interval(large - small, ' points')}"
     outcome = {
         claims.HOLDS: f"{names[1]} does better on new images",
         claims.FAILS: f"{names[0]} does better on new images",

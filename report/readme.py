@@ -63,11 +63,10 @@ def _results(numbers: dict[str, Any]) -> list[str]:
     rows = []
     for script, what, here, earlier in RESULTS:
         section = numbers["sections"][script.split("/")[1]]
-        value = "not measured" if section["state"] == "missing" else section["words"]
         if section["state"] in ("complete", "partial"):
-            value = here(section)
-        if section["state"] == "partial":
-            value += f" ({section['words']})"
+            value = here(section) + (f" ({section['words']})" if section["state"] == "partial" else "")
+        else:
+            value = "not measured" if section["state"] == "missing" else section["words"]
         rows.append((what, value, earlier, f"`python {script}.py --scale paper`"))
     return _table(("result", "here", "earlier report", "command"), rows)
 
