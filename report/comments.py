@@ -115,6 +115,7 @@ def claim_1(verdict: dict[str, Any]) -> dict[str, str]:
             words = f"{part['lower']} below {part['higher']} in {percent(part['all']['superiority'])} of pairs"
             shares.setdefault(part["function"], []).append(words)
     evidence = "; ".join(f"{function}: {', '.join(words)}" for function, words in shares.items())
+    evidence = f"ReLU nets, {evidence}" if evidence else ""
     return {
         "name": "C1",
         "statement": "With equally many parameters, the deeper net fits both functions better",
@@ -259,14 +260,10 @@ def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
         f"born dead, and {listed([percent(ended[net]) for net in born])} are dead at the end."
     ]
     constant = [float(about["loss"][about["dead"]][0]) for about in relu.values() if about["dead"].any()]
-    if constant:
-        said.append(f"The loss they share is {short(constant[0])}.")
     flat = [net for net, share in ended.items() if share > 0.5]
-    if flat:
-        said.append(
-            f"As more than half of the {listed(flat)} nets are dead, their median loss over all seeds is that of "
-            "the dead ones."
-        )
+    if constant:
+        median = f", and so is the median of the {listed(flat)} nets, most of which are dead" if flat else ""
+        said.append(f"The loss they share is {short(constant[0])}{median}.")
     return said
 
 

@@ -17,9 +17,9 @@ JUDGED = "mnist/adam"  # the reference's setting
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
 FIGURES = ("grad_norm", "grad_norm_window")
 NEEDED = ("statistics",)
-PARTS = {  # statistic: words, from where on it agrees, up to where it denies
-    "large_scale": ("on the fixed images, after the first epoch, norm and loss rise and fall together", 0.5, 0.0),
-    "small_scale": ("around their trend, bumps of the mini-batch's norm and loss match", 0.5, 0.2),
+PARTS = {  # statistic: from where on it agrees, up to where it denies
+    "large_scale": (0.5, 0.0),  # on the fixed images, after the first epoch, norm and loss rise and fall together
+    "small_scale": (0.5, 0.2),  # around their trend, bumps of the mini-batch's norm and loss match
 }
 COLUMNS = {  # statistic: heading of its column; the first two decide C5
     "large_scale": "fixed set,\nafter epoch 1",
@@ -59,9 +59,9 @@ def judged(values: Sequence[float], agrees: float, denies: float) -> dict[str, A
 def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
     """C5: norm and loss fall together at large scale, and their bumps match at small scale. Adam on MNIST decides."""
     parts = []
-    for name, (words, agrees, denies) in PARTS.items():
+    for name, (agrees, denies) in PARTS.items():
         values = live(found["results"][arm], name) if arm in found["results"] else []
-        parts.append({"name": name, "words": words, **judged(values, agrees, denies)})
+        parts.append({"name": name, **judged(values, agrees, denies)})
     return {"claim": "C5", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
@@ -87,22 +87,9 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "columns": [{"name": name, "heading": heading} for name, heading in COLUMNS.items()],
         "rows": rows,
-        "parts": [part_row(part, *PARTS[part["name"]][1:]) for part in verdict["parts"]],
+        "shared": f"{SHARED:g}",
         "claim": claim_5(verdict),
         "comment": comment(found, verdict),
-    }
-
-
-def part_row(part: dict[str, Any], agrees: float, denies: float) -> dict[str, str]:
-    """One row of the table of the claim's parts."""
-    spread = comments.NOTHING if part["low"] is None else f"[{number(part['low'])}, {number(part['high'])}]"
-    return {
-        "words": part["words"],
-        "rule": f"\N{GREATER-THAN OR EQUAL TO} {number(agrees)} holds, \N{LESS-THAN OR EQUAL TO} {number(denies)} not",
-        "mean": number(part["mean"]),
-        "interval": spread,
-        "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else comments.NOTHING,
-        "verdict": part["verdict"] if part["seeds"] else "not measured",
     }
 
 
@@ -161,7 +148,11 @@ def part_sentence(part: dict[str, Any]) -> str:
     spread += "" if part["high"] is None else number(part["high"])
     seeds = comments.seeds(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
-    return f"{where} the rank correlation of norm and loss is {number(part['mean'])} ({mean}{spread}): {outcome}."
+    agrees, denies = PARTS[part["name"]]
+    return (
+        f"{where} the rank correlation of norm and loss is {number(part['mean'])} ({mean}{spread}; at least "
+        f"{number(agrees)} holds, at most {number(denies)} does not): {outcome}."
+    )
 
 
 def trend_sentence(arm: str, results: dict[str, Any]) -> str:
@@ -196,7 +187,6 @@ def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
     }[direction(shared[usable] - SHARED)]
     of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
     return [
-        f"{arm}: around its trend the norm scatters by {of_batch} of its mean on mini-batches and by {of_fixed} on the "
-        f"fixed set; the two norms have a rank correlation of {interval(shared)} (limit {SHARED:g}), so in this window "
-        f"the mini-batch's jumps {source}."
+        f"{arm}: by {of_batch} on mini-batches and by {of_fixed} on the fixed set, with a rank correlation of "
+        f"{interval(shared)}, so the mini-batch's jumps {source}."
     ]

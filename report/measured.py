@@ -19,6 +19,7 @@ from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 from report import (
+    answers,
     claims,
     comments,
     error_surface,
@@ -143,7 +144,10 @@ def gather(
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
         found = about["history"]
-        sections[name] = {"settings": _settings(found), **SECTIONS[experiment](found)} if found else {}
+        sections[name] = {"answer": ""}
+        if found:
+            sections[name] |= {"settings": _settings(found), "answer": answers.ANSWERS[experiment](found)}
+            sections[name] |= SECTIONS[experiment](found)
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
     comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})

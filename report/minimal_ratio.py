@@ -334,16 +334,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
     if other_nets(found):
         said["result"].append(f"By the same rule it {other_nets(found)}.")
-    zero = [f"{np.sum(points(results)['zero'])} of {len(results['loss'])} of {net}" for net, results in nets.items()]
-    said["zero"] = []
-    if nets:
-        said["zero"] = [
-            f"Of the trainings, {comments.listed(zero)} come to a norm below 1e\N{MINUS SIGN}8; the tables also count "
-            "points that are critical by a wider bound."
-        ]
-    said["norms"] = [norm_sentence(net, results) for net, results in nets.items()]
+    said["norms"] = norm_sentences(nets)
     said["channels"] = list(filter(None, (channel_sentence(net, results) for net, results in nets.items())))
-    said["definitions"] = list(filter(None, (share_sentence(net, results) for net, results in nets.items())))
+    said["definitions"] = share_sentences(nets)
     said["recipe"] = recipe_sentences(found["results"][RECIPE]) if RECIPE in found["results"] else []
     return said
 
@@ -424,18 +417,24 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
     return said
 
 
-def norm_sentence(net: str, results: dict[str, Any]) -> str:
-    """How near to zero Adam comes, and from where the searches succeed."""
-    norm, adam = (np.array(results[name], float) for name in ("gradient_norm", "adam_norm"))
-    tallies = tally(results)
-    own, total = tallies[-2], {name: sum(each[name] for each in tallies) for name in tallies[0]}
-    return (
-        f"{net}: after Adam the gradient norm is {power(float(np.median(adam)))} (median). "
-        f"{int(np.sum(norm < ZERO))} of {len(norm)} trainings come below 1e\N{MINUS SIGN}8, in {total['tried']} "
-        f"searches; from Adam's own end {own['minima'] + own['saddles']} of {own['tried']} do. The largest norm left "
-        f"is {power(float(norm.max()))}. Of the searches that fail, {total['flat'] or 'none'} "
-        f"{'ends' if total['flat'] < 2 else 'end'} in a gradient-flat region."
-    )
+def by_net(values: dict[str, str]) -> str:
+    """0.31 (1-4-1) and 0.32 (1-8-1)."""
+    return comments.listed([f"{value} ({net})" for net, value in values.items()])
+
+
+def norm_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
+    """How near to zero Adam comes, and the searches after it."""
+    if not nets:
+        return []
+    norms = {net: np.array(results["gradient_norm"], float) for net, results in nets.items()}
+    adam = by_net({net: power(float(np.median(results["adam_norm"]))) for net, results in nets.items()})
+    below = by_net({net: f"{int(np.sum(norm < ZERO))} of {len(norm)}" for net, norm in norms.items()})
+    largest = by_net({net: power(float(norm.max())) for net, norm in norms.items()})
+    return [
+        f"After Adam the gradient norm is {adam} (medians).",
+        f"In the end it is below 1e{comments.MINUS}8 in {below} trainings; the largest left is {largest}. The tables "
+        "also count points that are critical by a wider bound.",
+    ]
 
 
 def channel_sentence(net: str, results: dict[str, Any]) -> str:
@@ -459,17 +458,21 @@ def channel_sentence(net: str, results: dict[str, Any]) -> str:
     )
 
 
-def share_sentence(net: str, results: dict[str, Any]) -> str:
+def share_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
     """How well the eigenvalues predict the sampled share, and how far the two definitions differ."""
-    about = points(results)
-    if not about["critical"].any():
-        return ""
-    sampled, predicted, index = (about[name][about["critical"]] for name in ("sampled", "predicted", "index"))
-    apart = np.abs(sampled - index).max()
-    return (
-        f"{net}: sampled and predicted share differ by {np.abs(sampled - predicted).max():.2f} at most; the sampled "
-        f"share and the share of eigenvalues that are not negative by up to {apart:.2f}."
-    )
+    differ, apart = {}, {}
+    for net, results in nets.items():
+        about = points(results)
+        if about["critical"].any():
+            sampled, predicted, index = (about[name][about["critical"]] for name in ("sampled", "predicted", "index"))
+            differ[net] = f"{np.abs(sampled - predicted).max():.2f}"
+            apart[net] = f"{np.abs(sampled - index).max():.2f}"
+    if not differ:
+        return []
+    return [
+        f"Sampled and predicted share differ by at most {by_net(differ)}, the sampled share and the share of "
+        f"eigenvalues that are not negative by up to {by_net(apart)}."
+    ]
 
 
 def recipe_sentences(results: dict[str, Any]) -> list[str]:

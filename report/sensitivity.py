@@ -369,26 +369,20 @@ def extremes(nets: Nets, path: Sequence[str]) -> str:
 
 
 def beside_11(found: dict[str, Any]) -> list[str]:
-    """What the same rule says on the training images, and at equal passes; these decide nothing."""
-    train, passes = c11(found, MEASURES["softmax_train"][2]), rises(trends(nets_of(found, "epochs"), JUDGED))
+    """What the same rule says on the training images; they decide nothing."""
+    train = c11(found, MEASURES["softmax_train"][2])
     shown = [
         f"{mean_and_interval(part['values'], signed, 1)} at {BUDGETS[part['budget']]} ({part['verdict']})"
         for part in train["parts"]
         if part["seeds"]
     ]
-    said = []
-    if shown:
-        said.append(
-            f"The rule names no images; the test images decide, and the earlier report took training images. On those "
-            f"the correlation is {comments.listed(shown)}: by them the claim "
-            f"{comments.VERDICT_WORDS[train['verdict']].removesuffix(' here')}."
-        )
-    if passes["seeds"]:
-        said.append(
-            f"At equal passes, which are no part of the claim, it is "
-            f"{mean_and_interval(passes['values'], signed, 1)} on the test images ({passes['verdict']})."
-        )
-    return said
+    if not shown:
+        return []
+    return [
+        f"The rule names no images; the test images decide, and the earlier report took training images. On those the "
+        f"correlation is {comments.listed(shown)}: by them the claim "
+        f"{comments.VERDICT_WORDS[train['verdict']].removesuffix(' here')}."
+    ]
 
 
 def training_results(budget: str, nets: Nets) -> str:

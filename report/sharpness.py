@@ -351,18 +351,19 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
         rose = best > 0
         promised = number(100 * float(np.median((room / best)[rose])), 2)
         still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
-        said.append(
-            f"In the {name} box the short search finds {middle_and_lowest((short / best)[rose])} of what the best "
-            f"converged search finds, the worst search from a random start {middle_and_lowest((worst / best)[rose])}, "
-            f"and the one that goes on from the short search {middle_and_lowest((continued / best)[rose])}. Where "
-            f"the best one ends, the slopes promise {promised}{comments.PERCENT} more to "
-            "first order (median)."
-        )
+        shares = [middle_and_lowest((each / best)[rose]) for each in (short, worst, continued)]
+        if name == "wide":
+            said.append(
+                f"In the wide box the short search finds {shares[0]} of what the best converged search finds, the "
+                f"worst search from a random start {shares[1]}, and the one that goes on from the short search "
+                f"{shares[2]}. Where the best one ends, the slopes promise {promised}{comments.PERCENT} more to first "
+                f"order (median)."
+            )
+        else:
+            said.append(f"In the narrow box these are {comments.listed(shares)}, and {promised}{comments.PERCENT}.")
         cut = int(np.sum(gathered(found, f"{name}_iterations") >= found["settings"]["box_iterations"]))
-        said.append(
-            f"Of the converged searches {cut or 'none'} {'were' if cut > 1 else 'was'} cut off by the limit on "
-            f"iterations."
-        )
+        if cut:
+            said.append(f"Of the converged searches {cut} {'were' if cut > 1 else 'was'} cut off by the limit.")
         if still:
             said.append(f"The short search stops at once, where it starts, in {still} of {len(short)} measurements.")
     return said

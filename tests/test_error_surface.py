@@ -23,7 +23,7 @@ backend.start()
 import error_surface
 import surfaces
 
-from report import claims
+from report import answers, claims
 from report import error_surface as reported
 
 EXPERIMENT = "hw1_2/error_surface"
@@ -484,6 +484,9 @@ def test_sentences_follow_the_numbers():
     assert all("the minimum lies inside the line" in words for words in bumpy["comment"]["minimum"])
     assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: no bump in 3 of 3 seeds"
     assert "the start is not special" in smooth["comment"]["start"][0]
+    assert answers.line(made_up()).startswith("It has no bump in 3 of 3 seeds with SGD and in 3 of 3 seeds with Adam.")
+    assert answers.line(made_up(bump=0.05)).startswith("It has no bump in 0 of 3 seeds with SGD")
+    assert "= 1.00 with SGD" in answers.line(made_up()) and "= 1.00" not in answers.line(made_up(rise=0.5))
     start = reported.section(made_up(unrelated_bump=0.05))["comment"]["start"]
     assert all("the start does matter" in words for words in start)
 

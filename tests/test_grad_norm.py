@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "hw1_2"))
 import norm_and_loss
 
 from hw1_2 import grad_norm, param_pca, plot_grad_norm
-from report import claims
+from report import answers, claims
 from report import grad_norm as reported
 
 backend.start()
@@ -473,6 +473,10 @@ def test_sentences_follow_the_numbers():
     low = planted(0.8, 0.8)
     low["results"]["mnist/adam"]["statistics"]["batch_with_fixed"] = [0.1, 0.2] * 4
     assert "mostly are not those of the fixed set" in reported.section(low)["comment"]["window"][0]
+    assert "training, yes (rank correlation 0.80); from one mini-batch to the next, yes" in answers.norms(low)
+    other = answers.norms(planted(-0.8, 0.3))
+    assert "training, no (rank correlation \N{MINUS SIGN}0.80); from one mini-batch to the next, unclear" in other
+    assert answers.norms({"results": {}}) == ""
 
 
 @pytest.mark.parametrize("there", ["all arms", "one arm", "nothing"])
@@ -492,4 +496,4 @@ def test_seeds_of_the_images_are_those_of_every_stack():
 
 def test_plot_and_report_judge_by_the_same_limits():
     drawn = {statistic: plot_grad_norm.CORRELATIONS[statistic][1:] for statistic in reported.PARTS}
-    assert drawn == {statistic: limits[1:] for statistic, limits in reported.PARTS.items()}
+    assert drawn == reported.PARTS

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 import lines
 
 from hw1_3 import interpolation, plot_interpolation
-from report import claims
+from report import answers, claims
 from report import interpolation as reported
 
 backend.start()
@@ -499,6 +499,11 @@ def test_sentences_follow_the_numbers():
     assert "8 of 8 seeds (mean margin 0.02" in said["comment"]["result"][3]
     sharper = reported.section(planted(HILLY, -0.02))
     assert "batch 64 is the flatter end" in sharper["comment"]["flatness"][0]
+    hilly, flat = answers.ends(planted(HILLY, 0.02)), answers.ends(planted(FLAT, -0.02))
+    assert "The flatter end: the large batch's (early, late and converged)." in hilly
+    assert "The flatter end: the small batch's (early, late and converged)." in flat
+    assert hilly.endswith("no barrier from the same start and a barrier from other starts.")
+    assert flat.endswith("no barrier from the same start and no barrier from other starts.")
 
 
 def test_sentences_follow_the_settings():

@@ -21,7 +21,7 @@ import earlier_recipe
 import newton
 
 from hw1_2 import minimal_ratio, plot_minimal_ratio
-from report import claims
+from report import answers, claims
 from report import minimal_ratio as reported
 
 POINTS = np.linspace(-2, 2, 17)
@@ -441,6 +441,11 @@ def test_sentences_follow_the_numbers():
     said = {sign: reported.section(made_up(sign=sign))["comment"]["result"] for sign in (1.0, -1.0)}
     assert "lower loss goes with a higher one" in said[1.0][1]
     assert "lower loss goes with a lower one" in said[-1.0][1]
+    short = {sign: answers.critical_points(made_up(sign=sign)) for sign in (1.0, -1.0)}
+    assert "8 end in minima and 32 in saddles. The lower the loss, the more directions lead uphill." in short[1.0]
+    assert "the fewer directions lead uphill." in short[-1.0]
+    assert "does not surely go with the loss" in answers.critical_points(made_up(sign=0.0, noise=1.0))
+    assert answers.critical_points({"results": {}}) == ""
     channels = [reported.section(made_up(channel=channel))["comment"]["channels"][0] for channel in (False, True)]
     assert "none of its 8 minima" in channels[0]
     assert "8 of its 8 minima stand in a channel" in channels[1]

@@ -13,7 +13,7 @@ from common import backend, history, seeds
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 from hw1_3 import param_count, ten_nets
-from report import claims
+from report import answers, claims
 from report import param_count as reported
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -507,6 +507,25 @@ def test_sentences_follow_the_numbers(path):
     assert (row["train_loss_reference"], row["test_accuracy_reference"]) == ("0.0091", "98.30")
     assert "binomial" in said["comment"]["noise"][0]
     assert "binomial" not in reported.section(kept | {"data": {}})["comment"]["noise"][0]
+
+
+def test_the_answer_follows_the_numbers(monkeypatch):
+    def answer(nets: dict) -> str:
+        monkeypatch.setattr(answers.ten_nets, "by_width", lambda found: nets)
+        return answers.sizes({})
+
+    nets = ten({512: 3}, {})
+    for width in reported.LEVEL:
+        nets[width]["test_accuracy"] = np.full((3, 6), 0.95)
+    assert answer(nets) == (
+        "Up to 512 units a layer, yes. From 1,024 units on, size makes no difference (mean test accuracies lie within "
+        "0.00 points)."
+    )
+    nets[4000]["test_accuracy"] += 0.01
+    assert "size still makes a difference (mean test accuracies lie within 1.00 points)" in answer(nets)
+    reverse = {width: nets[other] for width, other in zip(nets, reversed(nets), strict=True)}
+    assert answer(reverse).startswith("Up to 512 units a layer, no.")
+    assert answer({}) == ""
 
 
 def test_a_part_says_what_leaves_it_open():

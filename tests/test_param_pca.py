@@ -20,7 +20,7 @@ import weight_paths
 from common import backend, figures, history, seeds, stacked
 from common.checkpoint import Checkpoint
 from hw1_2 import param_pca, plot_param_pca
-from report import claims
+from report import answers, claims
 from report import param_pca as reported
 
 backend.start()
@@ -453,6 +453,11 @@ def test_sentences_follow_the_numbers():
     assert "100\N{NO-BREAK SPACE}% of all comparisons" in near
     assert "2 of 11 runs from different starts" in near
     assert "The lowest loss in the plane" in far
+    there, not_there = (answers.paths(made_up(**about)) for about in ({}, {"apart": 5.0}))
+    assert "28 of 28 pairs" in there and "Their ends are different places by the claim's rule: they are 7.0" in there
+    assert "By the claim's rule their ends are not different places: they are 2.5 times" in not_there
+    few = answers.paths(made_up(live=7))
+    assert "leaves open" in few
 
 
 def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():

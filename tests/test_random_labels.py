@@ -16,7 +16,7 @@ from common.checkpoint import Checkpoint
 ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_3 import plot_random_labels, random_labels
-from report import claims
+from report import answers, claims
 from report import random_labels as reported
 
 backend.start()
@@ -384,6 +384,11 @@ def test_sentences_follow_the_numbers():
     assert "(not within 530 epochs)" in reported.claim_8(reported.c8(bad))["evidence"]
     assert said["test"][1].endswith("ln 10 = 2.30.")
     assert said["truth"] == said["fit"] == said["peak"] == []
+    whole = answers.shuffled_labels(planted([0.1] * 3, [9] * 3, [100] * 3))
+    assert "Yes, as far as" in whole and "it knows 99.0" in whole and "images it is right as often as a guess" in whole
+    assert answers.shuffled_labels(planted([0.5] * 3, [9] * 3, [0] * 3)).startswith("Not as far as")
+    assert "it is not right as often as a guess" in answers.shuffled_labels(planted([0.5] * 3, [9] * 3, [0] * 3))
+    assert answers.shuffled_labels(good).startswith("Whether as far as")
     nothing = planted([], [], [])
     assert reported.comment(nothing, reported.c8(nothing), None)["test"] == []
     assert "not measured yet" in reported.claim_8(reported.c8(nothing))["evidence"]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
-from report import build, claims, comments, measured, readme
+from report import answers, build, claims, comments, measured, readme
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -409,6 +409,8 @@ def test_opposite_numbers_change_the_sentences(tmp_path: Path) -> None:
     assert "deep is above medium on f1" in texts["opposite"]
     assert "The claim that depth lowers the loss holds here" in texts["as claimed"]
     assert "The claim that depth lowers the loss does not hold here" in texts["opposite"]
+    assert "With ReLU the deeper net fits better in 4 of 4 comparisons and worse in 0." in texts["as claimed"]
+    assert "With ReLU the deeper net fits better in 0 of 4 comparisons and worse in 4." in texts["opposite"]
 
 
 def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
@@ -420,6 +422,12 @@ def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
     assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
     assert "deep does 4.5 times" in holds["comment"]["arithmetic"][0]
+    assert "Best on the test images is deep (3 of 3 seeds), in training deep" in holds["answer"]
+    assert "Best on the test images is shallow (3 of 3 seeds), in training shallow" in fails["answer"]
+    alone = cnn("cifar10_cnn")
+    alone["results"] = {unit: found for unit, found in alone["results"].items() if unit.endswith("seed-0")}
+    assert answers.image_nets(alone).endswith("of one seed, which decides nothing about others.")
+    assert answers.image_nets(alone | {"results": {}}) == "No seed has all three nets yet."
 
 
 def test_running_and_clean_values_may_disagree() -> None:
@@ -544,7 +552,8 @@ def test_more_than_half_dead() -> None:
         results = dead["results"][f"{function}/relu/deep"]
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
     said = " ".join(comments.function_fit(dead, claims.c1(dead))["dead"])
-    assert "more than half of the deep nets are dead, their median loss over all seeds is that of the dead ones" in said
+    assert "and so is the median of the deep nets, most of which are dead." in said
+    assert f"Of the deep ReLU nets 60{comments.PERCENT} are born dead." in answers.function_fit(dead)
 
 
 def test_missing_count_of_test_images_is_said(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import jacobians
 import measures
 
 from hw1_3 import sharpness
-from report import claims
+from report import answers, claims
 from report import sharpness as reported
 
 backend.start()
@@ -292,6 +292,8 @@ def test_the_claim_follows_its_measures():
     against = reported.section(planted(-1.0))
     assert against["claim"]["verdict"] == claims.FAILS
     assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
+    assert "Over all nets 10 of 10 measures rise with the gap." in answers.measures_and_gap(planted(1.0))
+    assert "what moves both, 0 of them do." in answers.measures_and_gap(planted(-1.0))
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,13 @@ def made_up_history(
 
 STUB = """
 #import "SECTION.typ"
+#import "template.typ": asked
 #let data = json("numbers.json")
 #let say(sentences) = sentences.join(" ")
 #let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
 #let pieces = (
-  say: say, drawing: drawing, by: script => raw(script), settings-of: (section, name) => [], state-of: section => [],
-  has: section => section.state != "missing",
+  say: say, question: (section, words) => asked(words, section.answer), drawing: drawing, by: script => raw(script),
+  settings-of: (section, name) => [], state-of: section => [], has: section => section.state != "missing",
 )
 #set heading(numbering: "1.1")
 #SECTION.section(data, pieces)
@@ -132,7 +133,7 @@ def typeset(section: str, numbers: dict[str, Any] | None) -> None:
     """Set report/SECTION.typ with what its module says of a history, None where there is none; no warning is left."""
     import typst
 
-    content = {"state": "missing"} if numbers is None else numbers | {"state": "complete"}
+    content = {"answer": ""} | ({"state": "missing"} if numbers is None else numbers | {"state": "complete"})
     files = (f"{section}.typ", "template.typ", "sources.bib")
     project = {name: (ROOT / "report" / name).read_bytes() for name in files}
     project["main.typ"] = STUB.replace("SECTION", section).encode()
