@@ -40,16 +40,14 @@ def panels_of(history: dict, height: float) -> tuple[Any, dict[tuple[str, str], 
     pairs = measured_pairs(history)
     rows = [function for function in FUNCTIONS if any(pair[0] == function for pair in pairs)]
     columns = [activation for activation in ACTIVATIONS if any(pair[1] == activation for pair in pairs)]
-    figure, grid = figures.grid(len(rows), len(columns), height * len(rows) + 0.4, sharey="row")
+    figure, grid = figures.grid(len(rows), len(columns), height * len(rows) + 0.4, sharey="col")
     panels = {}
     for axes, pair in zip(grid.flat, ((row, column) for row in rows for column in columns), strict=True):
         if pair not in pairs:
             axes.remove()
             continue
         axes.set_yscale("log")
-        if all(pair[0] != before[0] for before in panels):
-            axes.set_ylabel(LOSS)
-            axes.tick_params(labelleft=True)
+        axes.set_ylabel(LOSS)
         panels[pair] = axes
     figures.letters(panels.values(), [f"{function}, {ACTIVATIONS[activation]}" for function, activation in pairs])
     figures.subtitle(figure, figures.caveats(history, GROUPS))
@@ -72,7 +70,7 @@ def any_dead(history: dict) -> bool:
 
 
 def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
-    """Room above the dead nets, the highest of all, for words about them. The panels of a row share their limits."""
+    """Room above the dead nets, the highest of all, for words about them. The panels of a column share their limits."""
     limits = {pair: axes.get_ylim() for pair, axes in panels.items()}
     for pair, (low, high) in limits.items():
         panels[pair].set_ylim(low, high * (high / low) ** 0.12)

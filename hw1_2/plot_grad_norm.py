@@ -19,9 +19,9 @@ from common import figures, settings
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 ROWS = ("gradient_norm", "loss")
 LOSSES = {"mnist": "cross-entropy (nats)", "f1": "mean squared error"}
-RAW = {"color": "#BBBBBB", "linewidth": 0.4, "rasterized": True}  # as a picture: thousands of points
+RAW = {"color": "#CCCCCC", "linewidth": 0.4, "rasterized": True}  # as a picture: thousands of points
 MEDIAN = {"color": "black", "linewidth": 1.5}
-OTHERS = {"color": "#777777", "linewidth": 0.4, "alpha": 0.6}
+OTHERS = {"color": "#444444", "linewidth": 0.4, "alpha": 0.7}
 FIXED = {"color": "#009988", "linewidth": 1.1, "linestyle": "--"}
 FIXED_INSIDE = FIXED | {"linestyle": "-"}
 BATCH = {"color": "#999999", "linewidth": 0.8}

@@ -38,7 +38,7 @@ BOUND = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 TENTH = 0.1  # of the way from the ends' loss to that of guessing: the limit of a barrier
 FLOOR = 1e-3  # of a limit: smaller barriers are drawn there, as log 0 is nowhere
 HALF_AN_IMAGE = 5e-5  # of 10,000: an accuracy of 1 is drawn there, as log 0 is nowhere
-ACCURACIES = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1 - HALF_AN_IMAGE)
+ACCURACIES = (0.1, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 1 - HALF_AN_IMAGE)  # errors some three times apart
 ENLARGED = (-1.5, 0.5)  # points of accuracy, from the mean of the two ends, in the enlarged panels
 
 

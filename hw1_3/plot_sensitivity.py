@@ -91,8 +91,8 @@ def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], .
         axes.text(size, 0.1, words, transform=below, **COUNT)
     axes.margins(0.06, 0.1)
     axes.set_xscale("log")
-    axes.set_xticks([1, 10_000], ["1", "10,000"])
-    axes.set_xticks([10, 100, 1000], 3 * [""], minor=True)
+    axes.set_xticks([1, 100, 10_000], ["1", "100", "10⁴"])
+    axes.set_xticks([10, 1000], 2 * [""], minor=True)
     positive = [value for value in shown if value > 0]
     if positive and max(positive) > DECADES * min(positive):
         axes.set_yscale("log", nonpositive="mask")

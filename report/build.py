@@ -141,7 +141,7 @@ def main() -> None:
     text = README.read_text("utf-8") if scale == "paper" and README.is_file() else None
     fresh = there == mark and (text is None or readme.stamp_of(text) == mark)
     if arguments.check:
-        print(f"up to date ({_measured_on(path)})" if fresh else f"due: {_because(path, there)}")
+        print(f"up to date ({_measured_on(path)})" if fresh else f"due: {_because(path, there, mark)}")
         raise SystemExit(0 if fresh else 1)
     if fresh and not arguments.force:
         print(f"report: up to date: {path}")
@@ -183,9 +183,11 @@ def _measured_on(path: Path) -> str:
     return "measured " + "-".join(part.decode() for part in found.groups())
 
 
-def _because(path: Path, there: str | None) -> str:
+def _because(path: Path, there: str | None, wanted: str) -> str:
     if not path.exists():
         return "no report yet"
+    if there == wanted:
+        return "README's tables are of another report"
     return "it carries no stamp of its sources" if there is None else "histories, figures or the report's code changed"
 
 

@@ -146,7 +146,7 @@ def best_of(losses: np.ndarray, group: int = 10) -> np.ndarray:
 def c1(history: dict[str, Any]) -> dict[str, Any]:
     """C1: at equal parameters the deeper net has the lower loss. Judged on all seeds of the ReLU nets.
 
-    Returns claim, verdict and parts; a part has function, lower, higher (names of nets), and for each of
+    Returns verdict and parts; a part has function, lower, higher (names of nets), and for each of
     `all`, `live` (at birth), `tanh` and `best` (of ten) what `lower` returns.
     """
     parts = []
@@ -161,7 +161,7 @@ def c1(history: dict[str, Any]) -> dict[str, Any]:
             }
             judged = {name: lower(*two) if len(two) == 2 else lower([], []) for name, two in views.items()}
             parts.append({"function": function, "lower": deeper, "higher": flatter, **judged})
-    return {"claim": "C1", "verdict": combined([part["all"]["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": combined([part["all"]["verdict"] for part in parts]), "parts": parts}
 
 
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -212,7 +212,7 @@ def c2(history: dict[str, Any]) -> dict[str, Any]:
             **extreme(history, "deep", area("train_loss"), -1),
         },
     ]
-    return {"claim": "C2", "verdict": combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 def c3(history: dict[str, Any]) -> dict[str, Any]:
@@ -225,4 +225,4 @@ def c3(history: dict[str, Any]) -> dict[str, Any]:
         {"words": "deep has the highest test accuracy", **extreme(history, "deep", at_end("test_accuracy"), 1)},
         {"words": "shallow has the lowest test accuracy", **extreme(history, "shallow", at_end("test_accuracy"), -1)},
     ]
-    return {"claim": "C3", "verdict": combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": combined([part["verdict"] for part in parts]), "parts": parts}

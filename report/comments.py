@@ -28,12 +28,6 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def ordered(values: dict[str, float], places: int = 3) -> str:
-    """Names with their values, lowest first: "deep (0.081), medium (0.087) and shallow (0.136)"."""
-    ranked = sorted(values.items(), key=lambda item: (not math.isfinite(item[1]), item[1]))
-    return listed([f"{name} ({short(value, places)})" for name, value in ranked])
-
-
 def short(value: float, places: int = 3, nothing: str = "diverged") -> str:
     """So many digits that count, as 0.0639 or 4.95e-5 with a real minus sign; `nothing` where there is no value."""
     shown = f"{value:#.{places}g}".rstrip(".").replace("e-0", "e-")
@@ -53,6 +47,11 @@ def percent(share: float) -> str:
 def number(value: float, places: int = 2) -> str:
     """With so many places and a real minus sign; a dash where there is no value."""
     return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS) if math.isfinite(value) else NOTHING
+
+
+def capital(text: str) -> str:
+    """With a capital letter first."""
+    return text[0].upper() + text[1:]
 
 
 def seeds(count: int) -> str:
@@ -83,6 +82,7 @@ def test_images(found: dict[str, Any]) -> int | None:
     return int(counted[2].replace(",", "")) if counted else None
 
 
+SHORT_WORDS = {claims.HOLDS: "yes", claims.FAILS: "no", claims.UNCLEAR: "unclear"}
 VERDICT_WORDS = {
     claims.HOLDS: "holds here",
     claims.FAILS: "does not hold here",
@@ -133,7 +133,7 @@ def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> 
     return {
         "name": name,
         "statement": statement,
-        "evidence": evidence[0].upper() + evidence[1:],
+        "evidence": capital(evidence),
         "verdict": verdict["verdict"],
         "section": section,
     }
@@ -149,7 +149,7 @@ def claim_3(verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C3."""
     statement = "On MNIST the middle CNN is best in training and the deep one in testing; shallow is worst"
     row = _claim("C3", statement, "mnist_cnn", verdict)
-    leads = [f"{100 * margin:.2f}".replace("-", MINUS) for margin in verdict["parts"][0]["margins"]]
+    leads = [number(100 * margin) for margin in verdict["parts"][0]["margins"]]
     if leads:
         row["evidence"] += f". In training accuracy middle leads by {listed(leads)} points"
     return row
@@ -158,18 +158,42 @@ def claim_3(verdict: dict[str, Any]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------- Simulate a Function
 
 
+def outcomes(parts: list[dict[str, Any]], view: str) -> list[str]:
+    """For each pair of nets which is better where: "medium is worse on f1 and better on f2 than shallow"."""
+    words = {claims.HOLDS: "better", claims.FAILS: "worse", claims.UNCLEAR: "neither better nor worse"}
+    pairs: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for part in parts:
+        if part[view]["superiority"] is not None:
+            by_outcome = pairs.setdefault((part["lower"], part["higher"]), {})
+            by_outcome.setdefault(words[part[view]["verdict"]], []).append(part["function"])
+    return [
+        f"{deeper} is {listed([f'{word} on {listed(on)}' for word, on in by_outcome.items()])} than {flatter}"
+        for (deeper, flatter), by_outcome in pairs.items()
+    ]
+
+
+def fit_answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """In short, whether the deeper of two nets fits better, and how many deep nets are born dead."""
+    said = []
+    for view, words in (("all", "ReLU"), ("tanh", "tanh")):
+        pairs = outcomes(verdict["parts"], view)
+        if pairs:
+            said.append(f"With {words} {'; '.join(pairs)}.")
+    relu = {function: claims.end_losses(found, function, "relu").get("deep") for function in ("f1", "f2")}
+    born = {function: float(about["born_dead"].mean()) for function, about in relu.items() if about}
+    if any(born.values()):
+        shares = [f"{percent(share)} on {function}" for function, share in born.items()]
+        said.append(f"Of the deep ReLU nets {listed(shares)} are born dead.")
+    return " ".join(said)
+
+
 def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures of Simulate a Function: order, dead, live, tanh."""
     order = [f"The claim that depth lowers the loss {VERDICT_WORDS[verdict['verdict']]}."]
     dead, live, tanh = [], [], []
     for function in ("f1", "f2"):
         relu = claims.end_losses(found, function, "relu")
-        if relu:
-            order.append(_medians(function, "ReLU", relu))
         dead += _dead(function, relu)
-        smooth = claims.end_losses(found, function, "tanh")
-        if smooth:
-            tanh.append(_medians(function, "tanh", smooth))
     order += _outcome(verdict, "all", "over all seeds") + _several(verdict)
     order += _outcome(verdict, "best", "where only the best of each ten seeds is kept")
     order += _changed(verdict, "best", "Keeping the best of ten")
@@ -178,14 +202,6 @@ def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, li
     tanh += _outcome(verdict, "tanh", "with tanh")
     tanh += _changed(verdict, "tanh", "Tanh in place of ReLU")
     return {"order": order, "dead": dead, "live": live, "tanh": tanh}
-
-
-def _medians(function: str, activation: str, nets: dict[str, dict[str, np.ndarray]]) -> str:
-    """The nets in the order of their median losses."""
-    medians = {net: float(np.median(about["loss"])) for net, about in nets.items()}
-    if len(medians) == 1:
-        return f"On {function} only one {activation} net is measured: {ordered(medians)}, its median loss in brackets."
-    return f"On {function} the {activation} nets' median losses are, lowest first, {ordered(medians)}."
 
 
 def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
@@ -206,7 +222,7 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
     if not said:
         return []
     pieces = [f"{words} on {listed(where_said)}" for words, where_said in said.items()]
-    return [f"{where[0].upper()}{where[1:]}, {'; '.join(pieces)}."]
+    return [f"{capital(where)}, {'; '.join(pieces)}."]
 
 
 def _several(verdict: dict[str, Any]) -> list[str]:
@@ -291,6 +307,21 @@ def winner(ahead: list[str]) -> str:
     return listed(shown)
 
 
+def task_answer(found: dict[str, Any]) -> str:
+    """In short, which net is best on the test images and in training, over the seeds with all three nets."""
+    whole = claims.whole_seeds(found)
+    if not whole:
+        return "No seed has all three nets yet."
+    tests = {
+        net: float(np.median([nets[net]["test_accuracy"][-1] for nets in whole.values()]))
+        for net in ("shallow", "middle", "deep")
+    }
+    best, learnt = (winner(leaders(found, name, 1)) for name in ("test_accuracy", "train_accuracy"))
+    shown = listed([f"{net} {number(100 * value)}" for net, value in tests.items()])
+    of = " (medians)" if len(whole) > 1 else ", of one seed, which decides nothing about others"
+    return f"Most accurate on the test images is {best}, in training {learnt}. Test accuracy: {shown}{PERCENT}{of}."
+
+
 def _task(found: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     said = [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]
     seeds = len(claims.whole_seeds(found))
@@ -359,9 +390,9 @@ def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     ends = [int(margins[-1]) for margins in ahead]
     leads, looks = sum(int(np.sum(margins > 0)) for margins in ahead), sum(map(len, ahead))
     return [
-        f"In clean training accuracy the {net} net leads the best other one by {listed([str(end) for end in ends])} of "
-        f"{images:,} images (one per seed), and in {leads} of the {looks} evaluations of the last "
-        f"{len(ahead[0])} epochs"
+        f"In clean training accuracy the {net} net leads the best other one by "
+        f"{listed([number(end, 0) for end in ends])} of {images:,} images (one per seed), and in {leads} of the "
+        f"{looks} evaluations of the last {len(ahead[0])} epochs"
         + (": a few images more or less would change this part." if min(map(abs, ends)) <= CLOSE else ".")
     ]
 
@@ -385,11 +416,11 @@ def mnist_cnn(found: dict[str, Any], verdict: dict[str, Any], images: int | None
         medians = {net: float(np.median(values)) for net, values in ends.items()}
         middle = float(np.median(list(medians.values())))
         error = 100 * standard_error(middle, images)
-        range_of = 100 * (max(medians.values()) - min(medians.values()))
+        range_of = 100 * float(np.ptp(list(medians.values())))
         several = len(medians) > 1
         noise.append(
-            f"A test accuracy of {100 * middle:.2f}{PERCENT} on {images:,} images has a binomial standard error of "
-            f"{error:.2f} percentage points" + (f"; the nets' medians span {range_of:.2f}." if several else ".")
+            f"A test accuracy of {number(100 * middle)}{PERCENT} on {images:,} images has a binomial standard error of "
+            f"{number(error)} percentage points" + (f"; the nets' medians span {number(range_of)}." if several else ".")
         )
     return said | {"noise": noise}
 
@@ -415,6 +446,6 @@ def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
     elif min(len(hard), len(easy)) > 1 and max(hard) < min(easy):
         words = "depth shows less on CIFAR-10, in every seed"
     sections["mnist_cnn"]["comment"]["tasks"] = [
-        f"The test accuracy of deep less that of shallow is {middle['cifar10_cnn']:.2f} percentage points in the "
-        f"CIFAR-10 experiment and {middle['mnist_cnn']:.2f} in the MNIST experiment (medians over seeds): {words}."
+        f"The test accuracy of deep less that of shallow is {number(middle['cifar10_cnn'])} percentage points in the "
+        f"CIFAR-10 experiment and {number(middle['mnist_cnn'])} in the MNIST experiment (medians over seeds): {words}."
     ]

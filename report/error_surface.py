@@ -50,7 +50,7 @@ def smoothness(runs: Sequence[dict[str, Any]], line: str = "line", losses: Seque
 
 def c7(found: dict[str, Any], optimizer: str = JUDGED) -> dict[str, Any]:
     """C7: the loss on the line from initial to final weights is smooth, without bumps. SGD decides."""
-    return {"claim": "C7", **smoothness(runs_of(found, optimizer))}
+    return {**smoothness(runs_of(found, optimizer))}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -70,6 +70,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "planes": [plane_row(name, runs_of(found, it)) for it, name in OPTIMIZERS.items() if runs_of(found, it)],
         "claim": claim_7(found, verdict),
+        "answer": answer(found),
         "comment": comment(found, verdict),
     }
 
@@ -148,6 +149,23 @@ def of_seeds(judged: dict[str, Any]) -> str:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
+def answer(found: dict[str, Any]) -> str:
+    """In short, whether the lines have bumps and where they are lowest; empty where nothing is measured."""
+    by_name = {name: runs for it, name in OPTIMIZERS.items() if (runs := runs_of(found, it))}
+    if not by_name:
+        return ""
+    bumps = [f"in {of_seeds(smoothness(runs))} with {name}" for name, runs in by_name.items()]
+    said = [f"It has no bump {comments.listed(bumps)}."]
+    for loss, words in LOSSES.items():
+        places = {
+            name: float(np.median([shape["minimum_at"] for shape in shapes(runs, "line", loss)]))
+            for name, runs in by_name.items()
+        }
+        shown = comments.listed([f"{comments.number(place)} with {name}" for name, place in places.items()])
+        said.append(f"The {words} loss is lowest at \N{GREEK SMALL LETTER ALPHA} = {shown} (medians).")
+    return " ".join(said)
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, minimum, start, planes; empty where nothing is measured."""
     by_name = {name: runs for it, name in OPTIMIZERS.items() if (runs := runs_of(found, it))}
@@ -157,8 +175,12 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     result += [bumps(name, runs) for name, runs in by_name.items()]
     return {
         "result": result,
-        "minimum": [lowest(name, runs, loss) for name, runs in by_name.items() for loss in LOSSES],
-        "start": [unrelated(name, runs) for name, runs in by_name.items()],
+        "minimum": [
+            sentence
+            for name, runs in by_name.items()
+            for sentence in grouped({f"{name}, {words} loss": lowest(runs, loss) for loss, words in LOSSES.items()})
+        ],
+        "start": grouped({f"With {name}": unrelated(runs) for name, runs in by_name.items()}),
         "planes": [shares(name, runs) for name, runs in by_name.items()],
     }
 
@@ -179,7 +201,21 @@ def bumps(name: str, runs: Sequence[dict[str, Any]]) -> str:
     return said + f"; the most prominent maximum of any seed has {number(100 * max(finite))}{comments.PERCENT}."
 
 
-def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
+def grouped(ends: dict[str, str]) -> list[str]:
+    """Sentences of these beginnings and ends, those with one end joined: "With SGD and with Adam, ..."."""
+    beginnings: dict[str, list[str]] = {}
+    for beginning, end in ends.items():
+        beginnings.setdefault(end, []).append(beginning)
+    return [
+        comments.listed(
+            [names[0], *(name[0].lower() + name[1:] if name.startswith("With") else name for name in names[1:])]
+        )
+        + end
+        for end, names in beginnings.items()
+    ]
+
+
+def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
     """Whether the end of the line is its minimum."""
     found = shapes(runs, "line", loss)
     ratios, places = ([shape[name] for shape in found] for name in ("end_to_minimum", "minimum_at"))
@@ -199,13 +235,10 @@ def lowest(name: str, runs: Sequence[dict[str, Any]], loss: str) -> str:
         words = "the minimum lies inside the line, and the loss rises again towards the end"
     else:
         words = f"the end is the line's minimum in {count} of {len(found)} seeds only"
-    return (
-        f"{name}, {LOSSES[loss]} loss: lowest at \N{GREEK SMALL LETTER ALPHA} = {place}, the end {ratio} times as high "
-        f"(medians): {words}."
-    )
+    return f": lowest at \N{GREEK SMALL LETTER ALPHA} = {place}, the end {ratio} times as high (medians): {words}."
 
 
-def unrelated(name: str, runs: Sequence[dict[str, Any]]) -> str:
+def unrelated(runs: Sequence[dict[str, Any]]) -> str:
     """Whether a line from initial weights that the training never saw is smooth as well."""
     judged = smoothness(runs, "unrelated_line")
     own = smoothness(runs)
@@ -214,7 +247,7 @@ def unrelated(name: str, runs: Sequence[dict[str, Any]]) -> str:
         claims.FAILS: "the start does matter" if own["verdict"] == claims.HOLDS else "these lines have bumps as well",
         claims.UNCLEAR: "which leaves open whether the start matters",
     }[judged["verdict"]]
-    return f"With {name}, the line from there is smooth in {of_seeds(judged)}: {words}."
+    return f", the line from there is smooth in {of_seeds(judged)}: {words}."
 
 
 def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:

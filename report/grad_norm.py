@@ -62,7 +62,7 @@ def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
     for name, (agrees, denies) in PARTS.items():
         values = live(found["results"][arm], name) if arm in found["results"] else []
         parts.append({"name": name, **judged(values, agrees, denies)})
-    return {"claim": "C5", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -89,6 +89,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "shared": f"{SHARED:g}",
         "claim": claim_5(verdict),
+        "answer": answer(found, verdict),
         "comment": comment(found, verdict),
     }
 
@@ -105,7 +106,7 @@ def claim_5(verdict: dict[str, Any]) -> dict[str, str]:
     return {
         "name": "C5",
         "statement": "Gradient norm and loss fall together, and their bumps match",
-        "evidence": evidence[0].upper() + evidence[1:],
+        "evidence": comments.capital(evidence),
         "verdict": verdict["verdict"],
         "section": "grad_norm",
     }
@@ -123,6 +124,21 @@ def direction(values: Sequence[float]) -> int:
 TRENDS = {1: "rises", -1: "falls", 0: "shows no common trend"}
 
 
+def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """In short, whether norm and loss move together at both scales; empty where nothing is measured."""
+    where = {
+        "large_scale": "on fixed images after the first epoch",
+        "small_scale": "between mini-batches around their trend",
+    }
+    said = [
+        f"{where[part['name']]}: {comments.SHORT_WORDS[part['verdict']]} (rank correlation {number(part['mean'])})"
+        for part in verdict["parts"]
+        if part["seeds"]
+    ]
+    other = f" On f1: {comments.SHORT_WORDS[c5(found, 'f1/adam')['verdict']]}." if "f1/adam" in found["results"] else ""
+    return f"With Adam on MNIST, {'; '.join(said)}.{other}" if said else ""
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, trend, optimizer, window, function; empty where nothing is measured."""
     results = found["results"]
@@ -131,8 +147,9 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["trend"] = [trend_sentence(ARMS[arm], results[arm]) for arm in ARMS if arm in results]
     said["optimizer"] = [against("With momentum", found, "mnist/sgd")] if "mnist/sgd" in results else []
     said["window"] = [line for arm in ARMS if arm in results for line in window_sentences(ARMS[arm], results[arm])]
+    said["lowest"] = lowest(results[JUDGED]) if JUDGED in results else []
     said["function"] = [against("On f1", found, "f1/adam")] if "f1/adam" in results else []
-    dead = sum(results["f1/adam"]["dead"]) if "f1/adam" in results else 0
+    dead = sum(results["f1/adam"].get("dead", [])) if "f1/adam" in results else 0
     if dead:
         said["function"].append(f"Dead nets, whose output is constant, are left out: {dead}.")
     return said
@@ -144,8 +161,10 @@ def part_sentence(part: dict[str, Any]) -> str:
         "small_scale": "At small scale, on mini-batches around their trend,",
     }[part["name"]]
     outcome = comments.PART_WORDS[part["verdict"]]
-    spread = "" if part["low"] is None else f", 95{comments.PERCENT} interval {number(part['low'])} to "
-    spread += "" if part["high"] is None else number(part["high"])
+    spread = ""
+    if part["low"] is not None:
+        low, high = number(max(part["low"], -1)), number(min(part["high"], 1))
+        spread = f", 95{comments.PERCENT} interval {low} to {high}"
     seeds = comments.seeds(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
     agrees, denies = PARTS[part["name"]]
@@ -172,6 +191,17 @@ def against(where: str, found: dict[str, Any], arm: str) -> str:
         f"{where} the correlation is {large} at large and {small} at small scale; by the same rule the claim "
         f"{comments.VERDICT_WORDS[verdict['verdict']].removesuffix(' here')} there."
     )
+
+
+def lowest(results: dict[str, Any]) -> list[str]:
+    """How near the norm on the fixed set comes to zero in the window: a critical point would bring it there."""
+    norms = np.array(results["window"]["fixed_gradient_norm"], float) if "window" in results else np.zeros(0)
+    if not norms.size or not np.isfinite(norms).all():
+        return []
+    return [
+        f"With Adam on MNIST the norm on the fixed set never falls below {comments.short(float(norms.min()), 2)} in "
+        f"the window, in any of {comments.seeds(len(norms))}: no critical point of that set's loss is entered there."
+    ]
 
 
 def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
-from report.comments import PART_WORDS, seeds
+from report.comments import PART_WORDS, capital, seeds
 from report.error_surface import inline, number, spread
 
 UNITS = {  # unit: its name in tables
@@ -79,7 +79,7 @@ def c10(found: dict[str, Any]) -> dict[str, Any]:
         {"words": "converged, from other starts: barrier below the limit", **plane(found, "independent")},
         {"words": "early: the large-batch solution is the flatter one", **flatter(found)},
     ]
-    return {"claim": "C10", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -94,6 +94,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "lines": [line_row(found, unit, start) for unit in measured for start in STARTS],
         "solutions": [solution_row(found, unit, end) for unit in measured for end in ENDS],
         "claim": claim_10(found, verdict),
+        "answer": answer(found),
         "comment": comment(found, verdict),
     }
 
@@ -171,13 +172,13 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         names = [end_name(found, FLATTER, end) for end in ENDS]
         shown.append(
             f"early ({found['settings']['early_steps']:,} steps): the training loss has risen by "
-            f"{found['settings']['rise']:g} at distance {small} with {names[0]} and "
-            f"{large} with {names[1]}, farther with the latter in {judged['agree']} of {seeds(judged['seeds'])}"
+            f"{found['settings']['rise']:g} at distance {small} ({names[0]}) and {large} ({names[1]}), farther with "
+            f"the latter in {judged['agree']} of {seeds(judged['seeds'])}"
         )
         if "sgd/late" in found["results"] and found["settings"]["late_steps"] == EARLIER_STEPS:
             late = flatter(found, "sgd/late")
             shown[-1] += (
-                f", and at {EARLIER_STEPS:,}, the earlier report's early stop, in {late['agree']} of {late['seeds']}"
+                f"; at {EARLIER_STEPS:,}, the earlier report's early stop, in {late['agree']} of {late['seeds']}"
             )
     evidence = "; ".join(shown) or "Neither stage is measured yet"
     return {
@@ -188,11 +189,6 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         "verdict": verdict["verdict"],
         "section": "interpolation",
     }
-
-
-def capital(text: str) -> str:
-    """With a capital letter first."""
-    return text[0].upper() + text[1:]
 
 
 # -------------------------------------------------------------------------------------------- its sentences
@@ -217,6 +213,30 @@ def widths_sentence(found: dict[str, Any], unit: str) -> str:
     if 2 * max(counts.values()) < total:
         said += ": in most there is no peak whose flatness could be read off"
     return said + "."
+
+
+def answer(found: dict[str, Any]) -> str:
+    """In short, which end is the flatter one, and whether a barrier lies between; empty where not measured."""
+    said = []
+    whose = {claims.HOLDS: "the large batch's", claims.FAILS: "the small batch's", claims.UNCLEAR: "neither surely"}
+    flatter_end: dict[str, list[str]] = {}
+    for unit, stage in UNITS.items():
+        if unit.startswith("sgd") and unit in found["results"]:
+            flatter_end.setdefault(whose[flatter(found, unit)["verdict"]], []).append(stage)
+    if flatter_end:
+        ends = [f"{end} ({comments.listed(stages)})" for end, stages in flatter_end.items()]
+        said.append(f"The flatter end: {', '.join(ends)}.")
+    if PLANE in found["results"]:
+        better = {claims.HOLDS: "the large batch's does", claims.FAILS: "the small batch's does"}
+        which = better.get(test_margins(found, PLANE)["verdict"], "neither end surely does")
+        said.append(f"Converged, {which} better on test images.")
+        same, other = (plane(found, start) for start in ("shared", "independent"))
+        said.append(
+            f"Between converged ends the barrier is below the limit of a plane in {same['agree']} of "
+            f"{seeds(same['seeds'])} from the same start, and in {other['agree']} of {other['seeds']} from other "
+            "starts."
+        )
+    return " ".join(said)
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
@@ -285,27 +305,28 @@ def flatness_sentence(found: dict[str, Any], unit: str) -> str:
         claims.FAILS: f"{names[0]} is the flatter end",
         claims.UNCLEAR: "neither is clearly the flatter end",
     }[judged["verdict"]]
-    return (
-        f"{capital(UNITS[unit])}: the distance is {inline(spread(small, 3))} with {names[0]} and "
-        f"{inline(spread(large, 3))} with {names[1]}, longer with {names[1]} {count} ({mean}): {outcome}."
-    )
+    return f"{capital(UNITS[unit])}: the distance is longer with {names[1]} {count} ({mean}): {outcome}."
+
+
+def test_margins(found: dict[str, Any], unit: str) -> dict[str, Any]:
+    """Whether the large end has the higher test accuracy, paired by seed, and by how many points (`margins`)."""
+    small, large = (100 * np.array(found["results"][unit]["ends"][end]["test_accuracy"], float) for end in ENDS)
+    return {"margins": large - small, **claims.by_margins(large - small)}
 
 
 def better_sentence(found: dict[str, Any], unit: str) -> str:
     """Which end classifies more test images, and by how much."""
     names = [end_name(found, unit, end) for end in ENDS]
-    small, large = (100 * np.array(found["results"][unit]["ends"][end]["test_accuracy"], float) for end in ENDS)
-    judged = claims.by_margins(large - small)
-    mean = f"mean difference {with_interval(large - small, ' points')}"
+    judged = test_margins(found, unit)
+    mean = f"mean difference {with_interval(judged['margins'], ' points')}"
     outcome = {
         claims.HOLDS: f"{names[1]} does better on new images",
         claims.FAILS: f"{names[0]} does better on new images",
         claims.UNCLEAR: "neither clearly does better on new images",
     }[judged["verdict"]]
     return (
-        f"{capital(UNITS[unit])}: the test accuracy is {inline(spread(small, 2))}{comments.PERCENT} with {names[0]} "
-        f"and {inline(spread(large, 2))}{comments.PERCENT} with {names[1]}, higher with {names[1]} in "
-        f"{judged['agree']} of {seeds(judged['seeds'])} ({mean}): {outcome}."
+        f"{capital(UNITS[unit])}: the test accuracy is higher with {names[1]} in {judged['agree']} of "
+        f"{seeds(judged['seeds'])} ({mean}): {outcome}."
     )
 
 

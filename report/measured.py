@@ -19,7 +19,6 @@ from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 from report import (
-    answers,
     claims,
     comments,
     error_surface,
@@ -144,10 +143,7 @@ def gather(
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
         found = about["history"]
-        sections[name] = {"answer": ""}
-        if found:
-            sections[name] |= {"settings": _settings(found), "answer": answers.ANSWERS[experiment](found)}
-            sections[name] |= SECTIONS[experiment](found)
+        sections[name] = {"settings": _settings(found), **SECTIONS[experiment](found)} if found else {"answer": ""}
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
     comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
@@ -176,8 +172,6 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
     path = history_path(root, experiment)
     about: dict[str, Any] = {
         "experiment": experiment,
-        "script": f"{experiment}.py",
-        "file": path.relative_to(root).as_posix(),
         "history": None,
         "state": "missing",
         "words": "nothing measured yet",
@@ -466,6 +460,7 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
         "blocks": blocks,
         "parts": [_pairs(part) for part in verdict["parts"]],
         "claim": comments.claim_1(verdict),
+        "answer": comments.fit_answer(found, verdict),
         "comment": comments.function_fit(found, verdict),
     }
 
@@ -522,6 +517,7 @@ def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
     return section | {
         "parts": comments.counted(verdict),
         "claim": comments.claim_2(verdict),
+        "answer": comments.task_answer(found),
         "comment": comments.cifar10_cnn(found, verdict),
     }
 
@@ -533,6 +529,7 @@ def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     return section | {
         "parts": comments.counted(verdict),
         "claim": comments.claim_3(verdict),
+        "answer": comments.task_answer(found),
         "comment": comments.mnist_cnn(found, verdict, comments.test_images(found)),
     }
 

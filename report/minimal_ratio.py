@@ -121,7 +121,7 @@ def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
         verdicts.append(verdict)
     count = int(about["critical"].sum()) if about is not None else 0
     both = verdicts[0] if len(set(verdicts)) == 1 else claims.UNCLEAR
-    return {"claim": "C6", "verdict": both, "parts": parts, "points": count}
+    return {"verdict": both, "parts": parts, "points": count}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -169,6 +169,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "starts": comments.listed(next(iter(nets.values()))["starts"][:-1]) if nets else comments.NOTHING,
         "radius": f"{next(iter(nets.values()))['radii'][RADIUS]:g}" if nets else comments.NOTHING,
         "claim": claim_6(found, verdict),
+        "answer": answer(found, verdict),
         "comment": comment(found, verdict),
     }
 
@@ -306,7 +307,7 @@ def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     ]
     evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
     if shown and not both_kinds(points(found["results"][JUDGED])):
-        evidence += "; but no start leads to both minima and saddles: ways of searching are compared as well"
+        evidence += "; but no starting epoch leads to both minima and saddles"
     if shown and other_nets(found):
         evidence += f"; by the same rule it {other_nets(found)}"
     return {
@@ -326,11 +327,33 @@ def both_kinds(about: dict[str, np.ndarray]) -> int:
     return len(set(about["start"][about["minimum"]]) & set(about["start"][about["saddle"]]))
 
 
+def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """In short, where the deciding net's trainings end and what the loss tells; empty where it is not measured."""
+    if JUDGED not in found["results"]:
+        return ""
+    about = points(found["results"][JUDGED])
+    minima, saddles, total = int(about["minimum"].sum()), int(about["saddle"].sum()), len(about["loss"])
+    channels = int(np.sum(about["minimum"] & about["channel"]))
+    trend = {
+        claims.HOLDS: "The lower the loss, the fewer directions lead downhill",
+        claims.FAILS: "The lower the loss, the more directions lead downhill",
+        claims.UNCLEAR: "The two definitions of the minimal ratio do not both surely go one way with the loss",
+    }[verdict["verdict"]]
+    but = ""
+    if minima and saddles and not both_kinds(about):
+        but = " Minima and saddles were reached from different starting epochs."
+    return (
+        f"Of {total} trainings of the net {JUDGED}, {saddles} end in saddles, {minima} in minima by the rule below "
+        f"({channels} of these in channels, along which the loss falls for ever) and "
+        f"{total - minima - saddles or 'none'} elsewhere. {trend}.{but}"
+    )
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, soundness, norms, channels, definitions, recipe."""
     nets = measured(found)
     said: dict[str, list[str]] = {"result": [f"By its rule the claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
-    said["result"] += list(filter(None, map(part_sentence, verdict["parts"])))
+    said["result"] += part_sentences(verdict["parts"])
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
     if other_nets(found):
         said["result"].append(f"By the same rule it {other_nets(found)}.")
@@ -348,15 +371,21 @@ def other_nets(found: dict[str, Any]) -> str:
     return comments.listed([f"{verb[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
 
 
-def part_sentence(part: dict[str, Any]) -> str:
-    if not math.isfinite(part["value"]):
-        return ""
+def part_sentences(parts: list[dict[str, Any]]) -> list[str]:
+    """Which way each ratio goes with the loss, ratios that go one way in one sentence."""
     direction = {
-        claims.HOLDS: "lower loss goes with a higher one",
-        claims.FAILS: "lower loss goes with a lower one",
-        claims.UNCLEAR: "no direction is certain",
-    }[part["verdict"]]
-    return f"Of {part['words']}, {direction} (rank correlation with the loss {interval(part)})."
+        claims.HOLDS: "The lower the loss, the higher",
+        claims.FAILS: "The lower the loss, the lower",
+        claims.UNCLEAR: "No direction is certain of",
+    }
+    ways: dict[str, list[str]] = {}
+    for part in parts:
+        if math.isfinite(part["value"]):
+            ways.setdefault(direction[part["verdict"]], []).append(f"{part['words']} ({interval(part)})")
+    return [
+        f"{way} {comments.listed(words)}; in brackets the rank correlation with the loss."
+        for way, words in ways.items()
+    ]
 
 
 def soundness(results: dict[str, Any]) -> list[str]:
@@ -368,7 +397,7 @@ def soundness(results: dict[str, Any]) -> list[str]:
     starts = len(set(about["start"][critical]))
     both = both_kinds(about)
     said.append(
-        f"The critical points of {JUDGED} come from {starts} starts, of which {both or 'none'} "
+        f"The critical points of {JUDGED} come from {starts} starting epochs, of which {both or 'none'} "
         f"{'leads' if both < 2 else 'lead'} to both minima and saddles"
         + (": the correlation compares ways of searching as much as points." if not both else ".")
     )

@@ -15,6 +15,7 @@ from report.comments import percent
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
+APART = 2  # times the lowest end loss from which on the highest is another place's
 TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
 MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim holds, and below which it does not
 GROUPS = {"runs": "different starts", "control": "one start"}
@@ -28,12 +29,12 @@ def needed(unit: str) -> tuple[str, ...]:
 def c4(found: dict[str, Any]) -> dict[str, Any]:
     """C4: runs from different starts end in different places.
 
-    Returns claim, verdict, live (runs, control), pairs, bound (TIMES the control's median distance), median (of the
+    Returns verdict, live (runs, control), pairs, bound (TIMES the control's median distance), median (of the
     runs' distances) and share (of pairs beyond the bound); the last three are NaN where nothing is measured.
     Fewer than claims.ENOUGH live runs of either kind decide nothing.
     """
     whole = found["results"].get("whole")
-    result = {"claim": "C4", "verdict": claims.UNCLEAR, "live": (0, 0), "pairs": 0}
+    result = {"verdict": claims.UNCLEAR, "live": (0, 0), "pairs": 0}
     result |= {"bound": math.nan, "median": math.nan, "share": math.nan}
     if whole is None:
         return result
@@ -76,9 +77,9 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     whole = found["results"].get("whole")
     return {
         "rows": [row(whole[name], words) for name, words in GROUPS.items()] if whole else [],
-        "planes": planes(found),
         "parameters": f"{whole['parameters']:,}" if whole else comments.NOTHING,
         "claim": claim_4(found, verdict),
+        "answer": answer(found, verdict),
         "comment": comment(found, verdict),
     }
 
@@ -96,22 +97,6 @@ def row(group: dict[str, Any], words: str) -> dict[str, str]:
         "cosines": spread(group["cosines"], comments.number),
         "loss": spread(live, short),
     }
-
-
-def planes(found: dict[str, Any]) -> list[dict[str, str]]:
-    """One row for each projection: whose weights, how many, and what the first two components hold."""
-    units = sorted(found["results"], key=lambda unit: (unit == "whole", len(unit), unit))
-    return [
-        {
-            "words": "whole model" if unit == "whole" else f"Dense layer {unit.removeprefix('layer-')}",
-            "parameters": f"{found['results'][unit]['parameters']:,}",
-            **{
-                plane: " and ".join(percent(share) for share in found["results"][unit]["explained"][plane][:2])
-                for plane in ("runs", "all")
-            },
-        }
-        for unit in units
-    ]
 
 
 def farthest(whole: dict[str, Any]) -> float:
@@ -143,6 +128,37 @@ def claim_4(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
+def chance(whole: dict[str, Any]) -> float:
+    """The cosine that two random directions seldom exceed: in 95 % of cases they do not."""
+    return NORMAL_95 / math.sqrt(whole["parameters"])
+
+
+def as_random(whole: dict[str, Any], name: str) -> str:
+    """How many of a group's pairs have a cosine that random directions have as well: 28 of 28."""
+    cosines = np.abs(np.array(whole[name]["cosines"], float))
+    return f"{int(np.sum(cosines <= chance(whole)))} of {len(cosines)}"
+
+
+def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """In short, whether the runs go different ways and end in different places; empty where nothing is measured."""
+    whole = found["results"].get("whole")
+    if whole is None or not math.isfinite(verdict["share"]):
+        return ""
+    places = {
+        claims.HOLDS: "By the claim's rule their ends are different places",
+        claims.FAILS: "By the claim's rule their ends are not different places",
+        claims.UNCLEAR: "The claim's rule leaves open whether their ends are different places",
+    }[verdict["verdict"]]
+    if farthest(whole) < verdict["bound"]:
+        places += ", as no two could have been"
+    control = verdict["bound"] / TIMES
+    times = f": they are {number(verdict['median'] / control)} times as far apart as ends from one start"
+    return (
+        f"In {as_random(whole, 'runs')} pairs their ways are as good as orthogonal (random directions: in "
+        f"95{comments.PERCENT}). {places}{times if control > 0 else ''}."
+    )
+
+
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, directions, plane, surface, dead; empty where nothing is measured."""
     said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
@@ -168,7 +184,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     """How far apart the ends are, beside the control's and beside the starts."""
     runs = whole["runs"]
     times = verdict["median"] / (verdict["bound"] / TIMES) if verdict["bound"] > 0 else math.inf
-    trained, matched = (float(np.median(runs[name])) for name in ("distances", "matched_distances"))
+    matched = float(np.median(runs["matched_distances"]))
     ratio = f"{number(times)} times the control's median" if math.isfinite(times) else "beyond the control's median, 0"
     beyond = percent(verdict["share"])
     above = claims.superiority(whole["control"]["matched_distances"], runs["matched_distances"])
@@ -178,10 +194,13 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
         f"that median ({number(verdict['bound'])}).",
         f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
         f"comparisons.",
-        f"Matching takes off {percent(1 - matched / trained) if trained > 0 else comments.NOTHING} of the median "
-        f"distance; the starts were {number(float(np.median(runs['start_distances'])))} apart, and a run's way from "
-        f"start to end measures {number(float(np.median(runs['lengths'])))}.",
     ]
+    losses = [loss for loss, dead in zip(runs["end_loss"], runs["dead"], strict=True) if not dead]
+    if min(losses) > 0 and max(losses) > APART * min(losses):
+        said.append(
+            f"Their losses tell more: they range from {short(min(losses))} to {short(max(losses))}, and one place has "
+            "one loss, so not all of them ended in one place."
+        )
     reach, control = farthest(whole), verdict["bound"] / TIMES
     if reach < verdict["bound"]:
         said.append(
@@ -195,20 +214,16 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
 
 def directions(whole: dict[str, Any]) -> list[str]:
     """Whether the runs go as random directions would, and the control's do not."""
-    chance = NORMAL_95 / math.sqrt(whole["parameters"])
     words = {}
     for name in GROUPS:
-        cosines = np.array(whole[name]["cosines"], float)
-        if len(cosines):
-            inside = int(np.sum(np.abs(cosines) <= chance))
-            words[name] = (
-                f"{comments.number(float(np.median(cosines)))} (median), {inside} of {len(cosines)} within that"
-            )
+        if len(whole[name]["cosines"]):
+            middle = comments.number(float(np.median(whole[name]["cosines"])))
+            words[name] = f"{middle} (median), {as_random(whole, name)} within that"
     if not words:
         return []
     said = [
         f"Two random directions in {whole['parameters']:,} dimensions have a cosine within "
-        f"\N{PLUS-MINUS SIGN}{chance:.3f} in 95{comments.PERCENT} of cases."
+        f"\N{PLUS-MINUS SIGN}{chance(whole):.3f} in 95{comments.PERCENT} of cases."
     ]
     if "runs" in words:
         said.append(f"The displacements of runs from different starts have a cosine of {words['runs']}.")

@@ -71,7 +71,7 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
             **claims.by_margins([value - UNIFORM_LOSS for value in losses]),
         },
     ]
-    return {"claim": "C8", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 def reached(run: dict[str, Any]) -> float:
@@ -117,6 +117,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "fixed": f"{found['settings']['probe_images']:,}",
         "parts": comments.counted(verdict),
         "claim": claim_8(verdict),
+        "answer": answer(found, verdict),
         "comment": comment(found, verdict, images),
         "memory": memory(shares_of(found), images),
     }
@@ -209,13 +210,33 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
     return {
         "name": "C8",
         "statement": "The net fits shuffled labels in training, and learns nothing about the test set",
-        "evidence": evidence[0].upper() + evidence[1:],
+        "evidence": comments.capital(evidence),
         "verdict": verdict["verdict"],
         "section": "random_labels",
     }
 
 
 # -------------------------------------------------------------------------------------------- its sentences
+
+
+def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """In short, how far shuffled labels are learnt and what that says about others; empty where not measured."""
+    runs = runs_of(found, "full")
+    if not runs:
+        return ""
+    fit, test, _ = verdict["parts"]
+    learnt = {
+        claims.HOLDS: "Yes, at some epoch as well as the earlier report's net",
+        claims.FAILS: "Not as well as the earlier report's net",
+        claims.UNCLEAR: "Whether as well as the earlier report's net is unclear",
+    }[fit["verdict"]]
+    answers = {
+        claims.HOLDS: "On test images it is right as often as a guess",
+        claims.FAILS: "On test images it is not right as often as a guess",
+        claims.UNCLEAR: "Whether it is right on test images as often as a guess is unclear",
+    }[test["verdict"]]
+    share = inline([100 * run["all_images"]["train_accuracy"] for run in runs], 1)
+    return f"{learnt}; at the end it gives {share}{comments.PERCENT} of the images their shuffled label. {answers}."
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
@@ -310,39 +331,39 @@ def test_sentences(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any]]) -> list[str]:
-    """What the same net does with true labels, how many times longer shuffled ones take, and what follows of it.
+    """What the same net does with true labels, and both at the same training result, the reference's.
 
-    That size and training error do not tell needs both to be fitted in every seed, and no net with shuffled labels to
-    reach the test accuracy of one with true labels.
+    That size and training result do not tell needs both to reach it in every seed, and no net with shuffled labels to
+    be as good there on the test images as one with true labels.
     """
-    ends = [[run["test_accuracy"][-1] for run in runs] for runs in (full, true)]
-    shown = inline([100 * value for value in ends[1]], 2)
+    shown = inline([100 * run["test_accuracy"][-1] for run in true], 2)
     said = [f"With true labels the same net ends at a test accuracy of {shown}{comments.PERCENT}."]
     if not full:
         return said
-    fits = [[run["fit_epoch"] for run in runs] for runs in (full, true)]
-    if not all(map(all, fits)):
-        missed = [words for words, each in zip(("shuffled", "true"), fits, strict=True) if not all(each)]
-        seeds = "not every seed fits" if any(any(each) for each in fits if not all(each)) else "no seed fits"
+    epochs = [[run["reference_epoch"] for run in runs] for runs in (full, true)]
+    missed = [words for words, each in zip(("shuffled", "true"), epochs, strict=True) if not all(each)]
+    if missed:
         return [
             *said,
-            f"As {seeds} the {comments.listed(missed)} labels by this rule, the two cannot be compared at "
-            "the same training error.",
+            f"Not every seed with {comments.listed(missed)} labels reaches that training result, so the two are not "
+            "compared there.",
         ]
-    shuffled, truth = (float(np.median(each)) for each in fits)
+    tests = [[100 * run["test_accuracy"][run["reference_epoch"] - 1] for run in runs] for runs in (full, true)]
     said.append(
-        f"Its labels count as fitted from epoch {number(truth, 0)} on, the shuffled ones from epoch "
-        f"{number(shuffled, 0)} (medians): {number(shuffled / truth, 1)} times as late."
+        f"At the same training result, a loss of at most {REFERENCE['loss']} and an accuracy of at least "
+        f"{percent(REFERENCE['accuracy'], 1)}, first reached at epoch {inline(epochs[0], 0)} with shuffled and at "
+        f"epoch {inline(epochs[1], 0)} with true labels, the test accuracies are {inline(tests[0], 2)}"
+        f"{comments.PERCENT} and {inline(tests[1], 2)}{comments.PERCENT}."
     )
-    if min(ends[1]) > max(ends[0]):
+    if min(tests[1]) > max(tests[0]):
         said.append(
-            "Net, images and optimizer are the same in both, and both are fitted. So neither the size of a net nor its "
+            "Net, images, optimizer and training result are the same in both. So neither the size of a net nor its "
             "training error alone tells whether it will generalize."
         )
     else:
         said.append(
-            "Both are fitted, but the nets with true labels are not all better on the test images than those with "
-            "shuffled ones: the comparison says nothing about size and training error."
+            "There the nets with true labels are not all better on the test images than those with shuffled ones: the "
+            "comparison says nothing about size and training error."
         )
     return said
 

@@ -20,7 +20,6 @@ FIGURES = ("sensitivity", "sensitivity_measures")
 NEEDED = ("batch_size", "seeds", "budgets")
 BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 TREND = 0.5  # a rank correlation with batch size above which a quantity rises
-NEAR = 0.05  # of TREND: an interval that ends there is as good as decided the other way
 FEWEST = 3  # batch sizes of a rank correlation
 BEST = 50  # images, the batch size that the claim calls best
 SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
@@ -34,14 +33,7 @@ MEASURES = {  # what is correlated with batch size: words, images, path
     "logits_train": ("logit Jacobian, mean", "training", ("train", "logits", "mean")),
     "gradient": ("gradient of the mean loss", "test", ("test", "mean_loss_gradient")),
     "gradient_train": ("gradient of the mean loss", "training", ("train", "mean_loss_gradient")),
-    "distance": ("distance from the initial weights", "", ("distance",)),
-    "loss": ("loss", "test", ("test", "loss")),
-    "loss_train": ("loss", "training", ("train", "loss")),
-    "accuracy": ("accuracy", "test", ("test", "accuracy")),
-    "accuracy_train": ("accuracy", "training", ("train", "accuracy")),
 }
-
-RESULTS = ("distance", "loss", "loss_train", "accuracy", "accuracy_train")  # those that are no sensitivities
 Nets = dict[int, dict[int, dict[str, Any] | None]]
 
 
@@ -103,7 +95,7 @@ def c11(found: dict[str, Any], path: Sequence[str] = JUDGED) -> dict[str, Any]:
         counts = Counter(seed for size in nets for seed in values_of(nets, size, path))
         sizes = [count for count in counts.values() if count >= FEWEST]
         parts.append({"budget": budget, "sizes": sizes, **rises(trends(nets, path))})
-    return {"claim": "C11", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 def worse_than_best(nets: Nets, size: int, quantity: str) -> list[float]:
@@ -123,7 +115,7 @@ def c12(found: dict[str, Any], budget: str = "steps") -> dict[str, Any]:
         for quantity in ("loss", "accuracy"):
             margins = worse_than_best(nets, size, quantity)
             parts.append({"size": size, "quantity": quantity, "values": margins, **claims.by_margins(margins)})
-    return {"claim": "C12", "verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
+    return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
 def best_sizes(nets: Nets, quantity: str) -> Counter:
@@ -149,6 +141,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "results": result_rows(nets_of(found, "steps")),
         "claim": claim_11(found, eleven),
         "more_claims": [claim_12(twelve)],
+        "answer": answer(eleven, twelve),
         "comment": comment(found, eleven, twelve),
     }
 
@@ -156,7 +149,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
 def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of the table of trends: a measure of sensitivity, the images, and its correlations at each budget."""
     rows = []
-    for words, images, path in (each for name, each in MEASURES.items() if name not in RESULTS):
+    for words, images, path in MEASURES.values():
         cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
         rows.append({"measure": words, "images": images, **cells})
     return rows
@@ -231,7 +224,7 @@ def claim_11(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     return {
         "name": "C11",
         "statement": "The larger the batch, the more sensitive the net is to its input",
-        "evidence": evidence[0].upper() + evidence[1:],
+        "evidence": comments.capital(evidence),
         "verdict": verdict["verdict"],
         "section": "sensitivity",
     }
@@ -284,23 +277,39 @@ TRENDS = {  # of one quantity, and of several
 }
 
 
+def answer(eleven: dict[str, Any], twelve: dict[str, Any]) -> str:
+    """In short, whether larger batches make nets more sensitive, and which do worse; empty where not measured."""
+    said = [
+        f"at {BUDGETS[part['budget']]}, {comments.SHORT_WORDS[part['verdict']]} (rank correlation with batch size "
+        f"{signed(part['mean'])})"
+        for part in eleven["parts"]
+        if part["seeds"]
+    ]
+    sentences = [f"More sensitive on test images: {'; '.join(said)}."] if said else []
+    compared = [part for part in twelve["parts"] if part["seeds"]]
+    for quantity in ("loss", "accuracy"):
+        sides = {
+            words: [
+                f"{part['size']:,}" for part in compared if (part["quantity"], part["verdict"]) == (quantity, verdict)
+            ]
+            for words, verdict in (("worse", claims.HOLDS), ("better", claims.FAILS))
+        }
+        shown = [f"{words} at {comments.listed(sizes)}" for words, sizes in sides.items() if sizes]
+        if shown:
+            sentences.append(f"Test {quantity} at equal updates, against batch size {BEST}: {', '.join(shown)}.")
+    return " ".join(sentences)
+
+
 def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any]) -> dict[str, list[str]]:
-    """Paragraphs under the figures: sensitivity, training, definition, images, best, distance."""
+    """Paragraphs under the figures: sensitivity, definition, images, best, distance."""
     nets = {budget: nets_of(found, budget) for budget in BUDGETS}
     said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
     said["sensitivity"] += coverage(nets["steps"]) + without_smallest(nets) + beside_11(found) + reached(nets["loss"])
-    said["training"] = list(filter(None, [training_results("steps", nets["steps"])]))
     said["definition"] = list(filter(None, [definitions("steps", nets["steps"])]))
     said["images"] = boundary(nets["steps"])
     said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
-    best = [sentence for budget in BUDGETS if (sentence := best_sentence(budget, nets[budget]))]
-    if best:
-        said["best"].append(
-            "In brackets: for how many seeds a batch size is the best of those that all seeds have; an outermost one "
-            "says only on which side the best lies."
-        )
-    said["best"] += best
+    said["best"] += best_sentences(nets)
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
     return said
@@ -329,11 +338,6 @@ def coverage(nets: Nets) -> list[str]:
         f"that {comments.listed(rest)}. Over those that all seeds share it is {mean_and_interval(values, signed, 1)} "
         f"at equal updates"
     )
-    if len(values) >= claims.ENOUGH:
-        low, high = claims.student_interval(values)
-        if low < TREND < high and min(TREND - low, high - TREND) < NEAR:
-            other = "would not hold" if high - TREND < TREND - low else "would hold"
-            said += f": a little more, and this part {other}"
     return [f"{said}."]
 
 
@@ -383,18 +387,6 @@ def beside_11(found: dict[str, Any]) -> list[str]:
         f"correlation is {comments.listed(shown)}: by them the claim "
         f"{comments.VERDICT_WORDS[train['verdict']].removesuffix(' here')}."
     ]
-
-
-def training_results(budget: str, nets: Nets) -> str:
-    """Which way the training results go with batch size."""
-    loss, accuracy = (trends(nets, MEASURES[name][2]) for name in ("loss_train", "accuracy_train"))
-    if not loss:
-        return ""
-    return (
-        f"At {BUDGETS[budget]} the training loss {TRENDS[direction(loss)][0]} ({mean_and_interval(loss, signed, 1)}; "
-        f"{extremes(nets, MEASURES['loss_train'][2])}) and the training accuracy {TRENDS[direction(accuracy)][0]} "
-        f"({mean_and_interval(accuracy, signed, 1)})."
-    )
 
 
 def reached(nets: Nets) -> list[str]:
@@ -462,22 +454,22 @@ def boundary(nets: Nets) -> list[str]:
     ]
 
 
-def best_sentence(budget: str, nets: Nets) -> str:
-    """At which batch sizes the seeds have their best test results."""
+def best_sentences(nets: dict[str, Nets]) -> list[str]:
+    """At which batch sizes the seeds have their best test results, of the batch sizes that all seeds have."""
     pieces = []
     for quantity, words in (("loss", "lowest test loss"), ("accuracy", "highest test accuracy")):
-        counted = best_sizes(nets, quantity)
-        if counted:
-            places = [f"{size:,} ({count})" for size, count in sorted(counted.items())]
+        places = []
+        for budget, about in nets.items():
+            sizes = [f"{size:,}" for size in sorted(best_sizes(about, quantity))]
+            if sizes:
+                places.append(f"{comments.listed(sizes).replace(' and ', ' or ')} at {BUDGETS[budget]}")
+        if places:
             pieces.append(f"the {words} is at batch size {comments.listed(places)}")
-    if not pieces:
-        return ""
-    sizes = shared(nets)
-    return f"At {BUDGETS[budget]}, of {sizes[0]:,} to {sizes[-1]:,}, {' and '.join(pieces)}."
+    return [f"By seed, of the batch sizes that all seeds have, {'; '.join(pieces)}."] if pieces else []
 
 
 def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
-    """What the same rule says at the other budgets, and what a single seed leaves open."""
+    """What the same rule says at the other budgets, and how likely chance alone brings the failures."""
     said = []
     for budget in ("epochs", "loss"):
         other = c12(found, budget)
@@ -493,10 +485,6 @@ def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
             f"{which} a p of {comments.probability(min(worst, 1.0))} when it is multiplied by "
             f"{len(twelve['parts'])} (Bonferroni)."
         )
-    single = sorted({part["size"] for part in twelve["parts"] if part["seeds"] == 1})
-    if single:
-        sizes = comments.listed([f"{size:,}" for size in single])
-        said.append(f"There is one seed{' each' * (len(single) > 1)} at {sizes}, which decides nothing about others.")
     return said
 
 

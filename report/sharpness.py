@@ -72,7 +72,7 @@ def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[s
     nets = measures.nets_of(found, stop)
     count = len(nets.get("gap", ()))
     if count < 2:
-        return {"claim": "bonus", "verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count, "sizes": 0}
+        return {"verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count, "sizes": 0}
     about = measures.correlations(nets, gap)
     parts = [
         {"name": name, "words": words, "verdict": judged(about[name], count), **about[name]}
@@ -81,7 +81,7 @@ def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[s
     beside = [{"name": name, "words": words, **about[name]} for name, words in measures.BESIDE.items()]
     verdict = claims.combined([part["verdict"] for part in parts])
     sizes = len(np.unique(nets["batch_size"]))
-    return {"claim": "bonus", "verdict": verdict, "parts": parts, "beside": beside, "nets": count, "sizes": sizes}
+    return {"verdict": verdict, "parts": parts, "beside": beside, "nets": count, "sizes": sizes}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -89,8 +89,9 @@ def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[s
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that sharpness.typ shows, but the settings."""
-    verdicts = {(stop, gap): bonus(found, stop, gap) for stop in STOPS for gap in measures.GAPS}
-    verdict = verdicts[JUDGED, "gap"]
+    verdict, accuracy, epochs = (
+        bonus(found, *which) for which in ((JUDGED, "gap"), (JUDGED, "accuracy_gap"), ("equal_epochs", "gap"))
+    )
     return {
         "batch_sizes": counted(len(found["settings"]["batch_sizes"])),
         "tables": [
@@ -99,11 +100,12 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
                 "words": STOPS[JUDGED],
                 "nets": str(verdict["nets"]),
                 "sizes": str(verdict["sizes"]),
-                "rows": tau_rows(verdict, verdicts[JUDGED, "accuracy_gap"]),
+                "rows": tau_rows(verdict, accuracy),
             }
         ],
         "claim": claim_bonus(verdict),
-        "comment": comment(found, verdicts),
+        "answer": answer(verdict),
+        "comment": comment(found, verdict, accuracy, epochs),
     }
 
 
@@ -126,7 +128,7 @@ def chance(kind: dict[str, Any]) -> str:
 
 def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str, str]]:
     """One row a measure: tau with the gap in loss in its kinds, partial coefficients, and with the gap in accuracy."""
-    others = {part["name"]: part for part in [*accuracy["parts"], *accuracy["beside"]]}
+    others = {part["name"]: part for part in accuracy["parts"]}
     return [
         {
             "words": part["words"],
@@ -137,9 +139,9 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
             "partial_batch": place(part["partial_batch"]),
             "partial_loss": place(part["partial_loss"]),
             "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
-            "verdict": part.get("verdict", comments.NOTHING),
+            "verdict": part["verdict"],
         }
-        for part in [*verdict["parts"], *verdict["beside"]]
+        for part in verdict["parts"]
     ]
 
 
@@ -165,12 +167,9 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
             if part["verdict"] == claims.FAILS:
                 both = " and ".join(f"{place(part[kind]['tau'])} {words}" for kind, words in KINDS.items())
                 evidence += f"; against it: {part['words']}, {both}"
-    statement = (
-        "At equal training loss, flatness, norms and sensitivity tell the generalization gap: each measure rises "
-    )
     return {
         "name": "bonus",
-        "statement": statement + "with the gap, also at fixed batch size",
+        "statement": "At equal training loss each measure rises with the generalization gap, also at fixed batch size",
         "evidence": evidence,
         "verdict": verdict["verdict"],
         "section": "sharpness",
@@ -189,18 +188,41 @@ def spread(values: Sequence[float]) -> str:
 # -------------------------------------------------------------------------------------------- its sentences
 
 
-def comment(found: dict[str, Any], verdicts: dict[tuple[str, str], dict[str, Any]]) -> dict[str, list[str]]:
-    """Paragraphs: result, stop, epochs, accuracy, keskar, trace, lanczos, twins; empty where nothing is measured."""
-    verdict = verdicts[JUDGED, "gap"]
+def answer(verdict: dict[str, Any]) -> str:
+    """In short, how many measures go with the gap, and against it; empty where nothing is measured."""
+    parts = verdict["parts"]
+    if not parts:
+        return ""
+    said = []
+    for kind, where in KINDS.items():
+        names = {verb: sure(parts, kind, sign) for verb, sign in (("rise", 1), ("fall", -1))}
+        pieces = [
+            f"{len(each) or 'none'} surely {verb}{'s' * (len(each) == 1)}"
+            + (f" ({comments.listed(each)})" if 0 < len(each) <= 2 else "")
+            for verb, each in names.items()
+        ]
+        said.append(f"{where} {' and '.join(pieces)}")
+    fixed = spread([part["fixed"]["tau"] for part in parts])
+    few = "" if verdict["nets"] >= claims.ENOUGH else f" With {verdict['nets']} nets nothing is decided."
+    return (
+        f"Of {len(parts)} measures, four of them of one sharpness, at {STOPS[JUDGED]} and as the gap grows, "
+        f"{'; '.join(said)}. There tau is {fixed}.{few}"
+    )
+
+
+def comment(found: dict[str, Any], verdict: dict, accuracy: dict, epochs: dict) -> dict[str, list[str]]:
+    """Paragraphs: result, stop, epochs, accuracy, keskar, lanczos, twins; empty where nothing is measured.
+
+    verdict, and beside it accuracy and epochs: what `bonus` says of the gap in accuracy and of equal epochs.
+    """
     said = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
     said["result"] += [kinds_sentence(kind, verdict, where) for kind, where in KINDS.items() if verdict["parts"]]
     said["result"] += between_sentences(verdict) + failing_sentences(verdict)
     said["stop"] = stop_sentences(found)
-    said["epochs"] = epochs_sentences(verdicts["equal_epochs", "gap"])
-    said["accuracy"] = accuracy_sentences(verdicts[JUDGED, "accuracy_gap"])
+    said["epochs"] = epochs_sentences(epochs)
+    said["accuracy"] = accuracy_sentences(accuracy)
     return said | {
         "keskar": keskar_sentences(found),
-        "trace": trace_sentences(found),
         "lanczos": lanczos_sentences(found),
         "twins": twin_sentences(found),
     }
@@ -260,9 +282,8 @@ def between_sentences(verdict: dict[str, Any]) -> list[str]:
     if len(names) == len(verdict["parts"]):
         several = f"all {len(names)} measures"
     return [
-        f"Over all nets a tau also arises where batch size merely moves both quantities, and then there are no more "
-        f"than {verdict['sizes']} points, one a batch size. Over the medians of the batch sizes tau is {taus}; it "
-        f"differs from 0 for {several} (exact test, corrected)."
+        f"Over the medians of the {verdict['sizes']} batch sizes tau is {taus}; it differs from 0 for {several} (exact "
+        f"test, corrected)."
     ]
 
 
@@ -279,8 +300,8 @@ def stop_sentences(found: dict[str, Any]) -> list[str]:
             before[size] = float(np.median(ratios[np.isfinite(ratios)]))
     if not losses:
         return []
-    ranges = [f"{number(low)} to {number(high)} at {size:,}" for size, (low, high) in ranges_of(losses).items()]
-    said = [f"At the stop the training loss is, by batch size, {comments.listed(ranges)}."]
+    lowest, highest = min(each.min() for each in losses.values()), max(each.max() for each in losses.values())
+    said = [f"At the stop the training losses lie between {number(lowest)} and {number(highest)}."]
     if len(before) > 1:
         small, large = min(before), max(before)
         sentence = (
@@ -293,11 +314,6 @@ def stop_sentences(found: dict[str, Any]) -> list[str]:
             sentence + (": with small batches the loss jumps, and a net stops at a lucky dip." if lucky else ".")
         )
     return said
-
-
-def ranges_of(values: dict[int, np.ndarray]) -> dict[int, tuple[float, float]]:
-    """{batch size: smallest and largest value}, smallest batch first."""
-    return {size: (float(each.min()), float(each.max())) for size, each in sorted(values.items())}
 
 
 def missing(found: dict[str, Any]) -> list[str]:
@@ -346,25 +362,17 @@ def keskar_sentences(found: dict[str, Any]) -> list[str]:
     """How far the short search comes, where it stands still, and whether the long ones agree."""
     said = []
     for name in ("wide", "narrow"):
-        names = (f"short_{name}", name, f"{name}_lowest", f"{name}_continued", f"{name}_room")
-        short, best, worst, continued, room = gathered(found, *names)
+        short, best, worst, iterations = gathered(
+            found, f"short_{name}", name, f"{name}_lowest", f"short_{name}_iterations"
+        )
         rose = best > 0
-        promised = number(100 * float(np.median((room / best)[rose])), 2)
-        still = int(np.sum(gathered(found, f"short_{name}_iterations") == 0))
-        shares = [middle_and_lowest((each / best)[rose]) for each in (short, worst, continued)]
-        if name == "wide":
-            said.append(
-                f"In the wide box the short search finds {shares[0]} of what the best converged search finds, the "
-                f"worst search from a random start {shares[1]}, and the one that goes on from the short search "
-                f"{shares[2]}. Where the best one ends, the slopes promise {promised}{comments.PERCENT} more to first "
-                f"order (median)."
-            )
-        else:
-            said.append(f"In the narrow box these are {comments.listed(shares)}, and {promised}{comments.PERCENT}.")
-        cut = int(np.sum(gathered(found, f"{name}_iterations") >= found["settings"]["box_iterations"]))
-        if cut:
-            said.append(f"Of the converged searches {cut} {'were' if cut > 1 else 'was'} cut off by the limit.")
-        if still:
+        if not rose.any():
+            continue
+        said.append(
+            f"In the {name} box the short search finds {middle_and_lowest((short / best)[rose])} of what the best "
+            f"converged search finds, the worst search from a random start {middle_and_lowest((worst / best)[rose])}."
+        )
+        if still := int(np.sum(iterations == 0)):
             said.append(f"The short search stops at once, where it starts, in {still} of {len(short)} measurements.")
     return said
 
@@ -373,39 +381,19 @@ def middle_and_lowest(shares: np.ndarray) -> str:
     return f"{percent(float(np.median(shares)))} (median; at least {percent(float(shares.min()))})"
 
 
-def trace_sentences(found: dict[str, Any]) -> list[str]:
-    """Hutchinson's estimate against the closed form, and whether its error is small enough to tell nets apart."""
-    estimate, error, exact = gathered(found, "trace", "trace_error", "trace_exact")
-    within = np.abs(estimate - exact) < 2 * error
-    said = [
-        f"Hutchinson's estimate lies within two standard errors of the closed form in {int(within.sum())} of "
-        f"{len(within)} measurements."
-    ]
-    nets = measures.nets_of(found, JUDGED)
-    sizes = nets.get("batch_size", np.zeros(0))
-    groups = [nets["trace_exact"][sizes == size] for size in np.unique(sizes) if np.sum(sizes == size) > 1]
-    if groups:
-        errors = float(np.mean(nets["trace_error"] / nets["trace_exact"]))
-        apart = float(np.mean([np.std(group, ddof=1) / np.mean(group) for group in groups]))
-        said.append(
-            f"Its standard error is {100 * errors:.1f}{comments.PERCENT} of the trace; the nets of one batch size "
-            f"differ by {100 * apart:.1f}{comments.PERCENT} at equal training loss (standard deviation). The closed "
-            "form has no such noise and is the measure compared here."
-        )
-    return said
-
-
 def lanczos_sentences(found: dict[str, Any]) -> list[str]:
-    """The largest residual, how many products it took, and whether the nets stand at minima."""
-    residual = max(float(gathered(found, f"{end}_residual").max()) for end in ("top", "bottom"))
-    products, (bottom, top) = gathered(found, "products"), gathered(found, "bottom", "top")
+    """Whether the eigenvalues are as exact as was asked for, and whether the nets stand at minima."""
+    bottom, top, *residuals = gathered(found, "bottom", "top", "top_residual", "bottom_residual")
+    if not len(top):
+        return []
+    residual, asked = float(np.max(residuals)), found["settings"]["lanczos_tolerance"]
+    said = []
+    if residual > asked:
+        said.append(
+            f"The largest residual of Lanczos's method is {number(residual, 2)} of the largest absolute eigenvalue, "
+            f"above the {number(asked, 1)} asked for."
+        )
     shares = bottom / top
-    asked = found["settings"]["lanczos_tolerance"]
-    said = [
-        f"Lanczos's method took {np.median(products):.0f} products (median; {products.min():.0f} to "
-        f"{products.max():.0f}); the largest residual is {number(residual, 2)} of the largest absolute eigenvalue"
-        + (f", above the {number(asked, 1)} asked for." if residual > asked else ".")
-    ]
     negative = int(np.sum(shares < 0))
     if negative:
         said.append(

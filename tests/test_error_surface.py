@@ -23,7 +23,7 @@ backend.start()
 import error_surface
 import surfaces
 
-from report import answers, claims
+from report import claims
 from report import error_surface as reported
 
 EXPERIMENT = "hw1_2/error_surface"
@@ -483,10 +483,15 @@ def test_sentences_follow_the_numbers():
     assert all("the loss falls up to the end" in words for words in smooth["comment"]["minimum"])
     assert all("the minimum lies inside the line" in words for words in bumpy["comment"]["minimum"])
     assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: no bump in 3 of 3 seeds"
+    assert smooth["comment"]["start"][0].startswith("With SGD and with Adam, the line from there is smooth")
     assert "the start is not special" in smooth["comment"]["start"][0]
-    assert answers.line(made_up()).startswith("It has no bump in 3 of 3 seeds with SGD and in 3 of 3 seeds with Adam.")
-    assert answers.line(made_up(bump=0.05)).startswith("It has no bump in 0 of 3 seeds with SGD")
-    assert "= 1.00 with SGD" in answers.line(made_up()) and "= 1.00" not in answers.line(made_up(rise=0.5))
+    assert smooth["comment"]["minimum"][0].startswith("SGD, training loss and SGD, test loss: lowest at")
+    short, bumpy_short = (
+        reported.section(made_up(bump=bump, rise=rise))["answer"] for bump, rise in ((0, 0), (0.05, 0.5))
+    )
+    assert short.startswith("It has no bump in 3 of 3 seeds with SGD and in 3 of 3 seeds with Adam.")
+    assert "= 1.00 with SGD" in short
+    assert bumpy_short.startswith("It has no bump in 0 of 3 seeds with SGD") and "= 1.00" not in bumpy_short
     start = reported.section(made_up(unrelated_bump=0.05))["comment"]["start"]
     assert all("the start does matter" in words for words in start)
 

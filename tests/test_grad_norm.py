@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "hw1_2"))
 import norm_and_loss
 
 from hw1_2 import grad_norm, param_pca, plot_grad_norm
-from report import answers, claims
+from report import claims
 from report import grad_norm as reported
 
 backend.start()
@@ -473,10 +473,18 @@ def test_sentences_follow_the_numbers():
     low = planted(0.8, 0.8)
     low["results"]["mnist/adam"]["statistics"]["batch_with_fixed"] = [0.1, 0.2] * 4
     assert "mostly are not those of the fixed set" in reported.section(low)["comment"]["window"][0]
-    assert "training, yes (rank correlation 0.80); from one mini-batch to the next, yes" in answers.norms(low)
-    other = answers.norms(planted(-0.8, 0.3))
-    assert "training, no (rank correlation \N{MINUS SIGN}0.80); from one mini-batch to the next, unclear" in other
-    assert answers.norms({"results": {}}) == ""
+    assert "after the first epoch: yes (rank correlation 0.80); between" in reported.section(low)["answer"]
+    other = planted(-0.8, 0.3)
+    other["results"]["f1/adam"] = planted(-0.8, 0.1)["results"]["mnist/adam"]
+    other["results"]["mnist/adam"]["window"] = {"fixed_gradient_norm": [[0.3, 0.04], [0.2, 0.5]]}
+    said = reported.section(other)
+    assert (
+        "epoch: no (rank correlation \N{MINUS SIGN}0.80); between mini-batches around their trend: unclear"
+        in said["answer"]
+    )
+    assert said["answer"].endswith("On f1: no.")
+    assert "never falls below 0.040 in the window, in any of 2 seeds" in said["comment"]["lowest"][0]
+    assert reported.section({"results": {}})["answer"] == ""
 
 
 @pytest.mark.parametrize("there", ["all arms", "one arm", "nothing"])

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "hw1_3"))
 import lines
 
 from hw1_3 import interpolation, plot_interpolation
-from report import answers, claims
+from report import claims
 from report import interpolation as reported
 
 backend.start()
@@ -499,11 +499,15 @@ def test_sentences_follow_the_numbers():
     assert "8 of 8 seeds (mean margin 0.02" in said["comment"]["result"][3]
     sharper = reported.section(planted(HILLY, -0.02))
     assert "batch 64 is the flatter end" in sharper["comment"]["flatness"][0]
-    hilly, flat = answers.ends(planted(HILLY, 0.02)), answers.ends(planted(FLAT, -0.02))
+    hilly, flat = reported.answer(planted(HILLY, 0.02)), reported.answer(planted(FLAT, -0.02))
     assert "The flatter end: the large batch's (early, late and converged)." in hilly
     assert "The flatter end: the small batch's (early, late and converged)." in flat
-    assert hilly.endswith("no barrier from the same start and a barrier from other starts.")
-    assert flat.endswith("no barrier from the same start and no barrier from other starts.")
+    assert "in 8 of 8 seeds from the same start, and in 0 of 8 from other starts." in hilly
+    assert "in 8 of 8 seeds from the same start, and in 8 of 8 from other starts." in flat
+    found = planted(HILLY, 0.02)
+    ends = found["results"]["sgd/converged"]["ends"]
+    ends["large"]["test_accuracy"] = [accuracy - 0.02 for accuracy in ends["small"]["test_accuracy"]]
+    assert "Converged, the small batch's does better on test images." in reported.answer(found)
 
 
 def test_sentences_follow_the_settings():

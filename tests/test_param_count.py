@@ -13,7 +13,7 @@ from common import backend, history, seeds
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 from hw1_3 import param_count, ten_nets
-from report import answers, claims
+from report import claims
 from report import param_count as reported
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -509,22 +509,21 @@ def test_sentences_follow_the_numbers(path):
     assert "binomial" not in reported.section(kept | {"data": {}})["comment"]["noise"][0]
 
 
-def test_the_answer_follows_the_numbers(monkeypatch):
+def test_the_answer_follows_the_numbers():
     def answer(nets: dict) -> str:
-        monkeypatch.setattr(answers.ten_nets, "by_width", lambda found: nets)
-        return answers.sizes({})
+        return reported.answer(nets, reported.c9(nets))
 
     nets = ten({512: 3}, {})
     for width in reported.LEVEL:
         nets[width]["test_accuracy"] = np.full((3, 6), 0.95)
-    assert answer(nets) == (
-        "Up to 512 units a layer, yes. From 1,024 units on, size makes no difference (mean test accuracies lie within "
-        "0.00 points)."
+    assert answer(nets).startswith(
+        "By test accuracy, averaged over the last five epochs: up to 512 units a layer, yes."
     )
+    assert "From 1,024 units on, level: mean test accuracies lie within 0.00 points" in answer(nets)
     nets[4000]["test_accuracy"] += 0.01
-    assert "size still makes a difference (mean test accuracies lie within 1.00 points)" in answer(nets)
+    assert "not level: mean test accuracies lie within 1.00 points, the best at 4,000 units." in answer(nets)
     reverse = {width: nets[other] for width, other in zip(nets, reversed(nets), strict=True)}
-    assert answer(reverse).startswith("Up to 512 units a layer, no.")
+    assert "up to 512 units a layer, no." in answer(reverse)
     assert answer({}) == ""
 
 
@@ -575,8 +574,8 @@ def test_the_running_loss_beside_the_clean_one():
     assert "The running loss is lowest at 3,000 units, the clean loss at 4,000." in factor
     assert "part is 1.00 (clean: 1.00)" in trend
     assert (
-        "2 of 9 pairs of neighbouring widths (512 to 1,024 and 3,000 to 4,000 units); by the clean loss between 1."
-        in pairs
+        "2 of 9 pairs of neighbouring widths with several seeds (512 to 1,024 and 3,000 to 4,000 units); by the clean "
+        "loss between 1." in pairs
     )
     for width, net in nets.items():
         net["running_loss"] = net["train_loss"][::-1] + width
@@ -586,7 +585,7 @@ def test_the_running_loss_beside_the_clean_one():
         net["running_loss"] = 3 * net["train_loss"]
     factor, _, pairs = reported.running_sentences(same)
     assert "is 3.0 to 3.0 times the clean training loss. Both are lowest at 4,000 units." in factor
-    assert "between 0 of 9 pairs of neighbouring widths; by the clean loss between 0." in pairs
+    assert "between 0 of 9 pairs of neighbouring widths with several seeds; by the clean loss between 0." in pairs
 
 
 def test_the_gap_in_words():
@@ -637,12 +636,13 @@ def test_the_earlier_reports_accuracies_beside_ours():
     theirs = {width: row["test_accuracy"] for width, row in ten_nets.REFERENCE.items()}
     above = {width: [value + 0.001, value + 0.003] for width, value in theirs.items()}
     above[64] = [theirs[64] - 0.01] * 2
-    difference, order = reported.reference_sentences(nets_with(test_accuracy=above))
-    assert "at 9 and below it at 1 of 10 widths, however little; the largest" in difference
+    (difference,) = reported.reference_sentences(nets_with(test_accuracy=above))
+    assert "at 9 and below it at 1 of 10 widths; the largest" in difference
     assert "difference is \N{MINUS SIGN}1.00 points, at 64" in difference
-    assert "by test accuracy is 0.9" in order or "by test accuracy is 1.00" in order
-    reverse = nets_with(test_accuracy={width: [1.9 - value] for width, value in theirs.items()})
-    assert "by test accuracy is \N{MINUS SIGN}1.00" in reported.reference_sentences(reverse)[1]
+    below = nets_with(test_accuracy={width: [value - 0.001] for width, value in theirs.items()})
+    assert "Equals would all lie on one side in 1 of 512 cases" in reported.reference_sentences(below)[1]
+    few = nets_with(test_accuracy={width: [value - 0.001] for width, value in list(theirs.items())[:5]})
+    assert len(reported.reference_sentences(few)) == 1
     assert reported.reference_sentences(nets_with(test_accuracy={17: [0.9]})) == []
 
 

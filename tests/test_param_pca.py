@@ -20,7 +20,7 @@ import weight_paths
 from common import backend, figures, history, seeds, stacked
 from common.checkpoint import Checkpoint
 from hw1_2 import param_pca, plot_param_pca
-from report import answers, claims
+from report import claims
 from report import param_pca as reported
 
 backend.start()
@@ -428,7 +428,7 @@ def test_c4_is_unclear_where_the_whole_model_is_not_measured():
     del kept["results"]["whole"]
     assert reported.c4(kept)["verdict"] == claims.UNCLEAR
     section = reported.section(kept)
-    assert section["rows"] == [] and len(section["planes"]) == 1
+    assert section["rows"] == [] and section["answer"] == ""
     assert "not measured" in section["claim"]["evidence"]
     figures.use_style()
     texts = {name: words(draw(kept)) for name, draw in plot_param_pca.FIGURES.items()}
@@ -453,11 +453,16 @@ def test_sentences_follow_the_numbers():
     assert "100\N{NO-BREAK SPACE}% of all comparisons" in near
     assert "2 of 11 runs from different starts" in near
     assert "The lowest loss in the plane" in far
-    there, not_there = (answers.paths(made_up(**about)) for about in ({}, {"apart": 5.0}))
-    assert "28 of 28 pairs" in there and "Their ends are different places by the claim's rule: they are 7.0" in there
+    there, not_there, few = (
+        reported.section(made_up(**about))["answer"] for about in ({}, {"apart": 5.0}, {"live": 7})
+    )
+    assert "In 28 of 28 pairs" in there and "Their ends" not in there
+    assert "By the claim's rule their ends are different places: they are 7.0 times" in there
     assert "By the claim's rule their ends are not different places: they are 2.5 times" in not_there
-    few = answers.paths(made_up(live=7))
     assert "leaves open" in few
+    forced = made_up(apart=5.0)
+    forced["results"]["whole"]["runs"] |= {"start_distances": [0.5] * 28, "lengths": [0.1] * 8}
+    assert "not different places, as no two could have been" in reported.section(forced)["answer"]
 
 
 def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():

@@ -22,7 +22,7 @@ import jacobians
 import measures
 
 from hw1_3 import sharpness
-from report import answers, claims
+from report import claims
 from report import sharpness as reported
 
 backend.start()
@@ -283,17 +283,17 @@ def test_the_claim_follows_its_measures():
     parts = [{"words": words} for words in "abcd"]
     assert (reported.named(["a", "b"], parts), reported.named(["a", "b", "d"], parts)) == ("a and b", "all but c")
     assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
-    assert "3.0 \N{MULTIPLICATION SIGN} 10⁻⁷" in found["comment"]["lanczos"][0]
+    assert "residual" not in " ".join(found["comment"]["lanczos"])
     assert found["comment"]["twins"][0] == "Unchanged in all 4 nets so rewritten: gap."
     assert found["batch_sizes"] == "four batch sizes"
-    assert "no more than 4 points" in found["comment"]["result"][3]
+    assert "Over the medians of the 4 batch sizes" in found["comment"]["result"][3]
     before = "2.00 times this loss at batch size 32 and 1.01 times at 256 (medians)"
     assert f"10 steps earlier, had found {before}: with small" in found["comment"]["stop"][1]
     against = reported.section(planted(-1.0))
     assert against["claim"]["verdict"] == claims.FAILS
     assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
-    assert "Over all nets 10 of 10 measures rise with the gap." in answers.measures_and_gap(planted(1.0))
-    assert "what moves both, 0 of them do." in answers.measures_and_gap(planted(-1.0))
+    assert "over all nets 10 surely rise and none surely fall" in found["answer"]
+    assert "over all nets none surely rise and 10 surely fall" in against["answer"]
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def typeset(section: str, numbers: dict[str, Any] | None) -> None:
     """Set report/SECTION.typ with what its module says of a history, None where there is none; no warning is left."""
     import typst
 
-    content = {"answer": ""} | ({"state": "missing"} if numbers is None else numbers | {"state": "complete"})
+    content = {"answer": "", "state": "missing"} if numbers is None else numbers | {"state": "complete"}
     files = (f"{section}.typ", "template.typ", "sources.bib")
     project = {name: (ROOT / "report" / name).read_bytes() for name in files}
     project["main.typ"] = STUB.replace("SECTION", section).encode()
