@@ -25,6 +25,11 @@ def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
     return [found["results"][unit] for unit in found["units"] if _is_run(found, unit, optimizer)]
 
 
+def measured(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """{name: results of its seeds} of the optimizers that were measured."""
+    return {name: runs for optimizer, name in OPTIMIZERS.items() if (runs := runs_of(found, optimizer))}
+
+
 def _is_run(found: dict[str, Any], unit: str, optimizer: str) -> bool:
     return unit in found["results"] and unit.startswith(f"{optimizer}/")
 
@@ -50,7 +55,7 @@ def smoothness(runs: Sequence[dict[str, Any]], line: str = "line", losses: Seque
 
 def c7(found: dict[str, Any], optimizer: str = JUDGED) -> dict[str, Any]:
     """C7: the loss on the line from initial to final weights is smooth, without bumps. SGD decides."""
-    return {**smoothness(runs_of(found, optimizer))}
+    return smoothness(runs_of(found, optimizer))
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -60,15 +65,12 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that error_surface.typ shows, but the settings."""
     verdict = c7(found)
     rows = []
-    for optimizer, name in OPTIMIZERS.items():
-        runs = runs_of(found, optimizer)
-        if not runs:
-            continue
+    for name, runs in measured(found).items():
         rows += [line_row(name, words, runs, "line", loss) for loss, words in LOSSES.items()]
         rows.append(line_row(name, "training, unrelated start", runs, "unrelated_line", "train_loss"))
     return {
         "rows": rows,
-        "planes": [plane_row(name, runs_of(found, it)) for it, name in OPTIMIZERS.items() if runs_of(found, it)],
+        "planes": [plane_row(name, runs) for name, runs in measured(found).items()],
         "claim": claim_7(found, verdict),
         "answer": answer(found),
         "comment": comment(found, verdict),
@@ -151,7 +153,7 @@ def of_seeds(judged: dict[str, Any]) -> str:
 
 def answer(found: dict[str, Any]) -> str:
     """In short, whether the lines have bumps and where they are lowest; empty where nothing is measured."""
-    by_name = {name: runs for it, name in OPTIMIZERS.items() if (runs := runs_of(found, it))}
+    by_name = measured(found)
     if not by_name:
         return ""
     bumps = [f"in {of_seeds(smoothness(runs))} with {name}" for name, runs in by_name.items()]
@@ -168,7 +170,7 @@ def answer(found: dict[str, Any]) -> str:
 
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, minimum, start, planes; empty where nothing is measured."""
-    by_name = {name: runs for it, name in OPTIMIZERS.items() if (runs := runs_of(found, it))}
+    by_name = measured(found)
     result = [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]
     if verdict["seeds"] == 1:
         result.append("There is one seed of SGD, which decides nothing about other seeds.")
@@ -180,7 +182,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
             for name, runs in by_name.items()
             for sentence in grouped({f"{name}, {words} loss": lowest(runs, loss) for loss, words in LOSSES.items()})
         ],
-        "start": grouped({f"With {name}": unrelated(runs) for name, runs in by_name.items()}),
+        "start": grouped({f"with {name}": unrelated(runs) for name, runs in by_name.items()}),
         "planes": [shares(name, runs) for name, runs in by_name.items()],
     }
 
@@ -206,13 +208,7 @@ def grouped(ends: dict[str, str]) -> list[str]:
     beginnings: dict[str, list[str]] = {}
     for beginning, end in ends.items():
         beginnings.setdefault(end, []).append(beginning)
-    return [
-        comments.listed(
-            [names[0], *(name[0].lower() + name[1:] if name.startswith("With") else name for name in names[1:])]
-        )
-        + end
-        for end, names in beginnings.items()
-    ]
+    return [comments.capital(comments.listed(names)) + end for end, names in beginnings.items()]
 
 
 def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:

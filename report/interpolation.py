@@ -294,18 +294,10 @@ def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:
 
 def flatness_sentence(found: dict[str, Any], unit: str) -> str:
     """Which end is the flatter one along random directions, and by how much."""
-    results, judged = found["results"][unit], flatter(found, unit)
-    small, large = distances(results, "small"), distances(results, "large")
-    names = [end_name(found, unit, end) for end in ENDS]
-    change = 100 * (large / small - 1)
-    count = f"in {judged['agree']} of {seeds(judged['seeds'])}"
-    mean = f"mean difference {with_interval(change, comments.PERCENT)}"
-    outcome = {
-        claims.HOLDS: f"{names[1]} is the flatter end",
-        claims.FAILS: f"{names[0]} is the flatter end",
-        claims.UNCLEAR: "neither is clearly the flatter end",
-    }[judged["verdict"]]
-    return f"{capital(UNITS[unit])}: the distance is longer with {names[1]} {count} ({mean}): {outcome}."
+    small, large = (distances(found["results"][unit], end) for end in ENDS)
+    change = with_interval(100 * (large / small - 1), comments.PERCENT)
+    words = ("the distance is longer", "is the flatter end", "neither is clearly the flatter end")
+    return paired_sentence(found, unit, flatter(found, unit), change, words)
 
 
 def test_margins(found: dict[str, Any], unit: str) -> dict[str, Any]:
@@ -316,17 +308,22 @@ def test_margins(found: dict[str, Any], unit: str) -> dict[str, Any]:
 
 def better_sentence(found: dict[str, Any], unit: str) -> str:
     """Which end classifies more test images, and by how much."""
-    names = [end_name(found, unit, end) for end in ENDS]
     judged = test_margins(found, unit)
-    mean = f"mean difference {with_interval(judged['margins'], ' points')}"
-    outcome = {
-        claims.HOLDS: f"{names[1]} does better on new images",
-        claims.FAILS: f"{names[0]} does better on new images",
-        claims.UNCLEAR: "neither clearly does better on new images",
-    }[judged["verdict"]]
+    change = with_interval(judged["margins"], " points")
+    words = ("the test accuracy is higher", "does better on new images", "neither clearly does better on new images")
+    return paired_sentence(found, unit, judged, change, words)
+
+
+def paired_sentence(
+    found: dict[str, Any], unit: str, judged: dict[str, Any], change: str, words: tuple[str, str, str]
+) -> str:
+    """Which end has more of something, paired by seed. words: what is more, what the end with more is, and neither."""
+    more, outcome, neither = words
+    small, large = (end_name(found, unit, end) for end in ENDS)
+    which = {claims.HOLDS: f"{large} {outcome}", claims.FAILS: f"{small} {outcome}"}
     return (
-        f"{capital(UNITS[unit])}: the test accuracy is higher with {names[1]} in {judged['agree']} of "
-        f"{seeds(judged['seeds'])} ({mean}): {outcome}."
+        f"{capital(UNITS[unit])}: {more} with {large} in {judged['agree']} of {seeds(judged['seeds'])} (mean "
+        f"difference {change}): {which.get(judged['verdict'], neither)}."
     )
 
 

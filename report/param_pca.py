@@ -86,7 +86,6 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
 
 def row(group: dict[str, Any], words: str) -> dict[str, str]:
     """One row of the table of distances."""
-    live = [loss for loss, dead in zip(group["end_loss"], group["dead"], strict=True) if not dead]
     return {
         "words": words,
         "live": f"{len(group['lengths'])} of {len(group['dead'])}",
@@ -95,8 +94,13 @@ def row(group: dict[str, Any], words: str) -> dict[str, str]:
         "ends": spread(group["distances"]),
         "matched": spread(group["matched_distances"]),
         "cosines": spread(group["cosines"], comments.number),
-        "loss": spread(live, short),
+        "loss": spread(live_losses(group), short),
     }
+
+
+def live_losses(group: dict[str, Any]) -> list[float]:
+    """The end losses of a group's runs that are not dead."""
+    return [loss for loss, dead in zip(group["end_loss"], group["dead"], strict=True) if not dead]
 
 
 def farthest(whole: dict[str, Any]) -> float:
@@ -195,7 +199,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
         f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
         f"comparisons.",
     ]
-    losses = [loss for loss, dead in zip(runs["end_loss"], runs["dead"], strict=True) if not dead]
+    losses = live_losses(runs)
     if min(losses) > 0 and max(losses) > APART * min(losses):
         said.append(
             f"Their losses tell more: they range from {short(min(losses))} to {short(max(losses))}, and one place has "
