@@ -279,7 +279,7 @@ def log_ticks(axis: Any) -> None:
         axis.set_view_interval(1, 10, ignore=True)
     low, high = np.log10(axis.get_view_interval())
     subs = (1, 2, 5) if high - low < (2.2 if low > -3 else 1) else (1,)  # multiples of powers are long words
-    step = 1 if high - low <= 4 else 2 if high - low <= 8 else 4  # decades from one label to the next
+    step = 1 if high - low <= 4 else 2 if high - low <= 12 else 4  # decades from one label to the next
     axis.set_major_locator(ticker.LogLocator(base=10.0**step, subs=subs, numticks=20))
     between = ticker.LogLocator(subs=range(1, 10), numticks=200) if step == 1 else ticker.NullLocator()
     axis.set_minor_locator(between)
@@ -406,6 +406,14 @@ def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:
             f"the history of {kept['experiment']} has no usable {'/'.join(path)} in {unit}: measure it again (--force)"
         ) from None
     return np.where(np.isinf(numbers), np.nan, numbers)  # drawn as gaps
+
+
+def setting(kept: dict[str, Any], name: str) -> float:
+    """A number of the run's settings; Problem where it is missing."""
+    value = kept["settings"].get(name)
+    if not isinstance(value, (int, float)):
+        raise settings.Problem(f"the history of {kept['experiment']} has no setting {name}: measure it again (--force)")
+    return value
 
 
 def units_of(kept: dict[str, Any], group: str) -> list[str]:

@@ -33,6 +33,12 @@ AFTER = {"histtype": "step", "color": "#004488", "linewidth": 1.2}  # an outline
 STOP = {"color": "#E8E8E8", "linewidth": 7}
 EQUAL = {"color": "black", "linewidth": 0.8, "linestyle": "-"}
 POINT = {"linestyle": "", "marker": "o", "markersize": 3, "color": "#004488", "alpha": 0.45, "markeredgewidth": 0}
+SHARES = {
+    "1-4-1": {"color": "#004488", "marker": "o"},
+    "1-8-1": {"color": "#BB5566", "marker": "s"},
+    "1-4-4-1": {"color": "#997700", "marker": "^"},
+}
+ERRORS = {"color": "#E8E8E8", "linewidth": 7}
 SMALLEST = 1e-18  # a norm of 0 is drawn here
 
 
@@ -131,28 +137,46 @@ def draw_norm(history: dict) -> Any:
 
 
 def draw_predicted(history: dict) -> Any:
-    """Sampled against predicted share, a panel for each net; the earlier recipe's in float32 against float64."""
+    """Sampled against predicted share, all nets in one panel; the earlier recipe's in float32 against float64."""
     nets = nets_of(history)
-    recipe = [RECIPE] if RECIPE in history["results"] else []
-    if not nets + recipe:
+    recipe = RECIPE in history["results"]
+    if not nets and not recipe:
         return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
-    figure, panels = figures.grid(1, len(nets + recipe), 2.0)
-    shares = {net: (figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets}
-    names = dict.fromkeys(nets, ("predicted share", "sampled share"))
-    for net in recipe:
-        shares[net] = figures.field(history, net, "exact_ratio"), figures.field(history, net, "ratio")
-        names[net] = "share in float64", "share in float32"
-    for axes, (net, (x, y)) in zip(panels[0], shares.items(), strict=True):
-        axes.plot(x, y, **POINT)
-        low = max(0.0, np.floor(10 * min(x.min(), y.min()) - 0.5) / 10)  # a little below the lowest, in tenths
-        axes.plot([low, 1], [low, 1], **EQUAL)
-        limits, ticks = (low - 0.02, 1.02), [low, (low + 1) / 2, 1]
-        axes.set(xlabel=names[net][0], ylabel=names[net][1], aspect="equal")
-        axes.set(xlim=limits, ylim=limits, xticks=ticks, yticks=ticks)
-    figures.letters(panels.flat, [*nets, *("earlier recipe" for _ in recipe)])
-    figures.key(figure, {"one net": POINT, "equal": EQUAL})
+    figure, panels = figures.grid(1, bool(nets) + recipe, 2.9)
+    shares = [(figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
+    if nets:
+        axes = panels[0, 0]
+        for net, pair in zip(nets, shares, strict=True):
+            axes.plot(*pair, **POINT | SHARES[net])
+        low = np.floor(20 * min(np.nanmin(each) for pair in shares for each in pair) - 0.2) / 20
+        diagonal(axes, max(0.0, low), figures.setting(history, "sphere_points"))
+        axes.set(xlabel="predicted share", ylabel="sampled share")
+    if recipe:
+        axes = panels[0, -1]
+        axes.plot(figures.field(history, RECIPE, "exact_ratio"), figures.field(history, RECIPE, "ratio"), **POINT)
+        diagonal(axes, 0.0, 0)
+        axes.set(xlabel="share in float64", ylabel="share in float32")
+    titles = ["share of higher points"] * bool(nets) + ["share of the earlier recipe"] * recipe
+    figures.letters(panels.flat, titles)
+    entries = {net: POINT | SHARES[net] | {"alpha": 1} for net in nets}
+    entries |= {"equal": EQUAL} | ({"two standard errors": ERRORS} if nets else {})
+    figures.key(figure, entries)
     figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
     return figure
+
+
+def diagonal(axes: Any, low: float, draws: float) -> None:
+    """Square axes from `low` to 1 with the line of equal shares, and where a share of `draws` points strays from it."""
+    share = np.linspace(low, 1, 200)
+    axes.plot(share, share, **EQUAL)
+    if draws:
+        error = 2 * np.sqrt(share * (1 - share) / draws)
+        axes.fill_between(
+            share, share - error, np.minimum(share + error, 1), color=ERRORS["color"], linewidth=0, zorder=0
+        )
+    margin = 0.02 * (1 - low)
+    axes.set(xlim=(low - margin, 1 + margin), ylim=(low - margin, 1 + margin), aspect="equal")
+    axes.yaxis.set_major_locator(axes.xaxis.get_major_locator())
 
 
 FIGURES = {

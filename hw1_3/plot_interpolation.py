@@ -47,25 +47,17 @@ def measured(history: dict, units: tuple[str, ...] = UNITS) -> list[str]:
     return [unit for unit in units if unit in history["results"]]
 
 
-def setting(history: dict, name: str) -> float:
-    """A number of the run's settings; Problem where it is missing."""
-    value = history["settings"].get(name)
-    if not isinstance(value, (int, float)):
-        raise settings.Problem(f"the history of {history['experiment']} has no setting {name}: measure it again")
-    return value
-
-
 def title_of(history: dict, unit: str) -> str:
     """Optimizer and number of steps."""
     optimizer, stage = unit.split("/")
-    steps = setting(history, f"{stage if optimizer == 'sgd' else 'adam'}_steps")
+    steps = figures.setting(history, f"{stage if optimizer == 'sgd' else 'adam'}_steps")
     return f"{stage}, {steps:,} steps" if optimizer == "sgd" else f"Adam, {steps:,} steps"
 
 
 def end_names(history: dict, unit: str) -> tuple[str, str, str]:
     """What differs between the ends, in a word, and its two values."""
     word, name = ("batch", "batch") if unit.startswith("sgd") else ("rate", "learning_rate")
-    small, large = (f"{setting(history, f'{end}_{name}'):g}" for end in ENDS)
+    small, large = (f"{figures.setting(history, f'{end}_{name}'):g}" for end in ENDS)
     return word, small, large
 
 

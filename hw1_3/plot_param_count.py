@@ -1,12 +1,13 @@
 """Draw generalization against the number of parameters, from the history of param_count.py.
 
 param_count         loss, accuracy and the gap between training and test, a mark a seed, with an earlier report's values
-param_count_noise   the nets that learn wrong labels: loss, error and labels learnt by size, test error by epoch
+param_count_noise   the nets that learn wrong labels: loss, error, labels learnt by size; test results by epoch
 
     python hw1_3/plot_param_count.py
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,34 +123,37 @@ def remark(history: dict, noisy: bool) -> str:
 
 
 def draw_noise(history: dict) -> Any:
-    """Above: loss and error by size at the end. Below: wrong labels learnt by size, and test error by epoch."""
+    """Above, by size at the end: training loss, test loss, error. Below: wrong labels learnt, and test by epoch."""
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
-    figure, panels = figures.grid(2, 2, 5.3)
-    (loss, error), (learnt, epochs) = panels
-    sizes = sizes_of(nets)
-    for data, style in (("train", TRAINING), ("test", TESTING)):
-        points(loss, nets, [net[f"{data}_loss"][:, -1] for net in nets.values()], style, data)
+    figure, panels = figures.grid(2, 3, 4.4)
+    (fit, loss, error), (learnt, loss_by_epoch, error_by_epoch) = panels
+    for axes, data, style in ((fit, "train", TRAINING), (loss, "test", TESTING)):  # decades apart: no common axis
+        points(axes, nets, [net[f"{data}_loss"][:, -1] for net in nets.values()], style, data)
         wrong = [100 * (1 - net[f"{data}_accuracy"][:, -1]) for net in nets.values()]
         points(error, nets, wrong, style, data)
-    error.plot(sizes, [np.median(best_error(net)) for net in nets.values()], **BEST)
+    error.plot(sizes_of(nets), [100 * (1 - np.median(best(net))) for net in nets.values()], **BEST)
     points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
     learnt.axhline(100 * GUESSING, **CHANCE)
     fitting = ten_nets.fitting_width(nets)
-    for axes in (loss, error, learnt):
+    for axes in (fit, loss, error, learnt):
         size_axis(axes)
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
-    by_epoch(epochs, nets)
-    loss.set(yscale="log", ylabel="cross-entropy (nats)")
-    error.set(ylabel="error (%)")
-    learnt.set(ylabel="share (%)")
-    epochs.set(xscale="log", xlabel="epoch", ylabel="error (%)")
-    figures.log_ticks(loss.yaxis)
-    figures.log_ticks(epochs.xaxis)
-    titles = ("loss at the end", "error at the end", "wrong labels learnt", "median test error, by units a layer")
-    figures.letters(panels.flat, titles)
+    lasts = {
+        loss_by_epoch: by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"]),
+        error_by_epoch: by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"])),
+    }
+    fit.set_yscale("log")
+    for axes in (fit, loss, loss_by_epoch):
+        axes.set_ylabel("cross-entropy (nats)")
+    for axes in (error, error_by_epoch):
+        axes.set_ylabel("error (%)")
+    learnt.set_ylabel("share (%)")
+    figures.log_ticks(fit.yaxis)
+    titles = ("training loss at the end", "test loss at the end", "error at the end")
+    figures.letters(panels.flat, [*titles, "wrong labels learnt", "test loss by epoch", "test error by epoch"])
     entries = {
         "training": TRAINING | {"marker": MARKERS["train"]},
         "test": TESTING | {"marker": MARKERS["test"]},
@@ -160,27 +164,35 @@ def draw_noise(history: dict) -> Any:
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=True))
     figure.align_ylabels()
+    figures.label_ends(figure, lasts, colours_of(nets))
     return figure
 
 
-def best_error(net: dict[str, np.ndarray]) -> np.ndarray:
-    """(n,), in percent: the lowest test error of all records."""
-    return 100 * (1 - net["test_accuracy"].max(axis=1))
+def best(net: dict[str, np.ndarray]) -> np.ndarray:
+    """(n,): the highest test accuracy of all records."""
+    return net["test_accuracy"].max(axis=1)
 
 
-def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]]) -> None:
-    """Median test error by epoch for some of the widths, evenly among them, named in their lines."""
+def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]], quantity: Callable) -> dict[str, float]:
+    """Median by epoch for the shown widths. quantity: a net's (n, epochs). Returns the last medians, by width."""
+    lasts = {}
+    for width, colour in colours_of(nets).items():
+        values = np.median(quantity(nets[int(width)]), axis=0)
+        axes.plot(nets[int(width)]["epochs"], values, color=colour, linewidth=1.2)
+        lasts[width] = float(values[-1])
+    axes.margins(x=0)
+    axes.set(xscale="log", xlabel="epoch")
+    figures.log_ticks(axes.xaxis)
+    return lasts
+
+
+def colours_of(nets: dict[int, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """The widths whose lines by epoch are shown, evenly among all, and the colour of each."""
     import matplotlib
 
     shown = [list(nets)[place] for place in np.unique(np.linspace(0, len(nets) - 1, SHOWN_WIDTHS).round().astype(int))]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(shown)))
-    for width, colour in zip(shown, colours, strict=True):
-        epochs, error = nets[width]["epochs"], 100 * (1 - np.median(nets[width]["test_accuracy"], axis=0))
-        axes.plot(epochs, error, color=colour, linewidth=1.2)
-        here = min(1, len(epochs) - 1)  # early, where the lines are far apart
-        words = {"ha": "center", "va": "center", "color": colour, "bbox": {"color": "white", "pad": 0.6}}
-        axes.text(epochs[here], error[here], str(width), **words)
-    axes.margins(x=0)
+    return dict(zip(map(str, shown), colours, strict=True))
 
 
 FIGURES = {"param_count": draw_sizes, "param_count_noise": draw_noise}

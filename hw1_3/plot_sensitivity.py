@@ -130,7 +130,7 @@ def draw(history: dict, name: str) -> Any:
         for axes, paths in zip(row, columns.values(), strict=True):
             draw_panel(axes, all_nets[budget], paths)
             axes.axvline(BEST, **CLAIMED)
-        row[0].set_ylabel(words.format(history["settings"][TARGETS[budget]]))
+        row[0].set_ylabel(words.format(figures.setting(history, TARGETS[budget])))
     for axes in panels[-1]:
         axes.set_xlabel("batch size")
     figures.letters(panels.flat, list(columns) * len(BUDGETS))

@@ -16,6 +16,7 @@ from report import claims
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"  # in a cell without a value
 PERCENT = "\N{NO-BREAK SPACE}%"
+MANY = 20  # runs from which it says something that one more lies beyond them all
 
 
 def probability(p: float) -> str:
@@ -187,8 +188,13 @@ def fit_answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     return " ".join(said)
 
 
-def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
-    """Paragraphs under the figures of Simulate a Function: order, dead, live, tanh."""
+def function_fit(
+    found: dict[str, Any], verdict: dict[str, Any], earlier: dict[tuple[str, str], str]
+) -> dict[str, list[str]]:
+    """Paragraphs under the figures of Simulate a Function: order, dead, live, tanh.
+
+    earlier: {(function, net): loss of one run in the earlier report}.
+    """
     order = [f"The claim that depth lowers the loss {VERDICT_WORDS[verdict['verdict']]}."]
     dead, live, tanh = [], [], []
     for function in ("f1", "f2"):
@@ -197,6 +203,7 @@ def function_fit(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, li
     order += _outcome(verdict, "all", "over all seeds") + _several(verdict)
     order += _outcome(verdict, "best", "where only the best of each ten seeds is kept")
     order += _changed(verdict, "best", "Keeping the best of ten")
+    order += _outside(found, earlier)
     live += _outcome(verdict, "live", "among the nets that were live at birth")
     live += _changed(verdict, "live", "Leaving out the nets that were born dead")
     tanh += _outcome(verdict, "tanh", "with tanh")
@@ -223,6 +230,22 @@ def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
         return []
     pieces = [f"{words} on {listed(where_said)}" for words, where_said in said.items()]
     return [f"{capital(where)}, {'; '.join(pieces)}."]
+
+
+def _outside(found: dict[str, Any], earlier: dict[tuple[str, str], str]) -> list[str]:
+    """Which of the earlier report's losses lie outside all of ours, with ReLU."""
+    said = []
+    for (function, net), loss in earlier.items():
+        about = claims.end_losses(found, function, "relu").get(net)
+        ours = about["loss"][np.isfinite(about["loss"])] if about else []
+        if len(ours) < MANY or min(ours) <= float(loss) <= max(ours):
+            continue
+        where, nearest = ("below", min(ours)) if float(loss) < min(ours) else ("above", max(ours))
+        said.append(
+            f"The earlier report's loss of {net} on {function}, {loss} in one run, lies {where} all {len(ours)} of "
+            f"ours ({short(nearest, 2)}): one more run of ours would do so in 1 of {len(ours) + 1} cases."
+        )
+    return said
 
 
 def _several(verdict: dict[str, Any]) -> list[str]:

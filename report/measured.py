@@ -362,10 +362,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def decimals(values: Sequence[float]) -> int:
-    """Places after the point that give the smallest of the values three digits, from 2 to 6."""
+def decimals(values: Sequence[float], digits: int = 3) -> int:
+    """Places after the point that give the smallest of the values so many digits, from 2 to 6."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    return int(np.clip(2 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
+    return int(np.clip(digits - 1 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
 
 
 def fixed(value: float, places: int) -> str:
@@ -433,7 +433,8 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
     blocks = []
     pairs = [(function, activation) for activation in ("relu", "tanh") for function in ("f1", "f2")]
     losses = {pair: claims.end_losses(found, *pair) for pair in pairs}
-    places = decimals([float(np.median(about["loss"])) for nets in losses.values() for about in nets.values()])
+    medians = [float(np.median(about["loss"])) for nets in losses.values() for about in nets.values()]
+    places = decimals(medians, digits=2)
     for (function, activation), nets in losses.items():
         if not nets:
             continue
@@ -461,7 +462,7 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
         "parts": [_pairs(part) for part in verdict["parts"]],
         "claim": comments.claim_1(verdict),
         "answer": comments.fit_answer(found, verdict),
-        "comment": comments.function_fit(found, verdict),
+        "comment": comments.function_fit(found, verdict, EARLIER_LOSSES),
     }
 
 

@@ -324,40 +324,43 @@ def noise_sentences(nets: Nets, images: int | None) -> list[str]:
             f"A test accuracy of one net of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial "
             f"standard error of {error:.2f} percentage points; nets compared on the same images differ by less."
         )
-    deviations = {
-        width: 100 * float(np.std(ten_nets.at_the_end(net, "test_accuracy"), ddof=1))
-        for width, net in nets.items()
+    deviations = [
+        100 * float(np.std(ten_nets.at_the_end(net, "test_accuracy"), ddof=1))
+        for net in nets.values()
         if count(net) > 1
-    }
+    ]
     if deviations:
         said.append(
-            f"Seeds of one width differ with a standard deviation of {min(deviations.values()):.2f} to "
-            f"{max(deviations.values()):.2f} points."
+            f"Seeds of one width differ with a standard deviation of {min(deviations):.2f} to {max(deviations):.2f} "
+            "points."
         )
+    return [*said, single_trainings_sentence(nets)]
+
+
+def single_trainings_sentence(nets: Nets) -> str:
+    """What the earlier report's differences between its largest nets, one training each, can say of size."""
     large = {width: row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width >= LARGE}
     span = 100 * (max(large.values()) - min(large.values()))
     theirs = f"The earlier report's {len(large)} largest nets, one training each, span {span:.2f} points"
     several = [nets[width] for width in large if count_of(nets, width) > 1]
     if not several:
-        return [*said, f"{theirs}; no width of theirs has several seeds here, so what chance does to them is not told."]
+        return f"{theirs}; no width of theirs has several seeds here, so what chance does to them is not told."
     squares = sum((count(net) - 1) * np.var(net["test_accuracy"][:, -1], ddof=1) for net in several)  # as theirs: last
     deviation = 100 * math.sqrt(squares / sum(count(net) - 1 for net in several))
     limit = 2 * math.sqrt(2) * deviation
     if not math.isfinite(limit):
-        return [*said, f"{theirs}; a net of these widths diverged here, so what chance does to them is not told."]
+        return f"{theirs}; a net of these widths diverged here, so what chance does to them is not told."
+    beyond = "Differences of that size between single trainings say nothing about size."
     if span > limit:
         beyond = (
             "A difference of that size between two trainings is more than chance, but the largest among so many nets "
             "is more than that between two by chance alone."
         )
-    else:
-        beyond = "Differences of that size between single trainings say nothing about size."
-    return [
-        *said,
+    return (
         f"{theirs}. By chance, two trainings of one of these widths seldom differ by more than {limit:.2f} points: "
         f"twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last epoch. "
-        f"{beyond}",
-    ]
+        f"{beyond}"
+    )
 
 
 def count(net: dict[str, np.ndarray]) -> int:
@@ -441,12 +444,14 @@ def gap_sentences(nets: Nets) -> list[str]:
         ("training accuracy less test accuracy", "accuracy", lambda value: f"{100 * value:.2f} points"),
     ):
         means = {width: float(np.mean(ten_nets.gap(net, quantity))) for width, net in nets.items()}
+        widest = max(means, key=lambda width, means=means: claims.score(means[width]))
+        between = f", {text(means[widest])} at {widest:,}, where it is largest," if widest in widths[1:-1] else ""
         correlation = rank_correlation(means)
         trend = f", rank correlation with the size {correlation:.2f}" if math.isfinite(correlation) else ""
         trend = trend.replace("-", "\N{MINUS SIGN}")
         said.append(
-            f"The gap, {words}, is {text(means[widths[0]])} at {widths[0]:,} units and {text(means[widths[-1]])} at "
-            f"{widths[-1]:,}{trend}."
+            f"The gap, {words}, is {text(means[widths[0]])} at {widths[0]:,} units{between} and "
+            f"{text(means[widths[-1]])} at {widths[-1]:,}{trend}."
         )
     return said
 
@@ -543,10 +548,14 @@ def noise_comment(nets: Nets) -> list[str]:
         "All nets learn the same images with the same wrong labels, and those that train side by side see the same "
         "batches in the same order: among these the spread over seeds covers initialisation only."
     )
-    said += [
-        bump_sentence("error", bump(nets, "test_accuracy", -1), nets, "percentage points", 100),
-        bump_sentence("loss", bump(nets, "test_loss", 1), nets, "nats", 1),
-    ]
+    error, loss = bump(nets, "test_accuracy", -1), bump(nets, "test_loss", 1)
+    if not (error["reason"] and loss["reason"]):
+        said.append(
+            "The highest of many medians stands out by chance alone, so in each seed the height of a hump is taken at "
+            "the widths where the other seeds have it."
+        )
+    said.append(bump_sentence("error", error, nets, "percentage points", 100))
+    said.append(bump_sentence("loss", loss, nets, "nats", 1))
     gains = {
         width: 100 * float(np.median(net["test_accuracy"].max(axis=1) - net["test_accuracy"][:, -1]))
         for width, net in nets.items()
@@ -576,8 +585,8 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
     }[found["verdict"]]
     outcome = "one seed decides nothing" if seeds == 1 else outcome
     return (
-        f"The median test {quantity} of live nets has a hump at {found['peak']:,} units: it is lower at "
-        f"{found['before']:,} and at {found['after']:,}. Measured in each seed at the widths that the other seeds "
-        f"choose, the hump stands {comments.number(rise)} {unit} above the narrower net and "
-        f"{comments.number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): {outcome}."
+        f"The median test {quantity} of live nets has a hump at {found['peak']:,} units between lower ones at "
+        f"{found['before']:,} and at {found['after']:,}. It stands {comments.number(rise)} {unit} above the narrower "
+        f"net and {comments.number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): "
+        f"{outcome}."
     )

@@ -529,7 +529,7 @@ def test_views_that_change_a_verdict_are_named() -> None:
     for function in ("f1", "f2"):
         other["results"][f"{function}/relu/medium"]["end_loss"][:] = 9.0
         other["results"][f"{function}/relu/medium"]["end_loss"][[3, 13]] = 0.001
-    said = {name: " ".join(words) for name, words in comments.function_fit(other, claims.c1(other)).items()}
+    said = {name: " ".join(words) for name, words in comments.function_fit(other, claims.c1(other), {}).items()}
     assert "medium is above shallow on f1 (90" in said["order"]
     assert "Tanh in place of ReLU changes the verdict on medium against shallow on f1" in said["tanh"]
     assert "Leaving out the nets that were born dead changes none of the verdicts" in said["live"]
@@ -537,9 +537,25 @@ def test_views_that_change_a_verdict_are_named() -> None:
     for unit in ("f1/relu/medium", "f2/relu/medium"):
         losses = many["results"][unit]["end_loss"]
         losses[:], losses[::10] = 9.0, 0.001
-    said = " ".join(comments.function_fit(many, claims.c1(many))["order"])
+    said = " ".join(comments.function_fit(many, claims.c1(many), {})["order"])
     assert "Keeping the best of ten changes the verdict on" in said
     assert "Corrected for being 4 (Holm), the largest p of these is < 0.001" in said
+
+
+def test_an_earlier_loss_beyond_all_of_ours_is_named() -> None:
+    found = fit()
+    losses = np.asarray(found["results"]["f1/relu/deep"]["end_loss"])
+
+    def said(loss: str) -> str:
+        return " ".join(comments.function_fit(found, claims.c1(found), {("f1", "deep"): loss})["order"])
+
+    assert f"lies below all {len(losses)} of ours ({comments.short(losses.min(), 2)})" in said("1e-9")
+    assert f"above all {len(losses)} of ours" in said("1e9")
+    assert f"in 1 of {len(losses) + 1} cases" in said("1e9")
+    assert "The earlier report's loss" not in said(str(float(np.median(losses))))
+    few = fit(seeds=10)
+    words = comments.function_fit(few, claims.c1(few), {("f1", "deep"): "1e-9"})["order"]
+    assert "The earlier report's loss" not in " ".join(words)
 
 
 def test_several_parts_are_corrected_after_holm() -> None:
@@ -553,7 +569,7 @@ def test_more_than_half_dead() -> None:
     for function in ("f1", "f2"):
         results = dead["results"][f"{function}/relu/deep"]
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
-    said = " ".join(comments.function_fit(dead, claims.c1(dead))["dead"])
+    said = " ".join(comments.function_fit(dead, claims.c1(dead), {})["dead"])
     assert "and so is the median of the deep nets, most of which are dead." in said
     shares = f"60{comments.PERCENT} on f1 and 60{comments.PERCENT} on f2"
     assert f"Of the deep ReLU nets {shares} are born dead." in comments.fit_answer(dead, claims.c1(dead))
