@@ -5,73 +5,31 @@ Each function returns plain sentences; the layout shows them literally. Nothing 
 
 import math
 import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hw1_3 import measures
 from report import claims
+from report.wording import (
+    NOTHING,
+    PERCENT,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    listed,
+    number,
+    percent,
+    probability,
+    seed_count,
+)
 
-MINUS = "\N{MINUS SIGN}"
-NOTHING = "\N{EN DASH}"  # in a cell without a value
-PERCENT = "\N{NO-BREAK SPACE}%"
 MANY = 20  # runs from which it says something that one more lies beyond them all
-
-
-def probability(p: float) -> str:
-    """A p-value to three places."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def short(value: float, places: int = 3, nothing: str = "diverged") -> str:
-    """So many digits that count, as 0.0639 or 4.95e-5 with a real minus sign; `nothing` where there is no value."""
-    shown = f"{value:#.{places}g}".rstrip(".").replace("e-0", "e-")
-    return shown.replace("-", MINUS) if math.isfinite(value) else nothing
 
 
 def standard_error(share: float, images: int) -> float:
     """Binomial standard error of an accuracy on so many images; NaN where the share is none."""
     return math.sqrt(share * (1 - share) / images) if 0 <= share <= 1 else math.nan
-
-
-def percent(share: float) -> str:
-    """A share in whole percent; a dash where there is none."""
-    return f"{100 * share:.0f}{PERCENT}" if math.isfinite(share) else NOTHING
-
-
-def number(value: float, places: int = 2) -> str:
-    """With so many places and a real minus sign; a dash where there is no value."""
-    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS) if math.isfinite(value) else NOTHING
-
-
-def capital(text: str) -> str:
-    """With a capital letter first."""
-    return text[0].upper() + text[1:]
-
-
-def seeds(count: int) -> str:
-    """8 seeds."""
-    return f"{count} seed{'s' if count != 1 else ''}"
-
-
-def mean_and_interval(values: Sequence[float], shown: Callable[[float], str], bounds: float = math.inf) -> str:
-    """Mean and 95 % interval over seeds, or their range where there are too few seeds for one; a dash for none.
-
-    bounds: an end beyond it on either side is drawn in to it, as no correlation lies beyond 1.
-    """
-    if not len(values):
-        return NOTHING
-    mean = shown(float(np.mean(values)))
-    if len(values) == 1:
-        return mean
-    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
-    return f"{mean} [{shown(max(low, -bounds))}, {shown(min(high, bounds))}]"
 
 
 def test_images(found: dict[str, Any]) -> int | None:
@@ -81,19 +39,6 @@ def test_images(found: dict[str, Any]) -> int | None:
     """
     counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found.get("data", {}).get("source", "")))
     return int(counted[2].replace(",", "")) if counted else None
-
-
-SHORT_WORDS = {claims.HOLDS: "yes", claims.FAILS: "no", claims.UNCLEAR: "unclear"}
-VERDICT_WORDS = {
-    claims.HOLDS: "holds here",
-    claims.FAILS: "does not hold here",
-    claims.UNCLEAR: "remains unclear here",
-}
-PART_WORDS = {
-    claims.HOLDS: "this part holds",
-    claims.FAILS: "this part does not hold",
-    claims.UNCLEAR: "this part remains unclear",
-}
 
 
 def counted(verdict: dict[str, Any]) -> list[dict[str, str]]:
@@ -128,7 +73,7 @@ def claim_1(verdict: dict[str, Any]) -> dict[str, str]:
 
 def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> dict[str, str]:
     parts = [
-        f"{part['words']}: {part['agree']} of {seeds(part['seeds'])}" for part in verdict["parts"] if part["seeds"]
+        f"{part['words']}: {part['agree']} of {seed_count(part['seeds'])}" for part in verdict["parts"] if part["seeds"]
     ]
     evidence = "; ".join(parts) or "No seed with all three nets yet"
     return {
@@ -243,7 +188,7 @@ def _outside(found: dict[str, Any], earlier: dict[tuple[str, str], str]) -> list
         where, nearest = ("below", min(ours)) if float(loss) < min(ours) else ("above", max(ours))
         said.append(
             f"The earlier report's loss of {net} on {function}, {loss} in one run, lies {where} all {len(ours)} of "
-            f"ours ({short(nearest, 2)}): one more run of ours would do so in 1 of {len(ours) + 1} cases."
+            f"ours ({digits(nearest, 2)}): one more run of ours would do so in 1 of {len(ours) + 1} cases."
         )
     return said
 
@@ -302,7 +247,7 @@ def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
     flat = [net for net, share in ended.items() if share > 0.5]
     if constant:
         median = f", and so is the median of the {listed(flat)} nets, most of which are dead" if flat else ""
-        said.append(f"The loss they share is {short(constant[0])}{median}.")
+        said.append(f"The loss they share is {digits(constant[0])}{median}.")
     return said
 
 
@@ -325,7 +270,8 @@ def winner(ahead: list[str]) -> str:
     total = len(ahead)
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     shown = [
-        f"{net.replace('=', ' and ')} ({count} of {seeds(total)}{', level' * ('=' in net)})" for net, count in ranked
+        f"{net.replace('=', ' and ')} ({count} of {seed_count(total)}{', level' * ('=' in net)})"
+        for net, count in ranked
     ]
     return listed(shown)
 

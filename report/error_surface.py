@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
+from report import claims
+from report.wording import (
+    DIVERGED,
+    PERCENT,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    listed,
+    number,
+    seed_count,
+    spread,
+    two_lines,
+)
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 JUDGED = "sgd"  # the reference's setting
@@ -85,10 +97,10 @@ def line_row(name: str, words: str, runs: Sequence[dict[str, Any]], line: str, l
         "optimizer": name,
         "loss": words,
         "smooth": f"{smooth['agree']} of {smooth['seeds']}",
-        "prominence": spread([100 * shape["largest_prominence"] for shape in found], 2),
-        "minimum_at": spread([shape["minimum_at"] for shape in found], 3),
-        "end": spread([run[line][loss][-1] for run in runs]),
-        "ratio": spread([shape["end_to_minimum"] for shape in found], 2),
+        "prominence": two_lines([100 * shape["largest_prominence"] for shape in found], 2),
+        "minimum_at": two_lines([shape["minimum_at"] for shape in found], 3),
+        "end": two_lines([run[line][loss][-1] for run in runs]),
+        "ratio": two_lines([shape["end_to_minimum"] for shape in found], 2),
     }
 
 
@@ -97,34 +109,12 @@ def plane_row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         "optimizer": name,
         "n": str(len(runs)),
-        "moved": spread([run["moved"] / run["start_norm"] for run in runs], 2),
-        "first": spread([100 * run["explained"][0] for run in runs], 1),
-        "second": spread([100 * run["explained"][1] for run in runs], 1),
-        "path": spread([100 * run["path_plane"]["share_of_displacement"] for run in runs], 1),
-        "random": spread([100 * run["random_plane"]["share_of_displacement"] for run in runs]),
+        "moved": two_lines([run["moved"] / run["start_norm"] for run in runs], 2),
+        "first": two_lines([100 * run["explained"][0] for run in runs], 1),
+        "second": two_lines([100 * run["explained"][1] for run in runs], 1),
+        "path": two_lines([100 * run["path_plane"]["share_of_displacement"] for run in runs], 1),
+        "random": two_lines([100 * run["random_plane"]["share_of_displacement"] for run in runs]),
     }
-
-
-def number(value: float, places: int | None = None) -> str:
-    """With so many places, or two significant digits; what is not finite diverged."""
-    if not math.isfinite(value):
-        return "diverged"
-    if places is not None:
-        return f"{value:.{places}f}"
-    return f"{value:.{max(0, 1 - math.floor(math.log10(abs(value))))}f}" if value else "0"
-
-
-def spread(values: Sequence[float], places: int | None = None) -> str:
-    """Median, and below it the range over seeds."""
-    middle = number(float(np.median(values)), places)
-    if len(values) == 1:
-        return middle
-    return f"{middle}\n[{number(float(np.min(values)), places)}, {number(float(np.max(values)), places)}]"
-
-
-def inline(text: str) -> str:
-    """What `spread` gives, on one line."""
-    return text.replace("\n", " ")
 
 
 def claim_7(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
@@ -145,7 +135,7 @@ def claim_7(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
 
 def of_seeds(judged: dict[str, Any]) -> str:
     """2 of 3 seeds."""
-    return f"{judged['agree']} of {comments.seeds(judged['seeds'])}"
+    return f"{judged['agree']} of {seed_count(judged['seeds'])}"
 
 
 # -------------------------------------------------------------------------------------------- its sentences
@@ -157,13 +147,13 @@ def answer(found: dict[str, Any]) -> str:
     if not by_name:
         return ""
     bumps = [f"in {of_seeds(smoothness(runs))} with {name}" for name, runs in by_name.items()]
-    said = [f"It has no bump {comments.listed(bumps)}."]
+    said = [f"It has no bump {listed(bumps)}."]
     for loss, words in LOSSES.items():
         places = {
             name: float(np.median([shape["minimum_at"] for shape in shapes(runs, "line", loss)]))
             for name, runs in by_name.items()
         }
-        shown = comments.listed([f"{comments.number(place)} with {name}" for name, place in places.items()])
+        shown = listed([f"{number(place)} with {name}" for name, place in places.items()])
         said.append(f"The {words} loss is lowest at \N{GREEK SMALL LETTER ALPHA} = {shown} (medians).")
     return " ".join(said)
 
@@ -171,7 +161,7 @@ def answer(found: dict[str, Any]) -> str:
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, minimum, start, planes; empty where nothing is measured."""
     by_name = measured(found)
-    result = [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]
+    result = [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]
     if verdict["seeds"] == 1:
         result.append("There is one seed of SGD, which decides nothing about other seeds.")
     result += [bumps(name, runs) for name, runs in by_name.items()]
@@ -193,14 +183,14 @@ def bumps(name: str, runs: Sequence[dict[str, Any]]) -> str:
     prominences = [shape["largest_prominence"] for loss in LOSSES for shape in shapes(runs, "line", loss)]
     finite = [value for value in prominences if math.isfinite(value)]
     seeds = of_seeds(judged)
-    said = f"With {name}, neither loss has an interior maximum above 1{comments.PERCENT} of its range in {seeds}"
+    said = f"With {name}, neither loss has an interior maximum above 1{PERCENT} of its range in {seeds}"
     if len(finite) < len(prominences):
         said += "; some losses are not finite"
     if not finite:
         return said + "."
     if max(finite) == 0:
         return said + ", nor any smaller one."
-    return said + f"; the most prominent maximum of any seed has {number(100 * max(finite))}{comments.PERCENT}."
+    return said + f"; the most prominent maximum of any seed has {digits(100 * max(finite), 2)}{PERCENT}."
 
 
 def grouped(ends: dict[str, str]) -> list[str]:
@@ -208,7 +198,7 @@ def grouped(ends: dict[str, str]) -> list[str]:
     beginnings: dict[str, list[str]] = {}
     for beginning, end in ends.items():
         beginnings.setdefault(end, []).append(beginning)
-    return [comments.capital(comments.listed(names)) + end for end, names in beginnings.items()]
+    return [capital(listed(names)) + end for end, names in beginnings.items()]
 
 
 def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
@@ -216,15 +206,15 @@ def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
     found = shapes(runs, "line", loss)
     ratios, places = ([shape[name] for shape in found] for name in ("end_to_minimum", "minimum_at"))
     count = sum(each <= AT_MINIMUM for each in ratios)
-    place, ratio = (number(float(np.median(values)), 2) for values in (places, ratios))
+    place, ratio = (number(float(np.median(values)), 2, DIVERGED) for values in (places, ratios))
     if not all(map(math.isfinite, ratios)):
         words = "some losses are not finite, so no minimum can be named"
     elif min(places) == 1:
         words = "the loss falls up to the end, and what lies beyond it is not drawn"
     elif count == len(found):
-        rises = [number(100 * (each - 1), 1) for each in (min(ratios), max(ratios))]
+        rises = [number(100 * (each - 1), 1, DIVERGED) for each in (min(ratios), max(ratios))]
         words = (
-            f"from there it rises by {' to '.join(dict.fromkeys(rises))}{comments.PERCENT}, so little that the end "
+            f"from there it rises by {' to '.join(dict.fromkeys(rises))}{PERCENT}, so little that the end "
             f"counts as the minimum"
         )
     elif count == 0:
@@ -249,10 +239,10 @@ def unrelated(runs: Sequence[dict[str, Any]]) -> str:
 def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:
     """How much of the way from start to end each of the planes holds."""
     path, random = (
-        inline(spread([100 * run[plane]["share_of_displacement"] for run in runs], places))
+        spread([100 * run[plane]["share_of_displacement"] for run in runs], places, count=2)
         for plane, places in (("path_plane", 1), ("random_plane", None))
     )
     return (
-        f"With {name}, the plane of the path holds {path}{comments.PERCENT} of the squared distance from start to end, "
-        f"the random plane {random}{comments.PERCENT}."
+        f"With {name}, the plane of the path holds {path}{PERCENT} of the squared distance from start to end, "
+        f"the random plane {random}{PERCENT}."
     )

@@ -9,8 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
-from report.comments import number
+from report import claims
+from report.wording import (
+    PART_WORDS,
+    PERCENT,
+    SHORT_WORDS,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    mean_and_interval,
+    number,
+    seed_count,
+)
 
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 JUDGED = "mnist/adam"  # the reference's setting
@@ -70,7 +80,7 @@ def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
 
 def interval(values: Sequence[float]) -> str:
     """Mean of correlations and its 95 % interval over seeds, or their range where there are too few seeds for one."""
-    return comments.mean_and_interval([value for value in values if math.isfinite(value)], number, 1)
+    return mean_and_interval([value for value in values if math.isfinite(value)], bounds=1)
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def claim_5(verdict: dict[str, Any]) -> dict[str, str]:
     return {
         "name": "C5",
         "statement": "Gradient norm and loss fall together, and their bumps match",
-        "evidence": comments.capital(evidence),
+        "evidence": capital(evidence),
         "verdict": verdict["verdict"],
         "section": "grad_norm",
     }
@@ -131,18 +141,18 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
         "small_scale": "between mini-batches around their trend",
     }
     said = [
-        f"{where[part['name']]}: {comments.SHORT_WORDS[part['verdict']]} (rank correlation {number(part['mean'])})"
+        f"{where[part['name']]}: {SHORT_WORDS[part['verdict']]} (rank correlation {number(part['mean'])})"
         for part in verdict["parts"]
         if part["seeds"]
     ]
-    other = f" On f1: {comments.SHORT_WORDS[c5(found, 'f1/adam')['verdict']]}." if "f1/adam" in found["results"] else ""
+    other = f" On f1: {SHORT_WORDS[c5(found, 'f1/adam')['verdict']]}." if "f1/adam" in found["results"] else ""
     return f"With Adam on MNIST, {'; '.join(said)}.{other}" if said else ""
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, trend, optimizer, window, function; empty where nothing is measured."""
     results = found["results"]
-    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said: dict[str, list[str]] = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += [part_sentence(part) for part in verdict["parts"] if part["seeds"]]
     said["trend"] = [trend_sentence(ARMS[arm], results[arm]) for arm in ARMS if arm in results]
     said["optimizer"] = [against("With momentum", found, "mnist/sgd")] if "mnist/sgd" in results else []
@@ -160,12 +170,12 @@ def part_sentence(part: dict[str, Any]) -> str:
         "large_scale": "At large scale, on the fixed images after the first epoch,",
         "small_scale": "At small scale, on mini-batches around their trend,",
     }[part["name"]]
-    outcome = comments.PART_WORDS[part["verdict"]]
+    outcome = PART_WORDS[part["verdict"]]
     spread = ""
     if part["low"] is not None:
         low, high = number(max(part["low"], -1)), number(min(part["high"], 1))
-        spread = f", 95{comments.PERCENT} interval {low} to {high}"
-    seeds = comments.seeds(part["seeds"])
+        spread = f", 95{PERCENT} interval {low} to {high}"
+    seeds = seed_count(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
     agrees, denies = PARTS[part["name"]]
     return (
@@ -189,7 +199,7 @@ def against(where: str, found: dict[str, Any], arm: str) -> str:
     large, small = (interval(live(found["results"][arm], part["name"])) for part in verdict["parts"])
     return (
         f"{where} the correlation is {large} at large and {small} at small scale; by the same rule the claim "
-        f"{comments.VERDICT_WORDS[verdict['verdict']].removesuffix(' here')} there."
+        f"{VERDICT_WORDS[verdict['verdict']].removesuffix(' here')} there."
     )
 
 
@@ -199,8 +209,8 @@ def lowest(results: dict[str, Any]) -> list[str]:
     if not norms.size or not np.isfinite(norms).all():
         return []
     return [
-        f"With Adam on MNIST the norm on the fixed set never falls below {comments.short(float(norms.min()), 2)} in "
-        f"the window, in any of {comments.seeds(len(norms))}: no critical point of that set's loss is entered there."
+        f"With Adam on MNIST the norm on the fixed set never falls below {digits(float(norms.min()), 2)} in "
+        f"the window, in any of {seed_count(len(norms))}: no critical point of that set's loss is entered there."
     ]
 
 
@@ -215,7 +225,7 @@ def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:
         -1: "mostly are not those of the fixed set",
         0: "are those of the fixed set in part",
     }[direction(shared[usable] - SHARED)]
-    of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{comments.PERCENT}" for each in (batch, fixed))
+    of_batch, of_fixed = (f"{100 * np.mean(each[usable]):.0f}{PERCENT}" for each in (batch, fixed))
     return [
         f"{arm}: by {of_batch} on mini-batches and by {of_fixed} on the fixed set, with a rank correlation of "
         f"{interval(shared)}, so the mini-batch's jumps {source}."

@@ -13,8 +13,19 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
-from report.comments import PART_WORDS, capital, seeds
-from report.error_surface import inline, number, spread
+from report.wording import (
+    NOTHING,
+    PART_WORDS,
+    PERCENT,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    listed,
+    number,
+    seed_count,
+    spread,
+    two_lines,
+)
 
 UNITS = {  # unit: its name in tables
     "sgd/early": "early",
@@ -99,23 +110,18 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def signed(value: float) -> str:
-    """Two significant digits and a real minus sign."""
-    return number(value).replace("-", "\N{MINUS SIGN}")
-
-
 def interval(values: Sequence[float]) -> str:
     """The 95 % interval of the mean over seeds; a dash where there are too few for one."""
     if len(values) < claims.ENOUGH:
-        return comments.NOTHING
+        return NOTHING
     low, high = claims.student_interval(values)
-    return f"[{signed(low)}, {signed(high)}]"
+    return f"[{digits(low, 2)}, {digits(high, 2)}]"
 
 
 def with_interval(values: Sequence[float], unit: str = "") -> str:
     """Their mean, and its 95 % interval where there are seeds enough."""
-    mean = f"{signed(float(np.mean(values)))}{unit}"
-    return f"{mean}, 95{comments.PERCENT} interval {interval(values)}" if len(values) >= claims.ENOUGH else mean
+    mean = f"{digits(float(np.mean(values)), 2)}{unit}"
+    return f"{mean}, 95{PERCENT} interval {interval(values)}" if len(values) >= claims.ENOUGH else mean
 
 
 def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
@@ -125,11 +131,11 @@ def line_row(found: dict[str, Any], unit: str, start: str) -> dict[str, str]:
     return {
         "unit": UNITS[unit],
         "start": STARTS[start],
-        "length": spread(results["lines"][start]["length"]),
-        "barrier": spread(heights(results, start)),
-        "limit": number(float(np.median(limits(results, start)))),
+        "length": two_lines(results["lines"][start]["length"]),
+        "barrier": two_lines(heights(results, start)),
+        "limit": digits(float(np.median(limits(results, start))), 2),
         "seeds": f"{judged['agree']} of {judged['seeds']}",
-        "dip": spread(dip),
+        "dip": two_lines(dip),
     }
 
 
@@ -147,12 +153,12 @@ def solution_row(found: dict[str, Any], unit: str, end: str) -> dict[str, str]:
     return {
         "unit": UNITS[unit],
         "end": end_name(found, unit, end),
-        "train_loss": number(float(np.median(own["train_loss"]))),
-        "test_loss": number(float(np.median(own["test_loss"]))),
+        "train_loss": digits(float(np.median(own["train_loss"])), 2),
+        "test_loss": digits(float(np.median(own["test_loss"])), 2),
         "train_accuracy": number(100 * float(np.median(own["train_accuracy"])), 2),
-        "test_accuracy": inline(spread([100 * value for value in own["test_accuracy"]], 2)),
+        "test_accuracy": spread([100 * value for value in own["test_accuracy"]], 2),
         "moved": number(float(np.median(moved)), 2),
-        "distance": inline(spread(distances(results, end), 3)),
+        "distance": spread(distances(results, end), 3),
     }
 
 
@@ -162,7 +168,7 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     if PLANE in found["results"]:
         results = found["results"][PLANE]
         shared, other, limit = (
-            number(float(np.median(values)))
+            digits(float(np.median(values)), 2)
             for values in (heights(results, "shared"), heights(results, "independent"), limits(results, "independent"))
         )
         shown.append(f"Converged: barrier {shared} from the same start, {other} from other starts (limit {limit})")
@@ -173,7 +179,7 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         shown.append(
             f"early ({found['settings']['early_steps']:,} steps): the training loss has risen by "
             f"{found['settings']['rise']:g} at distance {small} ({names[0]}) and {large} ({names[1]}), farther with "
-            f"the latter in {judged['agree']} of {seeds(judged['seeds'])}"
+            f"the latter in {judged['agree']} of {seed_count(judged['seeds'])}"
         )
         if "sgd/late" in found["results"] and found["settings"]["late_steps"] == EARLIER_STEPS:
             late = flatter(found, "sgd/late")
@@ -206,9 +212,9 @@ def widths_sentence(found: dict[str, Any], unit: str) -> str:
     total = len(reached["small"]["outward"])
     small, large, *inward = (counts[end, side] for side in ("outward", "inward") for end in ENDS)
     said = (
-        f"Within the part that is drawn, the {UNITS[unit]} lines fall by {number(fall)} point from an end outward in "
-        f"{small} of {total} seeds at the small-batch end and {large} at the large-batch end, and between the ends in "
-        f"{inward[0]} and {inward[1]}"
+        f"Within the part that is drawn, the {UNITS[unit]} lines fall by {digits(fall, 2)} point from an end outward "
+        f"in {small} of {total} seeds at the small-batch end and {large} at the large-batch end, and between the ends "
+        f"in {inward[0]} and {inward[1]}"
     )
     if 2 * max(counts.values()) < total:
         said += ": in most there is no peak whose flatness could be read off"
@@ -224,7 +230,7 @@ def answer(found: dict[str, Any]) -> str:
         if unit.startswith("sgd") and unit in found["results"]:
             flatter_end.setdefault(whose[flatter(found, unit)["verdict"]], []).append(stage)
     if flatter_end:
-        ends = [f"{end} ({comments.listed(stages)})" for end, stages in flatter_end.items()]
+        ends = [f"{end} ({listed(stages)})" for end, stages in flatter_end.items()]
         said.append(f"The flatter end: {', '.join(ends)}.")
     if PLANE in found["results"]:
         better = {claims.HOLDS: "the large batch's does", claims.FAILS: "the small batch's does"}
@@ -233,7 +239,7 @@ def answer(found: dict[str, Any]) -> str:
         same, other = (plane(found, start) for start in ("shared", "independent"))
         said.append(
             f"Between converged ends the barrier is below the limit of a plane in {same['agree']} of "
-            f"{seeds(same['seeds'])} from the same start, and in {other['agree']} of {other['seeds']} from other "
+            f"{seed_count(same['seeds'])} from the same start, and in {other['agree']} of {other['seeds']} from other "
             "starts."
         )
     return " ".join(said)
@@ -242,7 +248,7 @@ def answer(found: dict[str, Any]) -> str:
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, starts, apart, flatness, curve, adam; empty where nothing is measured."""
     there = found["results"]
-    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said: dict[str, list[str]] = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += [part_sentence(part) for part in verdict["parts"] if part["seeds"]]
     batches = [unit for unit in UNITS if unit in there and unit.startswith("sgd")]
     said["starts"] = [starts_sentence(there[unit], UNITS[unit]) for unit in batches[-1:]]
@@ -253,7 +259,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["curve"] += [curve_sentence(found, unit) for unit in batches if unit != PLANE]
     said["curve"] += [widths_sentence(found, FLATTER)] if FLATTER in batches else []
     margins = plane(found, "independent")["margins"]
-    said["nearest"] = [f"its margin nearest to 0 is {signed(min(margins, key=abs))}"] if len(margins) else []
+    said["nearest"] = [f"its margin nearest to 0 is {digits(min(margins, key=abs), 2)}"] if len(margins) else []
     said["adam"] = []
     if "adam/converged" in there:
         said["adam"] = [starts_sentence(there["adam/converged"], "Adam"), flatness_sentence(found, "adam/converged")]
@@ -263,7 +269,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 def part_sentence(part: dict[str, Any]) -> str:
     """How many seeds agree with a part and by how much, and what follows."""
     return (
-        f"{capital(part['words'])} in {part['agree']} of {seeds(part['seeds'])} (mean margin "
+        f"{capital(part['words'])} in {part['agree']} of {seed_count(part['seeds'])} (mean margin "
         f"{with_interval(part['margins'])}): {PART_WORDS[part['verdict']]}."
     )
 
@@ -273,13 +279,13 @@ def starts_sentence(results: dict[str, Any], name: str) -> str:
     shared, other, matched = (heights(results, start) for start in STARTS)
     ratios = matched[other > 0] / other[other > 0]
     said = (
-        f"{capital(name)}: the barrier is {inline(spread(shared))} from the same start and "
-        f"{inline(spread(other))} from other starts; with the units matched it is {inline(spread(matched))}"
+        f"{capital(name)}: the barrier is {spread(shared, count=2)} from the same start and "
+        f"{spread(other, count=2)} from other starts; with the units matched it is {spread(matched, count=2)}"
     )
     if not len(ratios):
         return said + "."
     share = float(np.median(ratios))
-    return f"{said}, {100 * share:.0f}{comments.PERCENT} of the height without matching (median over seeds)."
+    return f"{said}, {100 * share:.0f}{PERCENT} of the height without matching (median over seeds)."
 
 
 def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:
@@ -288,14 +294,14 @@ def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:
     for unit in units:
         moved = np.mean([there[unit]["ends"][end]["moved"] for end in ENDS], axis=0)
         share = 100 * np.array(there[unit]["lines"]["shared"]["length"], float) / moved
-        shown.append(f"{UNITS[unit]} {inline(spread(share))}{comments.PERCENT}")
-    return f"The two ends of a line are apart by this share of the way each has gone: {comments.listed(shown)}."
+        shown.append(f"{UNITS[unit]} {spread(share, count=2)}{PERCENT}")
+    return f"The two ends of a line are apart by this share of the way each has gone: {listed(shown)}."
 
 
 def flatness_sentence(found: dict[str, Any], unit: str) -> str:
     """Which end is the flatter one along random directions, and by how much."""
     small, large = (distances(found["results"][unit], end) for end in ENDS)
-    change = with_interval(100 * (large / small - 1), comments.PERCENT)
+    change = with_interval(100 * (large / small - 1), PERCENT)
     words = ("the distance is longer", "is the flatter end", "neither is clearly the flatter end")
     return paired_sentence(found, unit, flatter(found, unit), change, words)
 
@@ -322,7 +328,7 @@ def paired_sentence(
     small, large = (end_name(found, unit, end) for end in ENDS)
     which = {claims.HOLDS: f"{large} {outcome}", claims.FAILS: f"{small} {outcome}"}
     return (
-        f"{capital(UNITS[unit])}: {more} with {large} in {judged['agree']} of {seeds(judged['seeds'])} (mean "
+        f"{capital(UNITS[unit])}: {more} with {large} in {judged['agree']} of {seed_count(judged['seeds'])} (mean "
         f"difference {change}): {which.get(judged['verdict'], neither)}."
     )
 
@@ -345,12 +351,12 @@ def curve_sentence(found: dict[str, Any], unit: str) -> str:
     ends = np.array([results["ends"][end]["test_accuracy"] for end in ENDS], float)
     between = 100 * float(np.ptp(ends, axis=1).max())
     said = (
-        f"{capital(UNITS[unit])}, on the line from the same start the test accuracy spans {inline(spread(spans))} "
-        f"points; between seeds it differs by up to {number(between)} points at one end"
+        f"{capital(UNITS[unit])}, on the line from the same start the test accuracy spans {spread(spans, count=2)} "
+        f"points; between seeds it differs by up to {digits(between, 2)} points at one end"
     )
     images = comments.test_images(found)
     if not images:
         return said + "."
     middle = float(np.median(ends))
     error = 100 * comments.standard_error(middle, images)
-    return f"{said}, and its binomial standard error on {images:,} images is {number(error)}."
+    return f"{said}, and its binomial standard error on {images:,} images is {digits(error, 2)}."

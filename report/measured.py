@@ -31,6 +31,7 @@ from report import (
     sensitivity,
     sharpness,
 )
+from report.wording import DIVERGED, NOTHING, listed, number, probability
 
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
@@ -321,7 +322,7 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
         )
     for words in dict.fromkeys(about["words"] for about in figures.values() if about["words"]):
         names = [name for name, about in figures.items() if about["words"] == words]
-        lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {comments.listed(names)}: {words}.")
+        lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {listed(names)}: {words}.")
     return lines
 
 
@@ -340,8 +341,7 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": name,
             "values": [
-                {"value": value, "where": comments.listed(where) if len(values) > 1 else ""}
-                for value, where in values.items()
+                {"value": value, "where": listed(where) if len(values) > 1 else ""} for value, where in values.items()
             ],
         }
         for name, values in items.items()
@@ -368,20 +368,13 @@ def decimals(values: Sequence[float], digits: int = 3) -> int:
     return int(np.clip(digits - 1 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
 
 
-def fixed(value: float, places: int) -> str:
-    """With so many places after the point, or a power of ten where that would be long; "diverged" if not finite."""
-    if not math.isfinite(value):
-        return "diverged"
-    return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.2e}"
-
-
-def spread(values: Sequence[float], places: int) -> dict[str, str]:
+def median_and_range(values: Sequence[float], places: int) -> dict[str, str]:
     """Median and range over seeds as text, and how many there are."""
     if not len(values):
-        return {"median": comments.NOTHING, "range": comments.NOTHING, "n": "0"}
+        return {"median": NOTHING, "range": NOTHING, "n": "0"}
     middle, low, high = np.median(values), np.min(values), np.max(values)
-    ranged = f"[{fixed(low, places)}, {fixed(high, places)}]" if len(values) > 1 else comments.NOTHING
-    return {"median": fixed(float(middle), places), "range": ranged, "n": str(len(values))}
+    ranged = f"[{number(low, places, DIVERGED)}, {number(high, places, DIVERGED)}]" if len(values) > 1 else NOTHING
+    return {"median": number(float(middle), places, DIVERGED), "range": ranged, "n": str(len(values))}
 
 
 def words_of(value: Any) -> str:
@@ -416,10 +409,10 @@ def _models(found: dict[str, Any]) -> list[dict[str, str]]:
             {
                 "net": net,
                 "layers": layers,
-                "parameters": f"{counted[0]['parameters']:,}" if counted else comments.NOTHING,
+                "parameters": f"{counted[0]['parameters']:,}" if counted else NOTHING,
                 "multiply_adds": f"{counted[0]['multiply_adds'] / 1e6:.2f}"
                 if counted and "multiply_adds" in counted[0]
-                else comments.NOTHING,
+                else NOTHING,
             }
         )
     return models
@@ -446,12 +439,12 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
                     "net": net,
                     "born_dead": f"{100 * about['born_dead'].mean():.0f}",
                     "dead": f"{100 * about['dead'].mean():.0f}",
-                    "all": spread(about["loss"], places),
-                    "live": spread(about["loss"][~about["born_dead"]], places),
-                    "best": fixed(float(np.median(best)), places) if len(best) else comments.NOTHING,
+                    "all": median_and_range(about["loss"], places),
+                    "live": median_and_range(about["loss"][~about["born_dead"]], places),
+                    "best": number(float(np.median(best)), places, DIVERGED) if len(best) else NOTHING,
                     "earlier": EARLIER_LOSSES[function, net].ljust(2 + places, "\N{FIGURE SPACE}")
                     if activation == "relu"
-                    else comments.NOTHING,
+                    else NOTHING,
                 }
             )
         blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
@@ -471,12 +464,12 @@ def _pairs(part: dict[str, Any]) -> dict[str, Any]:
     views = {}
     for view in ("all", "live", "tanh", "best"):
         share = part[view]["superiority"]
-        views[view] = comments.NOTHING if share is None else f"{share:.2f}"
+        views[view] = NOTHING if share is None else f"{share:.2f}"
     p = part["all"]["p"]
     return {
         "function": part["function"],
         "pair": f"{part['lower']} < {part['higher']}",
-        "p": comments.NOTHING if p is None else comments.probability(p),
+        "p": NOTHING if p is None else probability(p),
         "verdict": "not measured" if part["all"]["superiority"] is None else part["all"]["verdict"],
         **views,
     }
@@ -497,10 +490,10 @@ def image_nets(found: dict[str, Any]) -> dict[str, Any]:
         cells = {}
         for _, name, percent in CURVES:
             medians = [float(np.median(ends[other, name])) for other in by_net if ends[other, name]]
-            cells[name] = spread(ends[net, name], 2 if percent else decimals(medians))
+            cells[name] = median_and_range(ends[net, name], 2 if percent else decimals(medians))
         rows.append({"net": net, "n": str(len(runs)), **cells})
         earlier = EARLIER_IMAGES[found["experiment"]][net]
-        given = {name: {"median": earlier.get(name, comments.NOTHING), "range": ""} for _, name, _ in CURVES}
+        given = {name: {"median": earlier.get(name, NOTHING), "range": ""} for _, name, _ in CURVES}
         rows.append({"net": "earlier report", "n": "1", **given})
     return {
         "models": _models(found),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
-from report.comments import number, percent
+from report import claims
+from report.wording import MINUS, NOTHING, PERCENT, VERDICT_WORDS, listed, number, percent
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
@@ -130,7 +130,7 @@ def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
 def power(value: float) -> str:
     """Two digits, with a power of ten where it is small, as 1.3e-6."""
     if not math.isfinite(value):
-        return comments.NOTHING
+        return NOTHING
     if abs(value) >= 1e-3:
         return f"{value:.2g}"
     return f"{value:.1e}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
@@ -146,7 +146,7 @@ def interval(result: dict[str, float]) -> str:
 def span(values: np.ndarray, shown: Callable[[float], str] = lambda value: str(int(value))) -> str:
     """From the smallest to the largest; whole numbers unless `shown` writes them."""
     if not len(values):
-        return comments.NOTHING
+        return NOTHING
     low, high = shown(values.min()), shown(values.max())
     return low if low == high else f"{low} to {high}"
 
@@ -166,8 +166,8 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": [row for net, results in nets.items() for row in correlations(net, points(results))],
         "doubled": [row for net, results in nets.items() for row in doubled(net, results)],
         "judged": JUDGED,
-        "starts": comments.listed(next(iter(nets.values()))["starts"][:-1]) if nets else comments.NOTHING,
-        "radius": f"{next(iter(nets.values()))['radii'][RADIUS]:g}" if nets else comments.NOTHING,
+        "starts": listed(next(iter(nets.values()))["starts"][:-1]) if nets else NOTHING,
+        "radius": f"{next(iter(nets.values()))['radii'][RADIUS]:g}" if nets else NOTHING,
         "claim": claim_6(found, verdict),
         "answer": answer(found, verdict),
         "comment": comment(found, verdict),
@@ -273,7 +273,7 @@ def within_starts(net: str, about: dict[str, np.ndarray]) -> dict[str, str]:
     for name in COLUMNS:
         values = [rank_correlations(about["level"][group][None], about[name][group][None])[0] for group in groups]
         known = [value for value in values if math.isfinite(value)]
-        cells[name] = f"{span(np.array(known), number)} ({len(known)})" if known else comments.NOTHING
+        cells[name] = f"{span(np.array(known), number)} ({len(known)})" if known else NOTHING
         for group, value in zip(groups, values, strict=True):
             counted |= group & math.isfinite(value)
     return {"net": net, "words": "within a start", "points": str(int(counted.sum())), **cells}
@@ -291,7 +291,7 @@ def doubled(net: str, results: dict[str, Any]) -> list[dict[str, str]]:
             "net": net,
             "minima": str(len(norm)),
             "known": str(int(known.sum())),
-            "ratio": number(float((wider[known] / norm[known]).max())) if known.any() else comments.NOTHING,
+            "ratio": number(float((wider[known] / norm[known]).max())) if known.any() else NOTHING,
             "saddles": str(kinds.count("saddle")),
             "others": str(len(kinds) - kinds.count("saddle")),
         }
@@ -352,7 +352,7 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, soundness, norms, channels, definitions, recipe."""
     nets = measured(found)
-    said: dict[str, list[str]] = {"result": [f"By its rule the claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said: dict[str, list[str]] = {"result": [f"By its rule the claim {VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += part_sentences(verdict["parts"])
     said["soundness"] = soundness(nets[JUDGED]) if JUDGED in nets else []
     if other_nets(found):
@@ -368,7 +368,7 @@ def other_nets(found: dict[str, Any]) -> str:
     """What the rule says of the nets that do not decide: is unclear for 1-8-1 and holds for 1-4-4-1."""
     verb = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
     others = [net for net in NETS if net != JUDGED and net in found["results"]]
-    return comments.listed([f"{verb[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
+    return listed([f"{verb[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
 
 
 def part_sentences(parts: list[dict[str, Any]]) -> list[str]:
@@ -382,10 +382,7 @@ def part_sentences(parts: list[dict[str, Any]]) -> list[str]:
     for part in parts:
         if math.isfinite(part["value"]):
             ways.setdefault(direction[part["verdict"]], []).append(f"{part['words']} ({interval(part)})")
-    return [
-        f"{way} {comments.listed(words)}; in brackets the rank correlation with the loss."
-        for way, words in ways.items()
-    ]
+    return [f"{way} {listed(words)}; in brackets the rank correlation with the loss." for way, words in ways.items()]
 
 
 def soundness(results: dict[str, Any]) -> list[str]:
@@ -428,7 +425,7 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
         strict = int(np.sum(about["positive"][minima] == 1))
         varying = [RATIOS[name] for name in RATIOS if math.isfinite(values[name]["value"])]
         if varying:
-            said.append(f"Among its {len(minima)} minima {comments.listed(varying)} varies.")
+            said.append(f"Among its {len(minima)} minima {listed(varying)} varies.")
         else:
             said.append(f"Among its {len(minima)} minima, {strict} of them strict, neither ratio of the claim varies.")
         positive = values["positive"]
@@ -448,7 +445,7 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
 
 def by_net(values: dict[str, str]) -> str:
     """0.31 (1-4-1) and 0.32 (1-8-1)."""
-    return comments.listed([f"{value} ({net})" for net, value in values.items()])
+    return listed([f"{value} ({net})" for net, value in values.items()])
 
 
 def norm_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
@@ -461,7 +458,7 @@ def norm_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
     largest = by_net({net: power(float(norm.max())) for net, norm in norms.items()})
     return [
         f"After Adam the gradient norm is {adam} (medians).",
-        f"In the end it is below 1e{comments.MINUS}8 in {below} trainings; the largest left is {largest}. The tables "
+        f"In the end it is below 1e{MINUS}8 in {below} trainings; the largest left is {largest}. The tables "
         "also count points that are critical by a wider bound.",
     ]
 
@@ -511,7 +508,7 @@ def recipe_sentences(results: dict[str, Any]) -> list[str]:
     return [
         f"The gradient norm is {middle['norm_before']:.4f} before the steps on it and {middle['norm_after']:.4f} after "
         f"them (medians of {len(results['ratio'])} trainings): in float32 they are too short for "
-        f"{100 * (1 - middle['moved_share']):.1f}{comments.PERCENT} of the weights, and for all weights of {still} of "
+        f"{100 * (1 - middle['moved_share']):.1f}{PERCENT} of the weights, and for all weights of {still} of "
         f"these nets.",
         f"The ratio is {middle['ratio']:.2f} (median; {spans['ratio']}); of the same moves in float64 it is "
         f"{middle['exact_ratio']:.2f} ({spans['exact_ratio']}). In {percent(middle['by_slope'])} of the moves the "

@@ -13,6 +13,19 @@ import numpy as np
 
 from hw1_3 import ten_nets
 from report import claims, comments
+from report.wording import (
+    DIVERGED,
+    NOTHING,
+    PART_WORDS,
+    PERCENT,
+    SHORT_WORDS,
+    VERDICT_WORDS,
+    capital,
+    listed,
+    number,
+    percent,
+    seed_count,
+)
 
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a layer up to which results improve
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
@@ -137,12 +150,12 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
 
 def loss_text(value: float) -> str:
     """Four places, as the earlier report gives its losses."""
-    return f"{value:.4f}" if math.isfinite(value) else "diverged"
+    return number(value, 4, DIVERGED)
 
 
-def percent(share: float, places: int = 2) -> str:
-    """A share in percent, without the sign."""
-    return f"{100 * share:.{places}f}" if math.isfinite(share) else "diverged"
+def percent_text(share: float) -> str:
+    """In percent, which the table's caption says."""
+    return number(100 * share, 2, DIVERGED)
 
 
 def with_deviation(values: np.ndarray, text: Any) -> str:
@@ -155,13 +168,13 @@ def row(width: int, net: dict[str, np.ndarray]) -> dict[str, str]:
     """A width's row in both tables beside the earlier report's values: means over the seeds."""
     cells = {"width": f"{width:,}", "parameters": f"{int(net['parameters']):,}", "n": str(len(net["seeds"]))}
     theirs = ten_nets.REFERENCE.get(width, {})
-    for quantity, text in (("loss", loss_text), ("accuracy", percent)):
+    for quantity, text in (("loss", loss_text), ("accuracy", percent_text)):
         for data in ("train", "test", "running"):
             name = f"{data}_{quantity}"
             cells[name] = with_deviation(ten_nets.at_the_end(net, name), text)
             cells[f"{name}_last"] = text(float(np.mean(net[name][:, -1])))
             if data != "running":
-                cells[f"{name}_reference"] = text(theirs[name]) if theirs else comments.NOTHING
+                cells[f"{name}_reference"] = text(theirs[name]) if theirs else NOTHING
     return cells
 
 
@@ -170,10 +183,10 @@ def value_text(part: dict[str, Any]) -> str:
     if part["name"] == "crossing":
         pair = part["value"]
         if pair is None:
-            return f"none of {part['pairs']} pairs" if part["pairs"] else comments.NOTHING
+            return f"none of {part['pairs']} pairs" if part["pairs"] else NOTHING
         return f"{pair['narrow']:,} to {pair['wide']:,}: {pair['agree']} of {pair['seeds']} seeds"
     if not math.isfinite(part["value"]):
-        return comments.NOTHING
+        return NOTHING
     shown = f"{part['value']:.2f}".replace("-", "\N{MINUS SIGN}")
     return f"{shown} points" if part["name"] == "level" else shown
 
@@ -195,13 +208,13 @@ def claim_9(verdict: dict[str, Any]) -> dict[str, str]:
     shown = [
         f"{names[part['name']]} {value_text(part)} ({part['verdict']})"
         for part in verdict["parts"]
-        if value_text(part) != comments.NOTHING
+        if value_text(part) != NOTHING
     ]
     evidence = "; ".join(shown) or "Too few widths are measured yet"
     return {
         "name": "C9",
         "statement": "Results improve with size up to a peak, then level off; testing improves longer than training",
-        "evidence": comments.capital(evidence),
+        "evidence": capital(evidence),
         "verdict": verdict["verdict"],
         "section": "param_count",
     }
@@ -218,7 +231,7 @@ def answer(nets: Nets, verdict: dict[str, Any]) -> str:
     if math.isfinite(small["value"]):
         said.append(
             f"By test accuracy, averaged over the last five epochs: up to {RISING[-1]:,} units a layer, "
-            f"{comments.SHORT_WORDS[small['verdict']]}."
+            f"{SHORT_WORDS[small['verdict']]}."
         )
     if math.isfinite(large["value"]):
         means = {width: each for width, each in mean_at_the_end(nets, "test_accuracy").items() if width in LEVEL}
@@ -238,10 +251,10 @@ def because(widths: Sequence[int], nets: Nets, verdict: str) -> str:
     missing, single = lists[0], lists[1]
     said = ""
     if missing:
-        said += f" Nets of {comments.listed(missing)} units are not measured yet."
+        said += f" Nets of {listed(missing)} units are not measured yet."
     if single:
         said += (
-            f" There is one seed {'each ' * (len(single) > 1)}of {comments.listed(single)} units, which decides "
+            f" There is one seed {'each ' * (len(single) > 1)}of {listed(single)} units, which decides "
             "nothing about others: this part stays open until there are more."
         )
     return said
@@ -249,7 +262,7 @@ def because(widths: Sequence[int], nets: Nets, verdict: str) -> str:
 
 def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
     """Paragraphs under the tables: result, peak, noise, running, gap, reference; empty where nothing is measured."""
-    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said: dict[str, list[str]] = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]}
     said["result"] += [part_sentence(part, nets) for part in verdict["parts"] if part["widths"]]
     several = len(nets) > 1
     said["peak"] = peak_sentences(nets) if several else []
@@ -262,7 +275,7 @@ def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str
 
 def part_sentence(part: dict[str, Any], nets: Nets) -> str:
     """What the history says about a part of the claim, and why it decides nothing where seeds are missing."""
-    outcome = comments.PART_WORDS[part["verdict"]]
+    outcome = PART_WORDS[part["verdict"]]
     if part["name"] in ("loss", "accuracy"):
         wanted, name = ("fall", "training loss") if part["name"] == "loss" else ("rise", "test accuracy")
         value = value_text(part)
@@ -287,7 +300,7 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
             f"None of {pairs} pairs of neighbouring widths has a higher training loss and a higher test accuracy at "
             f"the wider net in all of two or more seeds, where one such pair would do: {outcome}."
         )
-    seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{comments.seeds(pair['seeds'])}"
+    seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{seed_count(pair['seeds'])}"
     return (
         f"From {pair['narrow']:,} to {pair['wide']:,} units the training loss rises and yet the test accuracy rises, "
         f"{seeds}; so it is in all seeds of {part['whole']} of {pairs} pairs of neighbouring widths: {outcome}."
@@ -305,11 +318,11 @@ def peak_sentences(nets: Nets) -> list[str]:
     ):
         means = mean_at_the_end(nets, name)
         width = max(means, key=lambda each, means=means, sign=sign: claims.score(sign * means[each]))
-        text = percent(means[width]) + comments.PERCENT if sign > 0 else loss_text(means[width])
+        text = percent(means[width], 2) if sign > 0 else loss_text(means[width])
         best[words] = f"{width:,} units ({text})"
     return [
         f"Best by the mean over seeds, which need not mean better than their neighbours by more than chance, are "
-        f"{comments.listed([f'{where} by {words}' for words, where in best.items()])}."
+        f"{listed([f'{where} by {words}' for words, where in best.items()])}."
     ]
 
 
@@ -321,7 +334,7 @@ def noise_sentences(nets: Nets, images: int | None) -> list[str]:
     if images and math.isfinite(middle):
         error = 100 * comments.standard_error(middle, images)
         said.append(
-            f"A test accuracy of one net of {percent(middle)}{comments.PERCENT} on {images:,} images has a binomial "
+            f"A test accuracy of one net of {percent(middle, 2)} on {images:,} images has a binomial "
             f"standard error of {error:.2f} percentage points; nets compared on the same images differ by less."
         )
     deviations = [
@@ -384,8 +397,8 @@ def running_sentences(nets: Nets) -> list[str]:
         f"loss. {same} at {best['running']:,} units{rest}."
     ]
     names = ("running_loss", "train_loss")
-    trends = [comments.number(trend(nets, name, -1)["value"]) for name in names]
-    if comments.NOTHING not in trends:
+    trends = [number(trend(nets, name, -1)["value"]) for name in names]
+    if NOTHING not in trends:
         said.append(
             f"By the running loss, which decides nothing here, the rank correlation of the claim's first part is "
             f"{trends[0]} (clean: {trends[1]})."
@@ -400,7 +413,7 @@ def running_sentences(nets: Nets) -> list[str]:
             ]
             for name in names
         )
-        where = f" ({comments.listed(running_pairs)} units)" if running_pairs else ""
+        where = f" ({listed(running_pairs)} units)" if running_pairs else ""
         said.append(
             f"Training gets worse by the running loss and testing better, in all seeds, between {len(running_pairs)} "
             f"of {pairs} pairs of neighbouring widths with several seeds{where}; by the clean loss between "
@@ -425,7 +438,7 @@ def reference_sentences(nets: Nets) -> list[str]:
     most = max(differences, key=lambda width: abs(differences[width]))
     said = [
         f"After the last epoch, our mean test accuracy is above the earlier report's at {above} and below it at "
-        f"{below} of {len(differences)} widths; the largest difference is {comments.number(differences[most])} points, "
+        f"{below} of {len(differences)} widths; the largest difference is {number(differences[most])} points, "
         f"at {most:,} units."
     ]
     if max(above, below) == len(differences) > ONE_SIDED:
@@ -541,7 +554,7 @@ def noise_comment(nets: Nets) -> list[str]:
     else:
         size = int(nets[fitting]["parameters"])
         said.append(
-            f"The narrowest nets that learn 99{comments.PERCENT} of all labels, wrong ones included, have {fitting:,} "
+            f"The narrowest nets that learn 99{PERCENT} of all labels, wrong ones included, have {fitting:,} "
             f"units a layer, {size:,} parameters (median over seeds)."
         )
     said.append(
@@ -566,8 +579,8 @@ def noise_comment(nets: Nets) -> list[str]:
         f"to {gains[most]:.1f} points (median over seeds at {most:,} units, where it is largest)."
     )
     if dead:
-        counts = [f"{number} of {count(nets[width])} at {width:,} units" for width, number in dead.items()]
-        said.append(f"Some nets are dead at the end, their output constant: {comments.listed(counts)}.")
+        counts = [f"{dead_nets} of {count(nets[width])} at {width:,} units" for width, dead_nets in dead.items()]
+        said.append(f"Some nets are dead at the end, their output constant: {listed(counts)}.")
     return said
 
 
@@ -586,7 +599,7 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
     outcome = "one seed decides nothing" if seeds == 1 else outcome
     return (
         f"The median test {quantity} of live nets has a hump at {found['peak']:,} units between lower ones at "
-        f"{found['before']:,} and at {found['after']:,}. It stands {comments.number(rise)} {unit} above the narrower "
-        f"net and {comments.number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): "
+        f"{found['before']:,} and at {found['after']:,}. It stands {number(rise)} {unit} above the narrower "
+        f"net and {number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): "
         f"{outcome}."
     )

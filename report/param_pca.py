@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
-from report.comments import percent
+from report import claims
+from report.wording import NOTHING, PERCENT, VERDICT_WORDS, digits, number, percent, spread
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
@@ -53,22 +53,9 @@ def c4(found: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- the section
 
 
-def number(value: float) -> str:
-    """A distance: one place."""
-    return comments.number(value, 1)
-
-
-def short(value: float) -> str:
-    """Two digits that count."""
-    return comments.short(value, 2, comments.NOTHING)
-
-
-def spread(values: Sequence[float], write: Any = number) -> str:
-    """Median and range as text."""
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return comments.NOTHING
-    return f"{write(float(np.median(values)))} [{write(min(values))}, {write(max(values))}]"
+def finite(values: Sequence[float]) -> list[float]:
+    """Those that have a value."""
+    return [value for value in values if math.isfinite(value)]
 
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +64,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     whole = found["results"].get("whole")
     return {
         "rows": [row(whole[name], words) for name, words in GROUPS.items()] if whole else [],
-        "parameters": f"{whole['parameters']:,}" if whole else comments.NOTHING,
+        "parameters": f"{whole['parameters']:,}" if whole else NOTHING,
         "claim": claim_4(found, verdict),
         "answer": answer(found, verdict),
         "comment": comment(found, verdict),
@@ -89,12 +76,12 @@ def row(group: dict[str, Any], words: str) -> dict[str, str]:
     return {
         "words": words,
         "live": f"{len(group['lengths'])} of {len(group['dead'])}",
-        "starts": spread(group["start_distances"]),
-        "lengths": spread(group["lengths"]),
-        "ends": spread(group["distances"]),
-        "matched": spread(group["matched_distances"]),
-        "cosines": spread(group["cosines"], comments.number),
-        "loss": spread(live_losses(group), short),
+        "starts": spread(finite(group["start_distances"]), 1),
+        "lengths": spread(finite(group["lengths"]), 1),
+        "ends": spread(finite(group["distances"]), 1),
+        "matched": spread(finite(group["matched_distances"]), 1),
+        "cosines": spread(finite(group["cosines"]), 2),
+        "loss": spread(finite(live_losses(group)), count=2),
     }
 
 
@@ -118,7 +105,7 @@ def claim_4(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
             f"control's median, units matched; {verdict['live'][0]} live runs, {verdict['live'][1]} of the control"
         )
         if (reach := farthest(found["results"]["whole"])) < verdict["bound"]:
-            evidence += f"; no pair could: {number(reach)} apart at most, {number(verdict['bound'])} asked for"
+            evidence += f"; no pair could: {number(reach, 1)} apart at most, {number(verdict['bound'], 1)} asked for"
     return {
         "name": "C4",
         "statement": "Eight runs from different initial weights go off in different directions and end in different "
@@ -156,16 +143,16 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     if farthest(whole) < verdict["bound"]:
         places += ", as no two could have been"
     control = verdict["bound"] / TIMES
-    times = f": they are {number(verdict['median'] / control)} times as far apart as ends from one start"
+    times = f": they are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
     return (
         f"In {as_random(whole, 'runs')} pairs their ways are as good as orthogonal (random directions: in "
-        f"95{comments.PERCENT}). {places}{times if control > 0 else ''}."
+        f"95{PERCENT}). {places}{times if control > 0 else ''}."
     )
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: result, directions, plane, surface, dead; empty where nothing is measured."""
-    said: dict[str, list[str]] = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]}
+    said: dict[str, list[str]] = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]}
     said |= {"directions": [], "plane": [], "surface": [], "dead": []}
     whole = found["results"].get("whole")
     if whole is None:
@@ -189,29 +176,29 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     runs = whole["runs"]
     times = verdict["median"] / (verdict["bound"] / TIMES) if verdict["bound"] > 0 else math.inf
     matched = float(np.median(runs["matched_distances"]))
-    ratio = f"{number(times)} times the control's median" if math.isfinite(times) else "beyond the control's median, 0"
+    ratio = f"{number(times, 1)} times the control's" if math.isfinite(times) else "beyond the control's, 0"
     beyond = percent(verdict["share"])
     above = claims.superiority(whole["control"]["matched_distances"], runs["matched_distances"])
     said = [
-        f"After matching units the ends of runs from different starts are {number(matched)} apart (median of "
-        f"{verdict['pairs']} pairs), {ratio}; {beyond} of the pairs are farther apart than {TIMES} times "
-        f"that median ({number(verdict['bound'])}).",
+        f"After matching units the ends of runs from different starts are {number(matched, 1)} apart (median of "
+        f"{verdict['pairs']} pairs), {ratio} median; {beyond} of the pairs are farther apart than {TIMES} times "
+        f"that median ({number(verdict['bound'], 1)}).",
         f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
         f"comparisons.",
     ]
     losses = live_losses(runs)
     if min(losses) > 0 and max(losses) > APART * min(losses):
         said.append(
-            f"Their losses tell more: they range from {short(min(losses))} to {short(max(losses))}, and one place has "
-            "one loss, so not all of them ended in one place."
+            f"Their losses tell more: they range from {digits(min(losses), 2)} to {digits(max(losses), 2)}, and one "
+            "place has one loss, so not all of them ended in one place."
         )
     reach, control = farthest(whole), verdict["bound"] / TIMES
     if reach < verdict["bound"]:
         said.append(
             f"No pair could be so far apart as the rule asks: the farthest starts and the two longest ways add up to "
-            f"{number(reach)}. The control's own ends scatter widely ({number(control)} apart, median), so this rule, "
-            f"set before that was known, could not come out otherwise. What is left is the comparison pair by pair; as "
-            f"pairs share runs, it is no test."
+            f"{number(reach, 1)}. The control's own ends scatter widely ({number(control, 1)} apart, median), so this "
+            f"rule, set before that was known, could not come out otherwise. What is left is the comparison pair by "
+            f"pair; as pairs share runs, it is no test."
         )
     return said
 
@@ -221,13 +208,13 @@ def directions(whole: dict[str, Any]) -> list[str]:
     words = {}
     for name in GROUPS:
         if len(whole[name]["cosines"]):
-            middle = comments.number(float(np.median(whole[name]["cosines"])))
+            middle = number(float(np.median(whole[name]["cosines"])))
             words[name] = f"{middle} (median), {as_random(whole, name)} within that"
     if not words:
         return []
     said = [
         f"Two random directions in {whole['parameters']:,} dimensions have a cosine within "
-        f"\N{PLUS-MINUS SIGN}{chance(whole):.3f} in 95{comments.PERCENT} of cases."
+        f"\N{PLUS-MINUS SIGN}{chance(whole):.3f} in 95{PERCENT} of cases."
     ]
     if "runs" in words:
         said.append(f"The displacements of runs from different starts have a cosine of {words['runs']}.")
@@ -264,12 +251,12 @@ def surface(whole: dict[str, Any]) -> list[str]:
     lowest, worst = float(losses.min()), max(reached)
     if lowest > worst:
         return [
-            f"The lowest loss in the plane is {short(lowest)}, and the worst live run ends at {short(worst)}: what the "
-            f"runs found lies outside the plane, and the contours beneath a path are not its loss."
+            f"The lowest loss in the plane is {digits(lowest, 2)}, and the worst live run ends at {digits(worst, 2)}: "
+            f"what the runs found lies outside the plane, and the contours beneath a path are not its loss."
         ]
     return [
-        f"The lowest loss in the plane is {short(lowest)}; the live runs end at {short(min(reached))} to "
-        f"{short(worst)}, at places outside the plane, so the contours beneath a path are not its loss."
+        f"The lowest loss in the plane is {digits(lowest, 2)}; the live runs end at {digits(min(reached), 2)} to "
+        f"{digits(worst, 2)}, at places outside the plane, so the contours beneath a path are not its loss."
     ]
 
 

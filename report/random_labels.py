@@ -10,6 +10,20 @@ from typing import Any
 import numpy as np
 
 from report import claims, comments
+from report.wording import (
+    DIVERGED,
+    NOTHING,
+    PERCENT,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    listed,
+    number,
+    percent,
+    seed_count,
+    spread,
+    two_lines,
+)
 
 ARMS = {"full": "shuffled", "true": "true"}
 REFERENCE = {"loss": 0.055, "accuracy": 0.989, "epochs": 530}  # what the reference reached in training, and when
@@ -61,13 +75,13 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
             **claims.by_margins([reached(run) for run in runs]),
         },
         {
-            "words": f"test accuracy within {100 * AROUND:g} points of {percent(CHANCE, 0)} at the end",
-            "shown": f"{inline([100 * value for value in accuracies], 2)}{comments.PERCENT}" if runs else "",
+            "words": f"test accuracy within {100 * AROUND:g} points of {percent(CHANCE)} at the end",
+            "shown": f"{spread([100 * value for value in accuracies], 2)}{PERCENT}" if runs else "",
             **claims.by_margins([AROUND - abs(value - CHANCE) for value in accuracies]),
         },
         {
             "words": "test loss above ln 10 at the end",
-            "shown": f"{inline(losses)} nats" if runs else "",
+            "shown": f"{spread(losses)} nats" if runs else "",
             **claims.by_margins([value - UNIFORM_LOSS for value in losses]),
         },
     ]
@@ -86,12 +100,12 @@ def reached_text(runs: Sequence[dict[str, Any]]) -> str:
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     if not epochs:
         return f"not within {max(len(run['test_loss']) for run in runs)} epochs"
-    return f"first at epoch {inline(epochs, 0)}, and after the last one in {still_met(runs)}"
+    return f"first at epoch {spread(epochs, 0)}, and after the last one in {still_met(runs)}"
 
 
 def still_met(runs: Sequence[dict[str, Any]]) -> str:
     """How many runs are as good as the reference after the last epoch."""
-    return f"{sum(bool(meets_reference(run)[-1]) for run in runs)} of {comments.seeds(len(runs))}"
+    return f"{sum(bool(meets_reference(run)[-1]) for run in runs)} of {seed_count(len(runs))}"
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -135,29 +149,29 @@ def training_row(labels: str, seed: str, run: dict[str, Any]) -> dict[str, str]:
         "epochs": str(len(run["test_loss"])),
         "fit": epoch(run["fit_epoch"]),
         "reference": f"{clean} / {running}",
-        "train_loss": number(run["all_images"]["train_loss"]),
-        "train_accuracy": number(100 * run["all_images"]["train_accuracy"], 2),
-        "test_loss": number(run["test_loss"][-1]),
-        "test_accuracy": number(100 * run["test_accuracy"][-1], 2),
-        "peak": f"{number(100 * run['peak_test_accuracy'], 2)} ({run['peak_test_epoch']})",
+        "train_loss": digits(run["all_images"]["train_loss"]),
+        "train_accuracy": number(100 * run["all_images"]["train_accuracy"], 2, DIVERGED),
+        "test_loss": digits(run["test_loss"][-1]),
+        "test_accuracy": number(100 * run["test_accuracy"][-1], 2, DIVERGED),
+        "peak": f"{number(100 * run['peak_test_accuracy'], 2, DIVERGED)} ({run['peak_test_epoch']})",
     }
 
 
 def share_row(share: float, runs: Sequence[dict[str, Any]]) -> dict[str, str]:
     """One row of the table of shares."""
     fits = [run["fit_epoch"] for run in runs if run["fit_epoch"]]
-    shown = [spread(fits, 0)] if fits else []
+    shown = [two_lines(fits, 0)] if fits else []
     if len(fits) < len(runs):
         shown.append(f"{len(runs) - len(fits)} of {len(runs)} never")
     return {
         "share": f"{100 * share:g}",
-        "wrong": spread([100 * run["wrong_labels"] for run in runs], 1),
+        "wrong": two_lines([100 * run["wrong_labels"] for run in runs], 1),
         "n": str(len(runs)),
         "fit": "\n".join(shown),
-        "peak": spread([100 * run["peak_test_accuracy"] for run in runs], 1),
-        "peak_epoch": spread([run["peak_test_epoch"] for run in runs], 0),
-        "true": spread([100 * true_at_peak(run) for run in runs], 1),
-        "end": spread([100 * run["test_accuracy"][-1] for run in runs], 1),
+        "peak": two_lines([100 * run["peak_test_accuracy"] for run in runs], 1),
+        "peak_epoch": two_lines([run["peak_test_epoch"] for run in runs], 0),
+        "true": two_lines([100 * true_at_peak(run) for run in runs], 1),
+        "end": two_lines([100 * run["test_accuracy"][-1] for run in runs], 1),
     }
 
 
@@ -168,41 +182,14 @@ def true_at_peak(run: dict[str, Any]) -> float:
 
 def epoch(value: int) -> str:
     """An epoch, or a dash for not before the training ended."""
-    return str(value) if value else comments.NOTHING
-
-
-def number(value: float, places: int | None = None) -> str:
-    """With so many places, or three significant digits; what is not finite diverged."""
-    if not math.isfinite(value):
-        return "diverged"
-    if places is None:
-        places = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:.{places}f}"
-
-
-def percent(share: float, places: int = 2) -> str:
-    """A share in percent."""
-    return f"{number(100 * share, places)}{comments.PERCENT}"
-
-
-def spread(values: Sequence[float], places: int | None = None) -> str:
-    """Median, and below it the range over seeds."""
-    middle = number(float(np.median(values)), places)
-    if len(values) == 1:
-        return middle
-    return f"{middle}\n[{number(float(np.min(values)), places)}, {number(float(np.max(values)), places)}]"
-
-
-def inline(values: Sequence[float], places: int | None = None) -> str:
-    """`spread` on one line."""
-    return spread(values, places).replace("\n", " ")
+    return str(value) if value else NOTHING
 
 
 def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C8 in the table that opens the report."""
     names = ("training result reached", "test accuracy at chance", "test loss above ln 10")
     shown = [
-        f"{name} in {part['agree']} of {comments.seeds(part['seeds'])} ({part['shown']})"
+        f"{name} in {part['agree']} of {seed_count(part['seeds'])} ({part['shown']})"
         for name, part in zip(names, verdict["parts"], strict=True)
         if part["seeds"]
     ]
@@ -210,7 +197,7 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
     return {
         "name": "C8",
         "statement": "The net fits shuffled labels in training, and learns nothing about the test set",
-        "evidence": comments.capital(evidence),
+        "evidence": capital(evidence),
         "verdict": verdict["verdict"],
         "section": "random_labels",
     }
@@ -235,8 +222,8 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
         claims.FAILS: "On test images it is not right as often as a guess",
         claims.UNCLEAR: "Whether it is right on test images as often as a guess is unclear",
     }[test["verdict"]]
-    share = inline([100 * run["all_images"]["train_accuracy"] for run in runs], 1)
-    return f"{learnt}; at the end it gives {share}{comments.PERCENT} of the images their shuffled label. {answers}."
+    share = spread([100 * run["all_images"]["train_accuracy"] for run in runs], 1)
+    return f"{learnt}; at the end it gives {share}{PERCENT} of the images their shuffled label. {answers}."
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
@@ -246,7 +233,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) 
     """
     full, true, shares = runs_of(found, "full"), runs_of(found, "true"), shares_of(found)
     chosen = found["settings"]
-    result = [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}."]
+    result = [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]
     if len(full) == 1:
         result.append("There is one seed with all labels shuffled, which decides nothing about other seeds.")
     if full:
@@ -274,9 +261,9 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
     where = "" if len(epochs) == len(runs) else f" in {len(epochs)} of {len(runs)} seeds"
     met = [meets_reference(run) for run in runs]
     return (
-        f"{goal} is first reached {clean}{where} at epoch {comments.listed([str(value) for value in epochs])}. In all "
-        f"it holds in {comments.listed([str(int(each.sum())) for each in met])} epochs of "
-        f"{comments.listed(list(dict.fromkeys(str(len(each)) for each in met)))}, and after the last one in "
+        f"{goal} is first reached {clean}{where} at epoch {listed([str(value) for value in epochs])}. In all "
+        f"it holds in {listed([str(int(each.sum())) for each in met])} epochs of "
+        f"{listed(list(dict.fromkeys(str(len(each)) for each in met)))}, and after the last one in "
         f"{still_met(runs)}." + by_last_epoch(runs, met)
     )
 
@@ -309,20 +296,18 @@ def fitted_sentence(runs: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> s
     if not epochs:
         return f"By the stricter rule by which labels count as fitted ({rule}) they never are."
     where = "" if len(epochs) == len(runs) else f", in {len(epochs)} of {len(runs)} seeds"
-    return (
-        f"The labels count as fitted ({rule}) from epoch {comments.listed([str(value) for value in epochs])} on{where}."
-    )
+    return f"The labels count as fitted ({rule}) from epoch {listed([str(value) for value in epochs])} on{where}."
 
 
 def test_sentences(runs: Sequence[dict[str, Any]]) -> list[str]:
     """Test accuracy and test loss at the end, against answers that know nothing."""
     accuracies, losses = ([run[name][-1] for run in runs] for name in ("test_accuracy", "test_loss"))
     said = [
-        f"At the end the test accuracy is {inline([100 * value for value in accuracies], 2)}{comments.PERCENT}; a "
-        f"guess is right in {percent(CHANCE, 0)}, and an answer that is always the most frequent class in "
-        f"{percent(runs[0]['majority'])}."
+        f"At the end the test accuracy is {spread([100 * value for value in accuracies], 2)}{PERCENT}; a "
+        f"guess is right in {percent(CHANCE)}, and an answer that is always the most frequent class in "
+        f"{percent(runs[0]['majority'], 2)}."
     ]
-    loss = f"The test loss is {inline(losses)} nats, where equal shares for all classes have ln 10 = {UNIFORM_LOSS:.2f}"
+    loss = f"The test loss is {spread(losses)} nats, where equal shares for all classes have ln 10 = {UNIFORM_LOSS:.2f}"
     if min(losses) > UNIFORM_LOSS:
         said.append(f"{loss}: the net is sure of answers that are wrong.")
     else:
@@ -336,8 +321,8 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
     That size and training result do not tell needs both to reach it in every seed, and no net with shuffled labels to
     be as good there on the test images as one with true labels.
     """
-    shown = inline([100 * run["test_accuracy"][-1] for run in true], 2)
-    said = [f"With true labels the same net ends at a test accuracy of {shown}{comments.PERCENT}."]
+    shown = spread([100 * run["test_accuracy"][-1] for run in true], 2)
+    said = [f"With true labels the same net ends at a test accuracy of {shown}{PERCENT}."]
     if not full:
         return said
     epochs = [[run["reference_epoch"] for run in runs] for runs in (full, true)]
@@ -345,15 +330,15 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
     if missed:
         return [
             *said,
-            f"Not every seed with {comments.listed(missed)} labels reaches that training result, so the two are not "
+            f"Not every seed with {listed(missed)} labels reaches that training result, so the two are not "
             "compared there.",
         ]
     tests = [[100 * run["test_accuracy"][run["reference_epoch"] - 1] for run in runs] for runs in (full, true)]
     said.append(
         f"At the same training result, a loss of at most {REFERENCE['loss']} and an accuracy of at least "
-        f"{percent(REFERENCE['accuracy'], 1)}, first reached at epoch {inline(epochs[0], 0)} with shuffled and at "
-        f"epoch {inline(epochs[1], 0)} with true labels, the test accuracies are {inline(tests[0], 2)}"
-        f"{comments.PERCENT} and {inline(tests[1], 2)}{comments.PERCENT}."
+        f"{percent(REFERENCE['accuracy'], 1)}, first reached at epoch {spread(epochs[0], 0)} with shuffled and at "
+        f"epoch {spread(epochs[1], 0)} with true labels, the test accuracies are {spread(tests[0], 2)}"
+        f"{PERCENT} and {spread(tests[1], 2)}{PERCENT}."
     )
     if min(tests[1]) > max(tests[0]):
         said.append(
@@ -371,21 +356,21 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
 def share_fits(shares: Shares) -> list[str]:
     """Whether more shuffled labels take longer to fit, seed by seed over the seeds that all shares have."""
     fits = {share: [run["fit_epoch"] for run in runs.values()] for share, runs in shares.items()}
-    missed = [f"{100 * share:g}{comments.PERCENT}" for share, each in fits.items() if not all(each)]
+    missed = [f"{100 * share:g}{PERCENT}" for share, each in fits.items() if not all(each)]
     if missed:
-        return [f"Not every seed fits its labels with {comments.listed(missed)} of them shuffled."]
+        return [f"Not every seed fits its labels with {listed(missed)} of them shuffled."]
     shown = [
-        f"{number(float(np.median(each)), 0)} at {100 * share:g}{comments.PERCENT}" for share, each in fits.items()
+        f"{number(float(np.median(each)), 0, DIVERGED)} at {100 * share:g}{PERCENT}" for share, each in fits.items()
     ]
-    said = f"Median epochs to fit are {comments.listed(shown)}"
+    said = f"Median epochs to fit are {listed(shown)}"
     common = set.intersection(*map(set, shares.values()))
     steps = [np.diff([runs[seed]["fit_epoch"] for runs in shares.values()]) for seed in sorted(common)]
     longer, sooner = (sum(bool((sign * each > 0).all()) for each in steps) for sign in (1, -1))
     if not steps:
         return [f"{said}; no seed is measured at all of these shares."]
-    of = f"of {comments.seeds(len(steps))}"
+    of = f"of {seed_count(len(steps))}"
     if not longer and not sooner:
-        return [f"{said}: they neither rise nor fall with the share throughout in any of {comments.seeds(len(steps))}."]
+        return [f"{said}: they neither rise nor fall with the share throughout in any of {seed_count(len(steps))}."]
     if longer:
         return [f"{said}: the more labels are shuffled, the longer they take to fit in {longer} {of}."]
     return [f"{said}: the more labels are shuffled, the sooner they are fitted in {sooner} {of}."]
@@ -437,7 +422,7 @@ def share_peaks(shares: Shares, images: int | None) -> list[str]:
         return []
     said = []
     falls = falling(shares, images) if images else {}
-    rest = comments.listed([f"{100 * share:g}{comments.PERCENT}" for share in runs if share not in falls] or [""])
+    rest = listed([f"{100 * share:g}{PERCENT}" for share in runs if share not in falls] or [""])
     share = max(falls, key=falls.__getitem__) if falls else max(runs)
     peak, peak_epoch, end, true, given = (
         [quantity(run) for run in runs[share]]
@@ -456,12 +441,12 @@ def share_peaks(shares: Shares, images: int | None) -> list[str]:
         )
     if falls:
         seeds = "every seed, by" if len(runs[share]) > 1 else "the one seed, by"
-        where = comments.listed([f"{100 * each:g}{comments.PERCENT}" for each in falls])
+        where = listed([f"{100 * each:g}{PERCENT}" for each in falls])
         said.append(
             f"With {where} shuffled the test accuracy falls after its peak in {seeds} more than {ERRORS} binomial "
-            f"standard errors of a test accuracy, deepest with {100 * share:g}{comments.PERCENT}: from "
-            f"{inline(peak, 1)}{comments.PERCENT} after epoch {inline(peak_epoch, 0)} to "
-            f"{inline(end, 1)}{comments.PERCENT} at the end."
+            f"standard errors of a test accuracy, deepest with {100 * share:g}{PERCENT}: from "
+            f"{spread(peak, 1)}{PERCENT} after epoch {spread(peak_epoch, 0)} to "
+            f"{spread(end, 1)}{PERCENT} at the end."
         )
     if images and len(falls) < len(runs):
         said.append(
@@ -471,13 +456,13 @@ def share_peaks(shares: Shares, images: int | None) -> list[str]:
     learnt = [each for each in runs if all(map(better_than_its_labels, runs[each]))]
     if share in learnt:
         said.append(
-            f"At its peak the net with {100 * share:g}{comments.PERCENT} shuffled names the true class of "
-            f"{inline(true, 1)}{comments.PERCENT} of its training images, although only {inline(given, 1)}"
-            f"{comments.PERCENT} of the labels it was given are true: it has learned what images of a class have in "
+            f"At its peak the net with {100 * share:g}{PERCENT} shuffled names the true class of "
+            f"{spread(true, 1)}{PERCENT} of its training images, although only {spread(given, 1)}"
+            f"{PERCENT} of the labels it was given are true: it has learned what images of a class have in "
             "common, and not yet each label by heart."
         )
     if len(learnt) < len(runs):
-        others = comments.listed([f"{100 * each:g}{comments.PERCENT}" for each in runs if each not in learnt])
+        others = listed([f"{100 * each:g}{PERCENT}" for each in runs if each not in learnt])
         said.append(
             f"With {others} shuffled, not every seed names more true classes at its peak than the labels that it was "
             "given."

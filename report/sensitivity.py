@@ -12,9 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
-from report.comments import MINUS, mean_and_interval
-from report.comments import number as signed
+from report import claims
+from report.wording import (
+    NOTHING,
+    PART_WORDS,
+    PERCENT,
+    SHORT_WORDS,
+    VERDICT_WORDS,
+    capital,
+    digits,
+    listed,
+    mean_and_interval,
+    number,
+    probability,
+    seed_count,
+)
 
 FIGURES = ("sensitivity", "sensitivity_measures")
 NEEDED = ("batch_size", "seeds", "budgets")
@@ -150,7 +162,7 @@ def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of the table of trends: a measure of sensitivity, the images, and its correlations at each budget."""
     rows = []
     for words, images, path in MEASURES.values():
-        cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), signed, 1) for budget in BUDGETS}
+        cells = {budget: mean_and_interval(trends(nets_of(found, budget), path), bounds=1) for budget in BUDGETS}
         rows.append({"measure": words, "images": images, **cells})
     return rows
 
@@ -162,9 +174,7 @@ def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
         row = {"size": f"{size:,}", "claimed": "not better" if size in SMALLER else "worse"}
         for part in (part for part in verdict["parts"] if part["size"] == size):
             places = 3 if part["quantity"] == "loss" else 2
-            row[part["quantity"]] = mean_and_interval(
-                part["values"], lambda value, places=places: signed(value, places)
-            )
+            row[part["quantity"]] = mean_and_interval(part["values"], places)
             row[f"{part['quantity']}_verdict"] = part["verdict"] if part["seeds"] else "not measured"
             row["seeds"] = str(part["seeds"])
         rows.append(row)
@@ -180,8 +190,8 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
         def middle(*path: str, size: int = size, share: bool = False) -> str:
             values = list(values_of(nets, size, path).values())
             if not values:
-                return comments.NOTHING
-            return f"{100 * float(np.median(values)):.2f}" if share else short(float(np.median(values)))
+                return NOTHING
+            return f"{100 * float(np.median(values)):.2f}" if share else digits(float(np.median(values)))
 
         rows.append(
             {
@@ -200,31 +210,21 @@ def result_rows(nets: Nets) -> list[dict[str, str]]:
     return rows
 
 
-def short(value: float) -> str:
-    """Three significant digits; a power of ten where it is small."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "diverged"
-    if abs(value) < 1e-3:
-        digits, exponent = f"{value:.1e}".split("e")
-        return f"{digits}e{int(exponent)}".replace("-", MINUS)
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
 def claim_11(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     """The row of C11 in the table that opens the report."""
     shown = [
-        f"rank correlation with batch size at {BUDGETS[part['budget']]} {signed(part['mean'])} ({part['verdict']})"
+        f"rank correlation with batch size at {BUDGETS[part['budget']]} {number(part['mean'])} ({part['verdict']})"
         for part in verdict["parts"]
         if part["seeds"]
     ]
     evidence = "; ".join(shown) or "too few batch sizes are measured"
     train = c11(found, ("train", "softmax", "mean"))["parts"][0]
     if shown and train["seeds"]:
-        evidence += f"; on training images {signed(train['mean'])} at {BUDGETS[train['budget']]}"
+        evidence += f"; on training images {number(train['mean'])} at {BUDGETS[train['budget']]}"
     return {
         "name": "C11",
         "statement": "The larger the batch, the more sensitive the net is to its input",
-        "evidence": comments.capital(evidence),
+        "evidence": capital(evidence),
         "verdict": verdict["verdict"],
         "section": "sensitivity",
     }
@@ -253,7 +253,7 @@ def against(verdict: dict[str, Any]) -> str:
     for part in verdict["parts"]:
         if part["verdict"] == claims.FAILS:
             sizes.setdefault(part["quantity"], []).append(f"{part['size']:,}")
-    return ": " + ", ".join(f"{name} at {comments.listed(each)}" for name, each in sizes.items()) if sizes else ""
+    return ": " + ", ".join(f"{name} at {listed(each)}" for name, each in sizes.items()) if sizes else ""
 
 
 # -------------------------------------------------------------------------------------------- its sentences
@@ -280,8 +280,8 @@ TRENDS = {  # of one quantity, and of several
 def answer(eleven: dict[str, Any], twelve: dict[str, Any]) -> str:
     """In short, whether larger batches make nets more sensitive, and which do worse; empty where not measured."""
     said = [
-        f"at {BUDGETS[part['budget']]}, {comments.SHORT_WORDS[part['verdict']]} (rank correlation with batch size "
-        f"{signed(part['mean'])})"
+        f"at {BUDGETS[part['budget']]}, {SHORT_WORDS[part['verdict']]} (rank correlation with batch size "
+        f"{number(part['mean'])})"
         for part in eleven["parts"]
         if part["seeds"]
     ]
@@ -294,7 +294,7 @@ def answer(eleven: dict[str, Any], twelve: dict[str, Any]) -> str:
             ]
             for words, verdict in (("worse", claims.HOLDS), ("better", claims.FAILS))
         }
-        shown = [f"{words} at {comments.listed(sizes)}" for words, sizes in sides.items() if sizes]
+        shown = [f"{words} at {listed(sizes)}" for words, sizes in sides.items() if sizes]
         if shown:
             sentences.append(f"Test {quantity} at equal updates, against batch size {BEST}: {', '.join(shown)}.")
     return " ".join(sentences)
@@ -303,12 +303,12 @@ def answer(eleven: dict[str, Any], twelve: dict[str, Any]) -> str:
 def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any]) -> dict[str, list[str]]:
     """Paragraphs under the figures: sensitivity, definition, images, best, distance."""
     nets = {budget: nets_of(found, budget) for budget in BUDGETS}
-    said: dict[str, list[str]] = {"sensitivity": [f"The claim {comments.VERDICT_WORDS[eleven['verdict']]}."]}
+    said: dict[str, list[str]] = {"sensitivity": [f"The claim {VERDICT_WORDS[eleven['verdict']]}."]}
     said["sensitivity"] += [sentence_11(part) for part in eleven["parts"] if part["seeds"]]
     said["sensitivity"] += coverage(nets["steps"]) + without_smallest(nets) + beside_11(found) + reached(nets["loss"])
     said["definition"] = list(filter(None, [definitions("steps", nets["steps"])]))
     said["images"] = boundary(nets["steps"])
-    said["best"] = [f"The claim {comments.VERDICT_WORDS[twelve['verdict']]}."]
+    said["best"] = [f"The claim {VERDICT_WORDS[twelve['verdict']]}."]
     said["best"] += best_sentences(nets)
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
@@ -316,12 +316,12 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
 
 
 def sentence_11(part: dict[str, Any]) -> str:
-    outcome = comments.PART_WORDS[part["verdict"]]
-    seeds, sizes = comments.seeds(part["seeds"]), part["sizes"]
+    outcome = PART_WORDS[part["verdict"]]
+    seeds, sizes = seed_count(part["seeds"]), part["sizes"]
     over = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(max(sizes))
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
-        f"with batch size of {mean_and_interval(part['values'], signed, 1)} ({seeds}, {part['agree']} of them above "
+        f"with batch size of {mean_and_interval(part['values'], bounds=1)} ({seeds}, {part['agree']} of them above "
         f"{TREND}; over {over} batch sizes a seed): {outcome}."
     )
 
@@ -335,7 +335,7 @@ def coverage(nets: Nets) -> list[str]:
     values = trends({size: nets[size] for size in common}, JUDGED)
     said = (
         f"A seed's correlation is over the batch sizes that it was trained at: all up to {max(common):,}, and beyond "
-        f"that {comments.listed(rest)}. Over those that all seeds share it is {mean_and_interval(values, signed, 1)} "
+        f"that {listed(rest)}. Over those that all seeds share it is {mean_and_interval(values, bounds=1)} "
         f"at equal updates"
     )
     return [f"{said}."]
@@ -348,7 +348,7 @@ def without_smallest(nets: dict[str, Nets]) -> list[str]:
         rest = dict(list(nets[budget].items())[1:])
         all_sizes, values = (rises(trends(each, JUDGED)) for each in (nets[budget], rest))
         if values["seeds"] and values["verdict"] != all_sizes["verdict"]:
-            trend = mean_and_interval(values["values"], signed, 1)
+            trend = mean_and_interval(values["values"], bounds=1)
             shown.append(f"{trend} at {BUDGETS[budget]}, which is by the rule: {values['verdict']}")
     if not shown:
         return []
@@ -369,14 +369,14 @@ def extremes(nets: Nets, path: Sequence[str]) -> str:
     """At which batch sizes the median over seeds is lowest and highest."""
     medians = medians_of(nets, path)
     low, high = min(medians, key=medians.get), max(medians, key=medians.get)
-    return f"lowest median {short(medians[low])} at {low:,}, highest {short(medians[high])} at {high:,}"
+    return f"lowest median {digits(medians[low])} at {low:,}, highest {digits(medians[high])} at {high:,}"
 
 
 def beside_11(found: dict[str, Any]) -> list[str]:
     """What the same rule says on the training images; they decide nothing."""
     train = c11(found, MEASURES["softmax_train"][2])
     shown = [
-        f"{mean_and_interval(part['values'], signed, 1)} at {BUDGETS[part['budget']]} ({part['verdict']})"
+        f"{mean_and_interval(part['values'], bounds=1)} at {BUDGETS[part['budget']]} ({part['verdict']})"
         for part in train["parts"]
         if part["seeds"]
     ]
@@ -384,8 +384,8 @@ def beside_11(found: dict[str, Any]) -> list[str]:
         return []
     return [
         f"The rule names no images; the test images decide, and the earlier report took training images. On those the "
-        f"correlation is {comments.listed(shown)}: by them the claim "
-        f"{comments.VERDICT_WORDS[train['verdict']].removesuffix(' here')}."
+        f"correlation is {listed(shown)}: by them the claim "
+        f"{VERDICT_WORDS[train['verdict']].removesuffix(' here')}."
     ]
 
 
@@ -398,15 +398,15 @@ def reached(nets: Nets) -> list[str]:
     ]
     said = []
     if whole:
-        sizes = f"size{'s' if len(whole) > 1 else ''} {comments.listed(whole)}"
+        sizes = f"size{'s' if len(whole) > 1 else ''} {listed(whole)}"
         said.append(f"No net of batch {sizes} reached the training loss within the updates allowed.")
     if partly:
-        said.append(f"Some seeds did not reach it, and are left out: {comments.listed(partly)}.")
+        said.append(f"Some seeds did not reach it, and are left out: {listed(partly)}.")
     losses = [one["train"]["loss"] for found in nets.values() for one in found.values() if one is not None]
     if losses:
         said.append(
             f"It was looked at now and then, so the nets that are compared have a training loss of "
-            f"{short(min(losses))} to {short(max(losses))}."
+            f"{digits(min(losses))} to {digits(max(losses))}."
         )
     return said
 
@@ -421,9 +421,9 @@ def definitions(budget: str, nets: Nets) -> str:
             correlations = trends(nets, MEASURES[name + suffix][2])
             if correlations:
                 by_trend.setdefault(direction(correlations), []).append(
-                    f"the {words} ({signed(float(np.mean(correlations)))})"
+                    f"the {words} ({number(float(np.mean(correlations)))})"
                 )
-        pieces = [f"{comments.listed(names)} {TRENDS[trend][len(names) > 1]}" for trend, names in by_trend.items()]
+        pieces = [f"{listed(names)} {TRENDS[trend][len(names) > 1]}" for trend, names in by_trend.items()]
         if pieces:
             sentences.append(f"on the {images} images {'; '.join(pieces)}")
     return f"At {BUDGETS[budget]}, {', and '.join(sentences)}." if sentences else ""
@@ -437,20 +437,20 @@ def boundary(nets: Nets) -> list[str]:
 
     def ranged(path: Sequence[str], factor: float = 1) -> str:
         medians = [factor * float(np.median(list(values_of(nets, size, path).values()))) for size in sizes]
-        low, high = short(min(medians)), short(max(medians))
+        low, high = digits(min(medians)), digits(max(medians))
         return low if low == high else f"{low} to {high}"
 
     above = ranged(("test", "softmax", "share_above_1"), 100)
     few = [
-        f"{short(100 * float(np.median(list(values_of(nets, size, path).values()))))}{comments.PERCENT} at {size:,}"
+        f"{digits(100 * float(np.median(list(values_of(nets, size, path).values()))))}{PERCENT} at {size:,}"
         for path in [("test", "softmax", "share_of_top_percent")]
         for size in (sizes[0], sizes[-1])
     ]
     median, mean = (ranged(("test", "softmax", name)) for name in ("median", "mean"))
     return [
         f"At equal updates the median norm over the test images is {median}, by batch size, where the mean is {mean}; "
-        f"{above}{comments.PERCENT} of the images have a norm above 1. The most sensitive percent of them has this "
-        f"share of the sum: {comments.listed(few)}."
+        f"{above}{PERCENT} of the images have a norm above 1. The most sensitive percent of them has this "
+        f"share of the sum: {listed(few)}."
     ]
 
 
@@ -462,9 +462,9 @@ def best_sentences(nets: dict[str, Nets]) -> list[str]:
         for budget, about in nets.items():
             sizes = [f"{size:,}" for size in sorted(best_sizes(about, quantity))]
             if sizes:
-                places.append(f"{comments.listed(sizes).replace(' and ', ' or ')} at {BUDGETS[budget]}")
+                places.append(f"{listed(sizes).replace(' and ', ' or ')} at {BUDGETS[budget]}")
         if places:
-            pieces.append(f"the {words} is at batch size {comments.listed(places)}")
+            pieces.append(f"the {words} is at batch size {listed(places)}")
     return [f"By seed, of the batch sizes that all seeds have, {'; '.join(pieces)}."] if pieces else []
 
 
@@ -474,7 +474,7 @@ def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
     for budget in ("epochs", "loss"):
         other = c12(found, budget)
         if any(part["seeds"] for part in other["parts"]):
-            words = comments.VERDICT_WORDS[other["verdict"]].removesuffix(" here")
+            words = VERDICT_WORDS[other["verdict"]].removesuffix(" here")
             said.append(f"By the same rule it {words} at {BUDGETS[budget]}{against(other)}.")
     failed = [part["values"] for part in twelve["parts"] if part["verdict"] == claims.FAILS]
     if failed and min(map(len, failed)) >= claims.ENOUGH:
@@ -482,7 +482,7 @@ def beside_12(found: dict[str, Any], twelve: dict[str, Any]) -> list[str]:
         which = "the one failure has" if len(failed) == 1 else f"the {len(failed)} failures have"
         said.append(
             f"The claim fails where any of {len(twelve['parts'])} comparisons does, which chance alone could bring; "
-            f"{which} a p of {comments.probability(min(worst, 1.0))} when it is multiplied by "
+            f"{which} a p of {probability(min(worst, 1.0))} when it is multiplied by "
             f"{len(twelve['parts'])} (Bonferroni)."
         )
     return said
@@ -502,5 +502,5 @@ def distances(budget: str, nets: Nets) -> str:
         outcome += f" up to a batch of {turn:,} and not beyond"
     return (
         f"At {BUDGETS[budget]} nets of larger batches {outcome} (rank correlation of the distance with batch size "
-        f"{mean_and_interval(correlations, signed, 1)}; {extremes(nets, ('distance',))})."
+        f"{mean_and_interval(correlations, bounds=1)}; {extremes(nets, ('distance',))})."
     )

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from hw1_3 import measures
-from report import claims, comments
-from report.comments import number as place
-from report.comments import percent
+from report import claims
+from report.wording import NOTHING, VERDICT_WORDS, digits, listed, number, percent, probability
 
 FIGURES = ("sharpness", "sharpness_tau")
 NEEDED = ("equal_loss", "equal_epochs", "steps", "loss_before", "rescaled")
@@ -28,31 +27,9 @@ TWINS = {  # what a rescaled twin is compared by
     "trace_exact": "trace of the Hessian",
     "distance": "distance from the start",
 }
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIP = 1.25  # a net whose loss was so many times higher at the look before its stop has stopped at a dip
 SAME = 1e-6  # relative: more than the round-off of a mean over images
-
-
-def number(value: float, digits: int = 3) -> str:
-    """So many significant digits, with a real minus sign: 0.012, 1,020, and powers of ten; a dash for no value."""
-    if not math.isfinite(value):
-        return comments.NOTHING
-    rounded = float(f"{value:.{digits - 1}e}")
-    if 0 < abs(rounded) < 1e-3:
-        shown = power(value, digits)
-    elif abs(rounded) >= 1000:
-        shown = f"{rounded:,.0f}"
-    else:
-        shown = f"{value:#.{digits}g}".rstrip(".")
-    return shown.replace("-", "\N{MINUS SIGN}")
-
-
-def power(value: float, digits: int) -> str:
-    """A multiple of a power of ten, and the power alone where the one digit is 1."""
-    factor, exponent = f"{value:.{digits - 1}e}".split("e")
-    raised = f"10{str(int(exponent)).translate(RAISED)}"
-    return raised if factor == "1" else f"{factor} \N{MULTIPLICATION SIGN} {raised}"
 
 
 def judged(about: dict[str, Any], nets: int) -> str:
@@ -117,13 +94,13 @@ def counted(sizes: int) -> str:
 def tau_cell(kind: dict[str, Any]) -> str:
     """0.31 [0.12, 0.48]."""
     low, high = kind["interval"]
-    return f"{place(kind['tau'])} [{place(low)}, {place(high)}]"
+    return f"{number(kind['tau'])} [{number(low)}, {number(high)}]"
 
 
 def chance(kind: dict[str, Any]) -> str:
     """The corrected p of a tau; a dash where it has none."""
     p = kind.get("p", math.nan)
-    return comments.probability(p) if math.isfinite(p) else comments.NOTHING
+    return probability(p) if math.isfinite(p) else NOTHING
 
 
 def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str, str]]:
@@ -136,9 +113,9 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
             "all_p": chance(part["all"]),
             "fixed": tau_cell(part["fixed"]),
             "fixed_p": chance(part["fixed"]),
-            "partial_batch": place(part["partial_batch"]),
-            "partial_loss": place(part["partial_loss"]),
-            "accuracy": f"{place(others[part['name']]['all']['tau'])}, {place(others[part['name']]['fixed']['tau'])}",
+            "partial_batch": number(part["partial_batch"]),
+            "partial_loss": number(part["partial_loss"]),
+            "accuracy": f"{number(others[part['name']]['all']['tau'])}, {number(others[part['name']]['fixed']['tau'])}",
             "verdict": part["verdict"],
         }
         for part in verdict["parts"]
@@ -157,15 +134,13 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
     counts = {outcome: sum(part["verdict"] == outcome for part in parts) for outcome in VERDICTS}
     evidence = "No two nets at equal training loss yet"
     if parts:
-        shown = comments.listed(
-            [f"{words} for {counts[outcome]}" for outcome, words in VERDICTS.items() if counts[outcome]]
-        )
-        taus = [spread([part[kind]["tau"] for part in parts]) for kind in KINDS]
+        shown = listed([f"{words} for {counts[outcome]}" for outcome, words in VERDICTS.items() if counts[outcome]])
+        taus = [reach([part[kind]["tau"] for part in parts]) for kind in KINDS]
         evidence = f"Of {len(parts)} measures it {shown}. Kendall's tau: {taus[0]} over all {verdict['nets']} nets, "
         evidence += f"{taus[1]} at fixed batch size"
         for part in parts:
             if part["verdict"] == claims.FAILS:
-                both = " and ".join(f"{place(part[kind]['tau'])} {words}" for kind, words in KINDS.items())
+                both = " and ".join(f"{number(part[kind]['tau'])} {words}" for kind, words in KINDS.items())
                 evidence += f"; against it: {part['words']}, {both}"
     return {
         "name": "bonus",
@@ -179,10 +154,10 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
 VERDICTS = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
 
 
-def spread(values: Sequence[float]) -> str:
+def reach(values: Sequence[float]) -> str:
     """0.12 to 0.34."""
     numbers = [value for value in values if math.isfinite(value)]
-    return f"{place(min(numbers))} to {place(max(numbers))}" if numbers else comments.NOTHING
+    return f"{number(min(numbers))} to {number(max(numbers))}" if numbers else NOTHING
 
 
 # -------------------------------------------------------------------------------------------- its sentences
@@ -198,11 +173,11 @@ def answer(verdict: dict[str, Any]) -> str:
         names = {verb: sure(parts, kind, sign) for verb, sign in (("rise", 1), ("fall", -1))}
         pieces = [
             f"{len(each) or 'none'} surely {verb}{'s' * (len(each) == 1)}"
-            + (f" ({comments.listed(each)})" if 0 < len(each) <= 2 else "")
+            + (f" ({listed(each)})" if 0 < len(each) <= 2 else "")
             for verb, each in names.items()
         ]
         said.append(f"{where} {' and '.join(pieces)}")
-    fixed = spread([part["fixed"]["tau"] for part in parts])
+    fixed = reach([part["fixed"]["tau"] for part in parts])
     few = "" if verdict["nets"] >= claims.ENOUGH else f" With {verdict['nets']} nets nothing is decided."
     return (
         f"Of {len(parts)} measures, four of them of one sharpness, at {STOPS[JUDGED]} and as the gap grows, "
@@ -215,7 +190,7 @@ def comment(found: dict[str, Any], verdict: dict, accuracy: dict, epochs: dict) 
 
     verdict, and beside it accuracy and epochs: what `bonus` says of the gap in accuracy and of equal epochs.
     """
-    said = {"result": [f"The claim {comments.VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
+    said = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}.", *missing(found)]}
     said["result"] += [kinds_sentence(kind, verdict, where) for kind, where in KINDS.items() if verdict["parts"]]
     said["result"] += between_sentences(verdict) + failing_sentences(verdict)
     said["stop"] = stop_sentences(found)
@@ -248,13 +223,13 @@ def kinds_sentence(kind: str, verdict: dict[str, Any], where: str) -> str:
             outcome.append(f"{len(names)} of {total} measures {verb} {words} ({named(names, verdict['parts'])})")
     if not outcome:
         outcome.append(f"after correction, none of the {total} measures has a tau that differs from 0")
-    return f"Tested {where}, {comments.listed(outcome)}."
+    return f"Tested {where}, {listed(outcome)}."
 
 
 def named(names: Sequence[str], parts: list[dict[str, Any]]) -> str:
     """These measures in words, or, of more than half of them, those that are not among them."""
     others = [part["words"] for part in parts if part["words"] not in names]
-    return comments.listed(names) if len(names) <= len(others) else f"all but {comments.listed(others)}"
+    return listed(names) if len(names) <= len(others) else f"all but {listed(others)}"
 
 
 def failing_sentences(verdict: dict[str, Any]) -> list[str]:
@@ -263,8 +238,8 @@ def failing_sentences(verdict: dict[str, Any]) -> list[str]:
     if not failing:
         return []
     kinds = [kind for kind in KINDS if sure(failing, kind, -1)]
-    names = comments.listed([part["words"] for part in failing])
-    sentence = f"The claim fails by the {names} alone, {comments.listed([KINDS[kind] for kind in kinds])}"
+    names = listed([part["words"] for part in failing])
+    sentence = f"The claim fails by the {names} alone, {listed([KINDS[kind] for kind in kinds])}"
     if kinds == ["all"]:
         sentence += "; between nets of one batch size no tau that differs from 0 is negative"
     return [f"{sentence}."]
@@ -274,7 +249,7 @@ def between_sentences(verdict: dict[str, Any]) -> list[str]:
     """What is left of the taus over all nets when each batch size counts once."""
     if verdict["sizes"] < 2:
         return []
-    taus = spread([part["between"]["tau"] for part in verdict["parts"]])
+    taus = reach([part["between"]["tau"] for part in verdict["parts"]])
     names = [part["words"] for part in verdict["parts"] if part["between"]["p"] < measures.LEVEL]
     several = "no measure"
     if names:
@@ -301,12 +276,12 @@ def stop_sentences(found: dict[str, Any]) -> list[str]:
     if not losses:
         return []
     lowest, highest = min(each.min() for each in losses.values()), max(each.max() for each in losses.values())
-    said = [f"At the stop the training losses lie between {number(lowest)} and {number(highest)}."]
+    said = [f"At the stop the training losses lie between {digits(lowest)} and {digits(highest)}."]
     if len(before) > 1:
         small, large = min(before), max(before)
         sentence = (
             f"The look before the stop, {found['settings']['check_every']:,} steps earlier, had found "
-            f"{number(before[small])} times this loss at batch size {small:,} and {number(before[large])} times at "
+            f"{digits(before[small])} times this loss at batch size {small:,} and {digits(before[large])} times at "
             f"{large:,} (medians)"
         )
         lucky = before[small] > DIP and before[small] > before[large]
@@ -326,7 +301,7 @@ def missing(found: dict[str, Any]) -> list[str]:
     if not absent:
         return []
     words = [f"{count} of batch size {size:,}" for size, count in absent.items()]
-    return [f"Nets that did not reach the training loss in time, and are left out: {comments.listed(words)}."]
+    return [f"Nets that did not reach the training loss in time, and are left out: {listed(words)}."]
 
 
 def epochs_sentences(verdict: dict[str, Any]) -> list[str]:
@@ -337,8 +312,8 @@ def epochs_sentences(verdict: dict[str, Any]) -> list[str]:
     taus, partial = ([part[name] for part in verdict["parts"]] for name in ("all", "partial_loss"))
     return [
         f"After equal epochs the training losses differ, and the training loss alone has a tau of "
-        f"{place(loss['all']['tau'])} with the gap. The measures have {spread([tau['tau'] for tau in taus])}; with the "
-        f"training loss taken out by Kendall's partial coefficient, {spread(partial)}.",
+        f"{number(loss['all']['tau'])} with the gap. The measures have {reach([tau['tau'] for tau in taus])}; with the "
+        f"training loss taken out by Kendall's partial coefficient, {reach(partial)}.",
         kinds_sentence("fixed", verdict, "between nets of one batch size"),
     ]
 
@@ -347,7 +322,7 @@ def accuracy_sentences(verdict: dict[str, Any]) -> list[str]:
     """The same with the gap in accuracy."""
     if not verdict["parts"]:
         return []
-    taus = [spread([part[kind]["tau"] for part in verdict["parts"]]) for kind in KINDS]
+    taus = [reach([part[kind]["tau"] for part in verdict["parts"]]) for kind in KINDS]
     return [f"With the gap in accuracy instead, tau is {taus[0]} over all nets and {taus[1]} at fixed batch size."]
 
 
@@ -390,15 +365,15 @@ def lanczos_sentences(found: dict[str, Any]) -> list[str]:
     said = []
     if residual > asked:
         said.append(
-            f"The largest residual of Lanczos's method is {number(residual, 2)} of the largest absolute eigenvalue, "
-            f"above the {number(asked, 1)} asked for."
+            f"The largest residual of Lanczos's method is {digits(residual, 2)} of the largest absolute eigenvalue, "
+            f"above the {digits(asked, 1)} asked for."
         )
     shares = bottom / top
     negative = int(np.sum(shares < 0))
     if negative:
         said.append(
             f"The smallest eigenvalue is negative in {negative} of {len(shares)} measurements, "
-            f"{number(float(np.median(shares[shares < 0])), 2)} of the largest one (median of these): those nets do "
+            f"{digits(float(np.median(shares[shares < 0])), 2)} of the largest one (median of these): those nets do "
             f"not stand at minima."
         )
     return said
@@ -411,13 +386,13 @@ def twin_sentences(found: dict[str, Any]) -> list[str]:
         return []
     same = [TWINS[name] for name, each in factors.items() if max(abs(factor - 1) for factor in each) < SAME]
     other = [
-        f"{TWINS[name]} (times {number(float(np.median(each)))})"
+        f"{TWINS[name]} (times {digits(float(np.median(each)))})"
         for name, each in factors.items()
         if TWINS[name] not in same
     ]
     said = []
     if same:
-        said.append(f"Unchanged in all {len(factors['gap'])} nets so rewritten: {comments.listed(same)}.")
+        said.append(f"Unchanged in all {len(factors['gap'])} nets so rewritten: {listed(same)}.")
     if other:
-        said.append(f"Changed, by the median factor: {comments.listed(other)}.")
+        said.append(f"Changed, by the median factor: {listed(other)}.")
     return said

@@ -604,6 +604,8 @@ def test_the_gap_in_words():
     assert "is 0.1000 at 16 units and 0.3000 at 64, rank correlation with the size 1.00." in loss
     assert "is 1.00 points at 16 units and 3.00 points at 64, rank correlation with the size 1.00." in accuracy
     assert all("\N{MINUS SIGN}1.00" in sentence for sentence in said(0.3, 0.2, 0.1))
+    assert "at 16 units, 0.4000 at 32, where it is largest, and 0.2000 at 64" in said(0.1, 0.4, 0.2)[0]
+    assert "largest" not in loss + accuracy
 
 
 def test_the_running_gap_is_to_the_running_values():
@@ -648,9 +650,10 @@ def test_the_earlier_reports_accuracies_beside_ours():
 
 def test_wrong_labels_in_words():
     nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, LEARNT)
-    fitting, shared, error, loss, best = reported.noise_comment(nets)
+    fitting, shared, how, error, loss, best = reported.noise_comment(nets)
     assert "have 32 units a layer" in fitting
     assert "the spread over seeds covers initialisation only" in shared
+    assert "at the widths where the other seeds have it" in how
     assert "The median test error" in error
     assert "percentage points above the narrower net" in error
     assert "(means of 8 seeds): the seeds agree: double descent" in error

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
-from report import build, claims, comments, measured, readme
+from report import build, claims, comments, measured, readme, wording
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -520,8 +520,46 @@ def test_mann_whitney_of_many_seeds() -> None:
 def test_best_of_ten_says_what_diverged() -> None:
     best = claims.best_of(np.array([np.nan] * 10 + [0.5, *[np.inf] * 9, 7.0]))
     assert best.tolist() == [np.inf, 0.5]
-    assert measured.fixed(float(best[0]), 3) == "diverged"
-    assert len(measured.fixed(1e300, 3)) < 12
+    assert wording.number(float(best[0]), 3, wording.DIVERGED) == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "words"),
+    [
+        (0, 3, "0"),
+        (97.514, 3, "97.5"),
+        (0.0577, 3, "0.0577"),
+        (120.0, 3, "120"),
+        (0.0123, 2, "0.012"),
+        (-12.34, 3, "\N{MINUS SIGN}12.3"),
+        (999.6, 3, "1,000"),
+        (17_615.0, 3, "17,600"),
+        (0.00099996, 3, "0.00100"),
+        (2.81e-7, 2, "2.8e\N{MINUS SIGN}7"),
+        (1e-6, 1, "1e\N{MINUS SIGN}6"),
+        (float("nan"), 3, "diverged"),
+        (float("inf"), 3, "diverged"),
+    ],
+)
+def test_numbers_are_written_alike(value: float, count: int, words: str) -> None:
+    assert wording.digits(value, count) == words
+
+
+def test_numbers_with_places() -> None:
+    assert wording.number(-0.001) == "0.00"
+    assert wording.number(-1.236) == "\N{MINUS SIGN}1.24"
+    assert wording.number(float("nan")) == wording.NOTHING
+    assert len(wording.number(1e300, 3)) < 12
+    assert wording.percent(0.1234) == f"12{wording.PERCENT}"
+    assert wording.percent(float("nan")) == wording.NOTHING
+
+
+def test_spread_over_seeds() -> None:
+    assert wording.spread([]) == wording.NOTHING
+    assert wording.spread([0.25], 1) == "0.2"
+    assert wording.spread([1, 5, 3], 0) == "3 [1, 5]"
+    assert wording.two_lines([0.00123, 0.5, 0.25]) == "0.25\n[0.0012, 0.50]"
+    assert wording.spread([1.0, float("inf")], 1) == "diverged [1.0, diverged]"
 
 
 def test_views_that_change_a_verdict_are_named() -> None:
@@ -549,7 +587,7 @@ def test_an_earlier_loss_beyond_all_of_ours_is_named() -> None:
     def said(loss: str) -> str:
         return " ".join(comments.function_fit(found, claims.c1(found), {("f1", "deep"): loss})["order"])
 
-    assert f"lies below all {len(losses)} of ours ({comments.short(losses.min(), 2)})" in said("1e-9")
+    assert f"lies below all {len(losses)} of ours ({wording.digits(losses.min(), 2)})" in said("1e-9")
     assert f"above all {len(losses)} of ours" in said("1e9")
     assert f"in 1 of {len(losses) + 1} cases" in said("1e9")
     assert "The earlier report's loss" not in said(str(float(np.median(losses))))
@@ -571,7 +609,7 @@ def test_more_than_half_dead() -> None:
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
     said = " ".join(comments.function_fit(dead, claims.c1(dead), {})["dead"])
     assert "and so is the median of the deep nets, most of which are dead." in said
-    shares = f"60{comments.PERCENT} on f1 and 60{comments.PERCENT} on f2"
+    shares = f"60{wording.PERCENT} on f1 and 60{wording.PERCENT} on f2"
     assert f"Of the deep ReLU nets {shares} are born dead." in comments.fit_answer(dead, claims.c1(dead))
     for function in ("f1", "f2"):
         dead["results"][f"{function}/relu/deep"]["dead_at_birth"][:] = False

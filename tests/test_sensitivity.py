@@ -439,21 +439,6 @@ def curves(by_size):
     return dict.fromkeys(reported.BUDGETS, nets)
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (0, "0"),
-        (97.514, "97.5"),
-        (16.34, "16.3"),
-        (0.0577, "0.0577"),
-        (2.81e-7, "2.8e\N{MINUS SIGN}7"),
-        (120.0, "120"),
-    ],
-)
-def test_numbers_are_short(value, words):
-    assert reported.short(value) == words
-
-
 @pytest.mark.parametrize("there", ["all units", "one unit", "nothing"])
 def test_the_section_can_be_set(there, path):
     kept = history.read(path)

@@ -296,22 +296,6 @@ def test_the_claim_follows_its_measures():
     assert "over all nets none surely rise and 10 surely fall" in against["answer"]
 
 
-@pytest.mark.parametrize(
-    ("value", "digits", "words"),
-    [
-        (0.0123, 2, "0.012"),
-        (-12.34, 3, "\N{MINUS SIGN}12.3"),
-        (999.6, 3, "1,000"),
-        (17_615.0, 3, "17,600"),
-        (3.04e-5, 2, "3.0 \N{MULTIPLICATION SIGN} 10⁻⁵"),
-        (1e-6, 1, "10⁻⁶"),
-        (float("nan"), 3, "\N{EN DASH}"),
-    ],
-)
-def test_numbers_are_written_alike(value, digits, words):
-    assert reported.number(value, digits) == words
-
-
 def test_nets_that_did_not_stop_are_named_and_left_out():
     found = planted(1.0)
     late = found["results"]["batch-0064"]

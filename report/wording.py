@@ -1,0 +1,119 @@
+"""How the report writes numbers, lists and verdicts, in its tables and in its sentences."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from report import claims
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"  # in a cell without a value
+DIVERGED = "diverged"
+PERCENT = "\N{NO-BREAK SPACE}%"
+SMALLEST, LARGEST = 1e-4, 1e6  # what lies beyond is written as a multiple of a power of ten
+
+SHORT_WORDS = {claims.HOLDS: "yes", claims.FAILS: "no", claims.UNCLEAR: "unclear"}
+VERDICT_WORDS = {
+    claims.HOLDS: "holds here",
+    claims.FAILS: "does not hold here",
+    claims.UNCLEAR: "remains unclear here",
+}
+PART_WORDS = {
+    claims.HOLDS: "this part holds",
+    claims.FAILS: "this part does not hold",
+    claims.UNCLEAR: "this part remains unclear",
+}
+
+
+# ------------------------------------------------------------------------------------------------- words
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def capital(text: str) -> str:
+    """With a capital letter first."""
+    return text[0].upper() + text[1:]
+
+
+def seed_count(count: int) -> str:
+    """8 seeds."""
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
+# --------------------------------------------------------------------------------------------- one number
+
+
+def number(value: float, places: int = 2, nothing: str = NOTHING) -> str:
+    """With so many places and a real minus sign; `nothing` where it is not finite."""
+    if not math.isfinite(value):
+        return nothing
+    if abs(value) >= LARGEST:
+        return digits(value)
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS)
+
+
+def digits(value: float, count: int = 3, nothing: str = DIVERGED) -> str:
+    """So many digits that count: 0.0639, 17,600 or, as the layout makes a power of ten of it, 4.95e-5.
+
+    `nothing` where it is not finite.
+    """
+    if not math.isfinite(value):
+        return nothing
+    if value == 0:
+        return "0"
+    factor, _, exponent = f"{value:.{count - 1}e}".partition("e")
+    if not SMALLEST <= abs(float(f"{factor}e{exponent}")) < LARGEST:
+        return f"{factor}e{int(exponent)}".replace("-", MINUS)
+    rounded = float(f"{factor}e{exponent}")
+    return f"{rounded:,.{max(0, count - 1 - int(exponent))}f}".replace("-", MINUS)
+
+
+def percent(share: float, places: int = 0) -> str:
+    """A share in percent; a dash where there is none."""
+    return number(100 * share, places) + PERCENT if math.isfinite(share) else NOTHING
+
+
+def probability(p: float) -> str:
+    """A p-value to three places."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+# ------------------------------------------------------------------------------------------- many numbers
+
+
+def spread(values: Sequence[float], places: int | None = None, count: int = 3, gap: str = " ") -> str:
+    """Median and range over seeds, or the one value there is; a dash for none. gap: between the two.
+
+    Written with so many places, or without them so many digits that count.
+    """
+
+    def write(value: float) -> str:
+        return digits(float(value), count) if places is None else number(float(value), places, DIVERGED)
+
+    if not len(values):
+        return NOTHING
+    middle = write(np.median(values))
+    return middle if len(values) == 1 else f"{middle}{gap}[{write(np.min(values))}, {write(np.max(values))}]"
+
+
+def two_lines(values: Sequence[float], places: int | None = None) -> str:
+    """As `spread`, in two digits that count or so many places, and the range below the median."""
+    return spread(values, places, count=2, gap="\n")
+
+
+def mean_and_interval(values: Sequence[float], places: int = 2, bounds: float = math.inf) -> str:
+    """Mean and 95 % interval over seeds, or their range where there are too few seeds for one; a dash for none.
+
+    bounds: an end beyond it on either side is drawn in to it, as no correlation lies beyond 1.
+    """
+    if not len(values):
+        return NOTHING
+    mean = number(float(np.mean(values)), places)
+    if len(values) == 1:
+        return mean
+    low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
+    return f"{mean} [{number(max(low, -bounds), places)}, {number(min(high, bounds), places)}]"
