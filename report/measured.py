@@ -127,19 +127,7 @@ def gather(
     cannot be placed, if it cannot.
     """
     histories = {experiment: _history(root, scale, experiment, code) for experiment in EXPERIMENTS}
-    drawings: dict[str, bytes] = {}
-    figures = {}
-    for experiment, names in FIGURES.items():
-        for name in names:
-            path = root / "figures" / f"{name}.svg"
-            content, words = figure(path)
-            why = objection(content) if content is not None else ""
-            if why:
-                content, words = None, f"unreadable: {short_line(why)}"
-            figures[name] = {"there": content is not None, "words": words}
-            if content is not None:
-                drawings[name] = content
-                figures[name]["words"] = _caveat(path, history_path(root, experiment))
+    figures, drawings = _figures(root, objection)
     sections = {}
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
@@ -166,6 +154,23 @@ def gather(
         "environments": _environments(histories),
     }
     return shown, drawings
+
+
+def _figures(root: Path, objection: Callable[[bytes], str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Of each figure whether it is there and what its reader must know, and the bytes of those that are there."""
+    about, drawings = {}, {}
+    for experiment, names in FIGURES.items():
+        for name in names:
+            path = root / "figures" / f"{name}.svg"
+            content, words = figure(path)
+            why = objection(content) if content is not None else ""
+            if why:
+                content, words = None, f"unreadable: {short_line(why)}"
+            if content is not None:
+                drawings[name] = content
+                words = _caveat(path, history_path(root, experiment))
+            about[name] = {"there": content is not None, "words": words}
+    return about, drawings
 
 
 def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Losses and accuracies are clean evaluations. An epoch 0 in the history stands fo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ NEEDED += (
 )
 ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
 Shares = dict[float, dict[str, dict[str, Any]]]  # {share of labels shuffled: {seed: results}}
+Runs = dict[float, list[dict[str, Any]]]  # {share of labels shuffled: results by seed}
 
 
 def runs_of(found: dict[str, Any], arm: str) -> list[dict[str, Any]]:
@@ -383,7 +384,7 @@ def fall_beyond_noise(run: dict[str, Any], images: int) -> bool:
     return peak - end > ERRORS * error
 
 
-def partly(shares: Shares) -> dict[float, list[dict[str, Any]]]:
+def partly(shares: Shares) -> Runs:
     """The results with some of the labels shuffled and some not."""
     return {share: list(runs.values()) for share, runs in shares.items() if 0 < share < 1}
 
@@ -420,51 +421,57 @@ def share_peaks(shares: Shares, images: int | None) -> list[str]:
     runs = partly(shares)
     if not runs:
         return []
-    said = []
     falls = falling(shares, images) if images else {}
-    rest = listed([f"{100 * share:g}{PERCENT}" for share in runs if share not in falls] or [""])
     share = max(falls, key=falls.__getitem__) if falls else max(runs)
-    peak, peak_epoch, end, true, given = (
-        [quantity(run) for run in runs[share]]
-        for quantity in (
-            lambda run: 100 * run["peak_test_accuracy"],
-            lambda run: run["peak_test_epoch"],
-            lambda run: 100 * run["test_accuracy"][-1],
-            lambda run: 100 * true_at_peak(run),
-            lambda run: 100 * (1 - run["wrong_labels"]),
-        )
-    )
+    return [*fall_sentences(runs, falls, share, images), *learnt_sentences(runs, share)]
+
+
+def shuffled(shares: Iterable[float]) -> str:
+    """25 %, 50 % and 75 %."""
+    return listed([f"{100 * share:g}{PERCENT}" for share in shares])
+
+
+def fall_sentences(runs: Runs, falls: dict[float, float], share: float, images: int | None) -> list[str]:
+    """At which shares the test accuracy falls after its peak, and how far at one of them. falls: as of `falling`."""
     if images is None:
-        said.append(
+        return [
             "The data's description does not count the test images, so a fall of the test accuracy after its peak "
             "cannot be told from noise."
-        )
+        ]
+    said = []
     if falls:
-        seeds = "every seed, by" if len(runs[share]) > 1 else "the one seed, by"
-        where = listed([f"{100 * each:g}{PERCENT}" for each in falls])
+        peak = spread([100 * run["peak_test_accuracy"] for run in runs[share]], 1)
+        end = spread([100 * run["test_accuracy"][-1] for run in runs[share]], 1)
+        epoch = spread([run["peak_test_epoch"] for run in runs[share]], 0)
+        seeds = "every seed" if len(runs[share]) > 1 else "the one seed"
         said.append(
-            f"With {where} shuffled the test accuracy falls after its peak in {seeds} more than {ERRORS} binomial "
-            f"standard errors of a test accuracy, deepest with {100 * share:g}{PERCENT}: from "
-            f"{spread(peak, 1)}{PERCENT} after epoch {spread(peak_epoch, 0)} to "
-            f"{spread(end, 1)}{PERCENT} at the end."
+            f"With {shuffled(falls)} shuffled the test accuracy falls after its peak in {seeds}, by more than {ERRORS} "
+            f"binomial standard errors of a test accuracy, deepest with {shuffled([share])}: from {peak}{PERCENT} "
+            f"after epoch {epoch} to {end}{PERCENT} at the end."
         )
-    if images and len(falls) < len(runs):
+    if len(falls) < len(runs):
         said.append(
-            f"With {rest} shuffled there is no fall beyond noise: not every seed ends more than {ERRORS} binomial "
-            "standard errors below its peak."
+            f"With {shuffled(each for each in runs if each not in falls)} shuffled there is no fall beyond noise: not "
+            f"every seed ends more than {ERRORS} binomial standard errors below its peak."
         )
+    return said
+
+
+def learnt_sentences(runs: Runs, share: float) -> list[str]:
+    """How many true classes the net names at its peak, with this share, beside the true labels it was given."""
+    said = []
     learnt = [each for each in runs if all(map(better_than_its_labels, runs[each]))]
     if share in learnt:
+        true = spread([100 * true_at_peak(run) for run in runs[share]], 1)
+        given = spread([100 * (1 - run["wrong_labels"]) for run in runs[share]], 1)
         said.append(
-            f"At its peak the net with {100 * share:g}{PERCENT} shuffled names the true class of "
-            f"{spread(true, 1)}{PERCENT} of its training images, although only {spread(given, 1)}"
-            f"{PERCENT} of the labels it was given are true: it has learned what images of a class have in "
-            "common, and not yet each label by heart."
+            f"At its peak the net with {shuffled([share])} shuffled names the true class of {true}{PERCENT} of its "
+            f"training images, although only {given}{PERCENT} of the labels it was given are true: it has learned what "
+            "images of a class have in common, and not yet each label by heart."
         )
     if len(learnt) < len(runs):
-        others = listed([f"{100 * each:g}{PERCENT}" for each in runs if each not in learnt])
         said.append(
-            f"With {others} shuffled, not every seed names more true classes at its peak than the labels that it was "
-            "given."
+            f"With {shuffled(each for each in runs if each not in learnt)} shuffled, not every seed names more true "
+            "classes at its peak than the labels that it was given."
         )
     return said
