@@ -1,7 +1,7 @@
 """Draw how three nets of 90 or 91 parameters fit f1 and f2, from the history of function_fit.py.
 
 function_fit_loss       training loss against epoch: over the nets that are live at birth, and the dead ones apart
-function_fit_curves     what the best and the median net of each kind predict, with the truth
+function_fit_curves     what the best and the median net of each kind predict, in one chart with the truth
 function_fit_end_loss   the last loss of every net
 
     python hw1_1/plot_function_fit.py
@@ -20,6 +20,7 @@ NETS = ("shallow", "medium", "deep")
 FUNCTIONS = ("f1", "f2")
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 GROUPS = [f"{function}/{activation}/{net}" for function in FUNCTIONS for activation in ACTIVATIONS for net in NETS]
+SHOWN = ("best", "median")  # of the nets of a kind, by the last loss
 LOSS = "mean squared error"
 TARGET = {"color": "#DDDDDD", "linewidth": 4}  # pale and wide: in grey print too it is no net
 DEAD_LINE = {"color": "black", "linestyle": ":"}
@@ -119,48 +120,37 @@ def draw_losses(axes: Any, history: dict, units: dict[str, str]) -> dict[str, fl
 
 
 def draw_curves(history: dict) -> Any:
-    """Predicted curves and the truth: a row for each function and activation, a column for each net."""
+    """Predicted curves of all nets over the truth: a row for each function and activation, best and median nets."""
     pairs = measured_pairs(history)
-    nets = [net for net in NETS if any(net in measured(history, *pair) for pair in pairs)]
-    figure, grid = figures.grid(len(pairs), len(nets), 0.6 + 1.65 * len(pairs), sharex=True, sharey=True)
-    panels, titles = [], []
+    figure, grid = figures.grid(len(pairs), len(SHOWN), 0.6 + 1.25 * len(pairs), sharex=True, sharey=True)
     for row, pair in zip(grid, pairs, strict=True):
-        units = measured(history, *pair)
-        for axes, net in zip(row, nets, strict=True):
-            if net not in units:
-                axes.remove()
-                continue
-            draw_curve(axes, history, units[net], figures.net_style(net))
-            panels.append(axes)
-            titles.append(f"{pair[0]}, {ACTIVATIONS[pair[1]]}, {net}")
-    figures.letters(panels, titles)
-    low, high = panels[0].get_ylim()
-    panels[0].set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], ylim=(low - 0.25 * (high - low), high))  # room for the words
-    for axes in grid[:, 0]:
-        axes.set_ylabel("output")
+        for axes, name in zip(row, SHOWN, strict=True):
+            draw_curve(axes, history, measured(history, *pair), name)
+        row[0].set_ylabel("output")
+    titles = [f"{function}, {ACTIVATIONS[activation]}, {name}" for function, activation in pairs for name in SHOWN]
+    figures.letters(grid.flat, titles)
+    low, high = grid[0, 0].get_ylim()
+    grid[0, 0].set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], ylim=(low - 0.22 * (high - low), high))  # room for the words
     for axes in grid[-1]:
         axes.set_xlabel("input x")
-    entries = {
-        "target": TARGET,
-        f"best of {seeds_of(history)} nets and its {LOSS}": {"linestyle": "-"},
-        "median net": {"linestyle": ":"},
-    }
-    figures.key(figure, entries)
+    nets = {net: figures.net_style(net) for net in NETS if any(net in measured(history, *pair) for pair in pairs)}
+    figures.key(figure, {"target": TARGET} | nets)
     figures.subtitle(figure, figures.caveats(history, GROUPS))
     return figure
 
 
-def draw_curve(axes: Any, history: dict, unit: str, style: dict) -> None:
-    """One panel: the target, the best and the median net, and their losses in words."""
-    inputs = figures.field(history, unit, "curve_inputs")
-    end_loss, dead = figures.field(history, unit, "end_loss"), figures.field(history, unit, "dead_at_birth")
-    axes.plot(inputs, figures.field(history, unit, "curve_target"), **TARGET)
-    words = []
-    for name, line in (("best", "-"), ("median", ":")):
-        axes.plot(inputs, figures.field(history, unit, "curves", name), **style | {"linestyle": line})
+def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> None:
+    """One panel: the target, the best or the median net of each kind, and their losses, in the order of the key."""
+    for place, (net, unit) in enumerate(units.items()):
+        inputs = figures.field(history, unit, "curve_inputs")
+        if place == 0:
+            axes.plot(inputs, figures.field(history, unit, "curve_target"), **TARGET)
+        style = figures.net_style(net) | {"zorder": 3 - 0.1 * place}  # solid lines under broken ones
+        axes.plot(inputs, figures.field(history, unit, "curves", name), **style)
         seed = int(figures.field(history, unit, "curve_seeds", name))
-        words.append(f"{name}: dead" if dead[seed] else f"{name} {figures.short(end_loss[seed])}")
-    axes.text(0.02, 0.03, "\n".join(words), transform=axes.transAxes)
+        dead = figures.field(history, unit, "dead_at_birth")[seed]
+        words = "dead" if dead else figures.short(figures.field(history, unit, "end_loss")[seed])
+        axes.text(0.04 + 0.36 * place, 0.04, words, transform=axes.transAxes, color=figures.net_colour(net))
 
 
 def draw_end_loss(history: dict) -> Any:

@@ -109,7 +109,7 @@ def draw_sizes(history: dict) -> Any:
         "test": TESTING | {"marker": MARKERS["test"]},
         "gap": BETWEEN | {"marker": MARKERS["gap"]},
         "gap, running": RUNNING | plain(BETWEEN),
-        "an earlier report": HOLLOW | {"marker": MARKERS["train"]},
+        "hollow: an earlier report": HOLLOW | {"marker": MARKERS["train"]},
     }
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=False))
@@ -141,10 +141,8 @@ def draw_noise(history: dict) -> Any:
         size_axis(axes)
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
-    lasts = {
-        loss_by_epoch: by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"]),
-        error_by_epoch: by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"])),
-    }
+    lasts = by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"])
+    by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))  # in the colours of the other
     fit.set_yscale("log")
     for axes in (fit, loss, loss_by_epoch):
         axes.set_ylabel("cross-entropy (nats)")
@@ -164,7 +162,7 @@ def draw_noise(history: dict) -> Any:
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=True))
     figure.align_ylabels()
-    figures.label_ends(figure, lasts, colours_of(nets))
+    figures.label_ends(figure, {loss_by_epoch: lasts}, colours_of(nets))
     return figure
 
 

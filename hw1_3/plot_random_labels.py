@@ -69,7 +69,7 @@ def draw_training(kept: dict) -> Any:
         closer.set_ylim(*close_limits(kept, arm))
         accuracy.set_ylim(0, 103)
         level(loss, UNIFORM_LOSS, "ln 10", "right", above=arm == "true")
-        about = (f"{REFERENCE_LOSS} (reference)", "left") if arm == "full" else (f"{REFERENCE_LOSS}", "right")
+        about = (f"{REFERENCE_LOSS} (earlier report)", "left") if arm == "full" else (f"{REFERENCE_LOSS}", "right")
         level(loss, REFERENCE_LOSS, *about, above=False)
         if arm == "full":
             closer.axhline(100 * majority_of(kept), **MAJORITY)

@@ -146,13 +146,15 @@ def best_of(losses: np.ndarray, group: int = 10) -> np.ndarray:
 def c1(history: dict[str, Any]) -> dict[str, Any]:
     """C1: at equal parameters the deeper net has the lower loss. Judged on all seeds of the ReLU nets.
 
-    Returns verdict and parts; a part has function, lower, higher (names of nets), and for each of
-    `all`, `live` (at birth), `tanh` and `best` (of ten) what `lower` returns.
+    Returns verdict, parts, and beside them the comparison of the outer two nets, which decides nothing; each has
+    function, lower, higher (names of nets), and for each of `all`, `live` (at birth), `tanh` and `best` (of ten) what
+    `lower` returns.
     """
-    parts = []
+    parts: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []
     for function in ("f1", "f2"):
         relu, tanh = end_losses(history, function, "relu"), end_losses(history, function, "tanh")
-        for deeper, flatter in (("deep", "medium"), ("medium", "shallow")):
+        for deeper, flatter in (("deep", "medium"), ("medium", "shallow"), ("deep", "shallow")):
             views = {
                 "all": [relu[net]["loss"] for net in (deeper, flatter) if net in relu],
                 "live": [relu[net]["loss"][~relu[net]["born_dead"]] for net in (deeper, flatter) if net in relu],
@@ -160,8 +162,9 @@ def c1(history: dict[str, Any]) -> dict[str, Any]:
                 "best": [best_of(relu[net]["loss"]) for net in (deeper, flatter) if net in relu],
             }
             judged = {name: lower(*two) if len(two) == 2 else lower([], []) for name, two in views.items()}
-            parts.append({"function": function, "lower": deeper, "higher": flatter, **judged})
-    return {"verdict": combined([part["all"]["verdict"] for part in parts]), "parts": parts}
+            told = beside if (deeper, flatter) == ("deep", "shallow") else parts
+            told.append({"function": function, "lower": deeper, "higher": flatter, **judged})
+    return {"verdict": combined([part["all"]["verdict"] for part in parts]), "parts": parts, "beside": beside}
 
 
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:

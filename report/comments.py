@@ -112,24 +112,26 @@ def outcomes(parts: list[dict[str, Any]], view: str) -> list[str]:
         if part[view]["superiority"] is not None:
             by_outcome = pairs.setdefault((part["lower"], part["higher"]), {})
             by_outcome.setdefault(words[part[view]["verdict"]], []).append(part["function"])
-    return [
-        f"{deeper} is {listed([f'{word} on {listed(on)}' for word, on in by_outcome.items()])} than {flatter}"
-        for (deeper, flatter), by_outcome in pairs.items()
-    ]
+    alike: dict[str, list[str]] = {}
+    for (deeper, flatter), by_outcome in pairs.items():
+        outcome = listed([f"{word} on {listed(on)}" for word, on in by_outcome.items()])
+        alike.setdefault(f"{deeper} is {outcome}", []).append(flatter)
+    return [f"{outcome} than {listed(flatter)}" for outcome, flatter in alike.items()]
 
 
 def fit_answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     """In short, whether the deeper of two nets fits better, and how many deep nets are born dead."""
     said = []
     for view, words in (("all", "ReLU"), ("tanh", "tanh")):
-        pairs = outcomes(verdict["parts"], view)
+        pairs = outcomes([*verdict["parts"], *verdict["beside"]], view)
         if pairs:
             said.append(f"With {words} {'; '.join(pairs)}.")
     relu = {function: claims.end_losses(found, function, "relu").get("deep") for function in ("f1", "f2")}
     born = {function: float(about["born_dead"].mean()) for function, about in relu.items() if about}
     if any(born.values()):
-        shares = [f"{percent(share)} on {function}" for function, share in born.items()]
-        said.append(f"Of the deep ReLU nets {listed(shares)} are born dead.")
+        said.append(
+            f"Of the deep ReLU nets {_alike({on: percent(share) for on, share in born.items()})} are born dead."
+        )
     return " ".join(said)
 
 
@@ -141,10 +143,7 @@ def function_fit(
     earlier: {(function, net): loss of one run in the earlier report}.
     """
     order = [f"The claim that depth lowers the loss {VERDICT_WORDS[verdict['verdict']]}."]
-    dead, live, tanh = [], [], []
-    for function in ("f1", "f2"):
-        relu = claims.end_losses(found, function, "relu")
-        dead += _dead(function, relu)
+    dead, live, tanh = _dead(found), [], []
     order += _outcome(verdict, "all", "over all seeds") + _several(verdict)
     order += _outcome(verdict, "best", "where only the best of each ten seeds is kept")
     order += _changed(verdict, "best", "Keeping the best of ten")
@@ -231,23 +230,49 @@ def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
     ]
 
 
-def _dead(function: str, relu: dict[str, dict[str, np.ndarray]]) -> list[str]:
+def _alike(by_function: dict[str, str]) -> str:
+    """The words of all functions where they are the same, else of each: 56 %; or 56 % on f1 and 60 % on f2."""
+    if len(set(by_function.values())) == 1:
+        return next(iter(by_function.values()))
+    return listed([f"{words} on {function}" for function, words in by_function.items()])
+
+
+def _dead(found: dict[str, Any]) -> list[str]:
     """How many ReLU nets are constant, what loss they share, and what that does to the median."""
+    relu = {function: claims.end_losses(found, function, "relu") for function in ("f1", "f2")}
+    relu = {function: nets for function, nets in relu.items() if nets}
     if not relu:
         return []
-    born = {net: about["born_dead"].mean() for net, about in relu.items()}
-    if not any(about["dead"].any() or about["born_dead"].any() for about in relu.values()):
-        return [f"On {function} no ReLU net is dead, at birth or at the end."]
-    ended = {net: about["dead"].mean() for net, about in relu.items()}
-    said = [
-        f"On {function}, {listed([f'{percent(share)} of the {net} nets' for net, share in born.items()])} are "
-        f"born dead, and {listed([percent(ended[net]) for net in born])} are dead at the end."
-    ]
-    constant = [float(about["loss"][about["dead"]][0]) for about in relu.values() if about["dead"].any()]
-    flat = [net for net, share in ended.items() if share > 0.5]
+    if not any(
+        about[when].any() for nets in relu.values() for about in nets.values() for when in ("born_dead", "dead")
+    ):
+        return [f"On {listed(list(relu))} no ReLU net is dead, at birth or at the end."]
+
+    def shares(nets: dict[str, dict[str, np.ndarray]], when: str) -> str:
+        return listed([f"{percent(about[when].mean())} of the {net}" for net, about in nets.items()]) + " nets"
+
+    born, ended = ({on: shares(nets, when) for on, nets in relu.items()} for when in ("born_dead", "dead"))
+    same = (
+        f" (the initial weights are the same on {listed(list(relu))})"
+        if len(relu) > len(set(born.values())) == 1
+        else ""
+    )
+    said = [f"{_alike(born)} are born dead{same}; at the end {_alike(ended)} are dead."]
+    constant = {
+        function: digits(float(next(about["loss"][about["dead"]][0] for about in nets.values() if about["dead"].any())))
+        for function, nets in relu.items()
+        if any(about["dead"].any() for about in nets.values())
+    }
+    most = {
+        on: listed([net for net, about in nets.items() if about["dead"].mean() > 0.5] or [""])
+        for on, nets in relu.items()
+    }
     if constant:
-        median = f", and so is the median of the {listed(flat)} nets, most of which are dead" if flat else ""
-        said.append(f"The loss they share is {digits(constant[0])}{median}.")
+        flat = ""
+        if any(most.values()):
+            where = {on: f"the {nets} nets" for on, nets in most.items() if nets}
+            flat = f", and so is the median of {_alike(where)}, most of which are dead"
+        said.append(f"The loss they share is {_alike(constant)}{flat}.")
     return said
 
 
@@ -395,8 +420,11 @@ def mnist_cnn(found: dict[str, Any], verdict: dict[str, Any], images: int | None
 
 
 def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
-    """Add to the MNIST section whether depth shows more on CIFAR-10, where both were measured."""
-    gaps = {}
+    """Add to the MNIST section whether depth shows more on CIFAR-10, where both were measured.
+
+    Shown in points of test accuracy and as a ratio of test errors, which need not agree.
+    """
+    points, ratios = {}, {}
     for name in ("cifar10_cnn", "mnist_cnn"):
         found = histories.get(f"hw1_1/{name}")
         if not found or "comment" not in sections.get(name, {}):
@@ -404,17 +432,23 @@ def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
         seeds = claims.whole_seeds(found).values()
         if not seeds:
             return
-        gaps[name] = [
-            100 * (nets["deep"]["test_accuracy"][-1] - nets["shallow"]["test_accuracy"][-1]) for nets in seeds
-        ]
-    middle = {name: float(np.median(values)) for name, values in gaps.items()}
-    hard, easy = gaps["cifar10_cnn"], gaps["mnist_cnn"]
+        errors = [[1 - nets[net]["test_accuracy"][-1] for net in ("deep", "shallow")] for nets in seeds]
+        points[name] = [100 * (shallow - deep) for deep, shallow in errors]
+        ratios[name] = [deep / shallow if shallow else math.nan for deep, shallow in errors]
+    middle = {name: (float(np.median(points[name])), float(np.median(ratios[name]))) for name in points}
+    (hard, easy), (hard_ratio, easy_ratio) = points.values(), ratios.values()
     words = "the seeds do not tell on which task depth shows more"
-    if min(len(hard), len(easy)) > 1 and min(hard) > max(easy):
+    if (np.median(hard) > np.median(easy)) != (np.median(hard_ratio) < np.median(easy_ratio)):
+        words = "on which task depth shows more depends on the scale"
+    elif min(len(hard), len(easy)) > 1 and min(hard) > max(easy):
         words = "depth shows more on CIFAR-10, in every seed"
     elif min(len(hard), len(easy)) > 1 and max(hard) < min(easy):
         words = "depth shows less on CIFAR-10, in every seed"
+    shown = [
+        f"{number(gap)} percentage points in the {task} experiment, its test error being {number(ratio)} times as high "
+        f"({'median of ' if len(points[name]) > 1 else ''}{seed_count(len(points[name]))})"
+        for (name, (gap, ratio)), task in zip(middle.items(), ("CIFAR-10", "MNIST"), strict=True)
+    ]
     sections["mnist_cnn"]["comment"]["tasks"] = [
-        f"The test accuracy of deep less that of shallow is {number(middle['cifar10_cnn'])} percentage points in the "
-        f"CIFAR-10 experiment and {number(middle['mnist_cnn'])} in the MNIST experiment (medians over seeds): {words}."
+        f"The test accuracy of deep is above that of shallow by {shown[0]}, and by {shown[1]}: {words}."
     ]

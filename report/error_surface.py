@@ -27,6 +27,7 @@ from report.wording import (
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 JUDGED = "sgd"  # the reference's setting
 LOSSES = {"train_loss": "training", "test_loss": "test"}
+NEAR = 1.045  # a ratio so near to the next one that chance could cross it
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 FIGURES = ("error_surface", "error_surface_planes")
 NEEDED = ("line", "unrelated_line", "moved", "start_norm", "explained", "path_plane", "random_plane")
@@ -215,7 +216,7 @@ def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
         rises = [number(100 * (each - 1), 1, DIVERGED) for each in (min(ratios), max(ratios))]
         words = (
             f"from there it rises by {' to '.join(dict.fromkeys(rises))}{PERCENT}, so little that the end "
-            f"counts as the minimum"
+            f"counts as the minimum{', though another seed might not' if max(ratios) > NEAR else ''}"
         )
     elif count == 0:
         words = "the minimum lies inside the line, and the loss rises again towards the end"

@@ -15,8 +15,8 @@ from report.wording import (
     PERCENT,
     SHORT_WORDS,
     VERDICT_WORDS,
+    at_least,
     capital,
-    digits,
     mean_and_interval,
     number,
     seed_count,
@@ -209,8 +209,8 @@ def lowest(results: dict[str, Any]) -> list[str]:
     if not norms.size or not np.isfinite(norms).all():
         return []
     return [
-        f"With Adam on MNIST the norm on the fixed set never falls below {digits(float(norms.min()), 2)} in "
-        f"the window, in any of {seed_count(len(norms))}: no critical point of that set's loss is entered there."
+        f"With Adam on MNIST the norm on the fixed set never falls below {at_least(float(norms.min()))} in "
+        f"the window, in any of {seed_count(len(norms))}: in this window no critical point of its loss is entered."
     ]
 
 

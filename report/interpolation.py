@@ -171,15 +171,15 @@ def claim_10(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
             digits(float(np.median(values)), 2)
             for values in (heights(results, "shared"), heights(results, "independent"), limits(results, "independent"))
         )
-        shown.append(f"Converged: barrier {shared} from the same start, {other} from other starts (limit {limit})")
+        shown.append(f"Converged: barrier {shared} nats from the same start, {other} from other starts (limit {limit})")
     if FLATTER in found["results"]:
         results, judged = found["results"][FLATTER], verdict["parts"][2]
         small, large = (number(float(np.median(distances(results, end))), 3) for end in ENDS)
         names = [end_name(found, FLATTER, end) for end in ENDS]
         shown.append(
             f"early ({found['settings']['early_steps']:,} steps): the training loss has risen by "
-            f"{found['settings']['rise']:g} at distance {small} ({names[0]}) and {large} ({names[1]}), farther with "
-            f"the latter in {judged['agree']} of {seed_count(judged['seeds'])}"
+            f"{found['settings']['rise']:g} nats at {small} ({names[0]}) and {large} ({names[1]}) weight lengths, "
+            f"farther with the latter in {judged['agree']} of {seed_count(judged['seeds'])}"
         )
         if "sgd/late" in found["results"] and found["settings"]["late_steps"] == EARLIER_STEPS:
             late = flatter(found, "sgd/late")

@@ -31,7 +31,7 @@ from report import (
     sensitivity,
     sharpness,
 )
-from report.wording import DIVERGED, NOTHING, listed, number, probability
+from report.wording import NOTHING, digits, listed, probability, spread
 
 LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
@@ -367,19 +367,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def decimals(values: Sequence[float], digits: int = 3) -> int:
-    """Places after the point that give the smallest of the values so many digits, from 2 to 6."""
+def decimals(values: Sequence[float]) -> int:
+    """Places after the point that give the smallest of the values three digits, from 2 to 6."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    return int(np.clip(digits - 1 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
+    return int(np.clip(2 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
 
 
-def median_and_range(values: Sequence[float], places: int) -> dict[str, str]:
-    """Median and range over seeds as text, and how many there are."""
-    if not len(values):
-        return {"median": NOTHING, "range": NOTHING, "n": "0"}
-    middle, low, high = np.median(values), np.min(values), np.max(values)
-    ranged = f"[{number(low, places, DIVERGED)}, {number(high, places, DIVERGED)}]" if len(values) > 1 else NOTHING
-    return {"median": number(float(middle), places, DIVERGED), "range": ranged, "n": str(len(values))}
+def median_and_range(values: Sequence[float], places: int | None = None) -> dict[str, str]:
+    """Median and range over seeds as text, as `wording.spread` writes them, and how many there are."""
+    median, _, between = spread(values, places, gap="\n").partition("\n")
+    return {"median": median, "range": between or NOTHING, "n": str(len(values))}
 
 
 def words_of(value: Any) -> str:
@@ -431,8 +428,6 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
     blocks = []
     pairs = [(function, activation) for activation in ("relu", "tanh") for function in ("f1", "f2")]
     losses = {pair: claims.end_losses(found, *pair) for pair in pairs}
-    medians = [float(np.median(about["loss"])) for nets in losses.values() for about in nets.values()]
-    places = decimals(medians, digits=2)
     for (function, activation), nets in losses.items():
         if not nets:
             continue
@@ -444,12 +439,10 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
                     "net": net,
                     "born_dead": f"{100 * about['born_dead'].mean():.0f}",
                     "dead": f"{100 * about['dead'].mean():.0f}",
-                    "all": median_and_range(about["loss"], places),
-                    "live": median_and_range(about["loss"][~about["born_dead"]], places),
-                    "best": number(float(np.median(best)), places, DIVERGED) if len(best) else NOTHING,
-                    "earlier": EARLIER_LOSSES[function, net].ljust(2 + places, "\N{FIGURE SPACE}")
-                    if activation == "relu"
-                    else NOTHING,
+                    "all": median_and_range(about["loss"]),
+                    "live": median_and_range(about["loss"][~about["born_dead"]]),
+                    "best": digits(float(np.median(best))) if len(best) else NOTHING,
+                    "earlier": EARLIER_LOSSES[function, net] if activation == "relu" else NOTHING,
                 }
             )
         blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
@@ -457,25 +450,26 @@ def function_fit(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "models": _models(found),
         "blocks": blocks,
-        "parts": [_pairs(part) for part in verdict["parts"]],
+        "parts": [_pairs(part, verdict) for part in [*verdict["parts"], *verdict["beside"]]],
         "claim": comments.claim_1(verdict),
         "answer": comments.fit_answer(found, verdict),
         "comment": comments.function_fit(found, verdict, EARLIER_LOSSES),
     }
 
 
-def _pairs(part: dict[str, Any]) -> dict[str, Any]:
-    """One row of the table of comparisons between two nets on one function."""
+def _pairs(part: dict[str, Any], claim: dict[str, Any]) -> dict[str, Any]:
+    """One row of the table of comparisons between two nets on one function; a verdict where it is part of `claim`."""
     views = {}
     for view in ("all", "live", "tanh", "best"):
         share = part[view]["superiority"]
         views[view] = NOTHING if share is None else f"{share:.2f}"
     p = part["all"]["p"]
+    outcome = "not measured" if part["all"]["superiority"] is None else part["all"]["verdict"]
     return {
         "function": part["function"],
         "pair": f"{part['lower']} < {part['higher']}",
         "p": NOTHING if p is None else probability(p),
-        "verdict": "not measured" if part["all"]["superiority"] is None else part["all"]["verdict"],
+        "verdict": outcome if part in claim["parts"] else NOTHING,
         **views,
     }
 

@@ -11,7 +11,20 @@ from typing import Any
 import numpy as np
 
 from report import claims
-from report.wording import MINUS, NOTHING, PERCENT, VERDICT_WORDS, listed, number, percent
+from report.wording import (
+    MINUS,
+    NOTHING,
+    PERCENT,
+    VERBS,
+    VERDICT_WORDS,
+    at_least,
+    at_most,
+    digits,
+    listed,
+    number,
+    percent,
+    probability,
+)
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
@@ -19,6 +32,7 @@ JUDGED = "1-4-1"  # claim and rule name no net; most trainings of this one reach
 RECIPE = "1-40-40-1"  # the net of the earlier report's recipe
 RADIUS = 2  # of the history's radii: the middle one
 RESAMPLES = 2000  # of the bootstrap
+PERMUTATIONS = 9999  # of a test over distinct critical points
 MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
 ZERO = 1e-8  # a gradient norm that counts as zero
@@ -105,12 +119,33 @@ def among(about: dict[str, np.ndarray], chosen: np.ndarray, ratio: str) -> dict[
     return correlation(about["level"][chosen], about[ratio][chosen])
 
 
+def distinct(about: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The parts of C6 with each critical point counted once, by a permutation test of the rank correlation.
+
+    Returns for each of RATIOS value, p (two-sided) and verdict.
+    """
+    places = one_a_level(about)
+    level, random = about["level"][places], np.random.default_rng(0)
+    orders = random.permuted(np.tile(np.arange(len(places)), (PERMUTATIONS, 1)), axis=1)
+    parts = []
+    for name, words in RATIOS.items():
+        ratio = about[name][places]
+        value, p, verdict = math.nan, math.nan, claims.UNCLEAR
+        if len(places) >= GROUP and np.ptp(ratio) and np.ptp(level):
+            value = float(rank_correlations(level[None], ratio[None])[0])
+            drawn = rank_correlations(np.tile(level, (PERMUTATIONS, 1)), ratio[orders])
+            p = float(1 + np.sum(np.abs(drawn) >= abs(value) - ROUND_OFF)) / (1 + PERMUTATIONS)
+            verdict = claims.UNCLEAR if p >= claims.LEVEL else claims.HOLDS if value < 0 else claims.FAILS
+        parts.append({"name": name, "words": words, "value": value, "p": p, "verdict": verdict})
+    return parts
+
+
 def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
     """C6: among critical points, lower loss goes with a higher minimal ratio. The net `JUDGED` decides.
 
     Holds if the intervals of both definitions lie below 0, does not hold if both lie above, else unclear.
     """
-    parts, verdicts = [], []
+    parts = []
     about = points(found["results"][net]) if net in found["results"] else None
     for name, words in RATIOS.items():
         result = {"value": math.nan, "low": math.nan, "high": math.nan}
@@ -118,22 +153,17 @@ def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
             result = among(about, about["critical"], name)
         verdict = claims.HOLDS if result["high"] < 0 else claims.FAILS if result["low"] > 0 else claims.UNCLEAR
         parts.append({"name": name, "words": words, **result, "verdict": verdict})
-        verdicts.append(verdict)
     count = int(about["critical"].sum()) if about is not None else 0
-    both = verdicts[0] if len(set(verdicts)) == 1 else claims.UNCLEAR
-    return {"verdict": both, "parts": parts, "points": count}
+    return {"verdict": agreed(parts), "parts": parts, "points": count}
+
+
+def agreed(parts: list[dict[str, Any]]) -> str:
+    """The verdict that both parts have, else unclear."""
+    verdicts = {part["verdict"] for part in parts}
+    return verdicts.pop() if len(verdicts) == 1 else claims.UNCLEAR
 
 
 # ---------------------------------------------------------------------------------------------- the section
-
-
-def power(value: float) -> str:
-    """Two digits, with a power of ten where it is small, as 1.3e-6."""
-    if not math.isfinite(value):
-        return NOTHING
-    if abs(value) >= 1e-3:
-        return f"{value:.2g}"
-    return f"{value:.1e}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
 
 
 def interval(result: dict[str, float]) -> str:
@@ -149,6 +179,11 @@ def span(values: np.ndarray, shown: Callable[[float], str] = lambda value: str(i
         return NOTHING
     low, high = shown(values.min()), shown(values.max())
     return low if low == high else f"{low} to {high}"
+
+
+def two_digits(value: float) -> str:
+    """Of a loss or a norm."""
+    return digits(value, 2)
 
 
 def measured(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -216,17 +251,22 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
     return {
         "net": net,
         "minima": str(int(minimum.sum())),
-        "strict": str(int(np.sum(minimum & (about["positive"] == 1)))),
+        "strict": str(int(np.sum(strict(about)))),
         "minima_channel": str(int(np.sum(minimum & channel))),
-        "minima_loss": span(about["loss"][minimum], power),
+        "minima_loss": span(about["loss"][minimum], two_digits),
         "minima_width": span(width[minimum]),
         "saddles": str(int(saddle.sum())),
         "index": span(index[saddle]),
         "saddles_channel": str(int(np.sum(saddle & channel))),
-        "saddles_loss": span(about["loss"][saddle], power),
+        "saddles_loss": span(about["loss"][saddle], two_digits),
         "saddles_width": span(width[saddle]),
         "constant": str(int(np.sum(about["critical"] & about["constant"]))),
     }
+
+
+def strict(about: dict[str, np.ndarray]) -> np.ndarray:
+    """(seeds,): minima, outside channels, without an eigenvalue that is zero within round-off."""
+    return about["minimum"] & (about["positive"] == 1) & ~about["channel"]
 
 
 def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]:
@@ -306,8 +346,9 @@ def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         if math.isfinite(part["value"])
     ]
     evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
-    if shown and not both_kinds(points(found["results"][JUDGED])):
-        evidence += "; but no starting epoch leads to both minima and saddles"
+    by_points = agreed(distinct(points(found["results"][JUDGED]))) if shown else verdict["verdict"]
+    if by_points != verdict["verdict"]:
+        evidence += f"; by distinct points it {VERBS[by_points]}"
     if shown and other_nets(found):
         evidence += f"; by the same rule it {other_nets(found)}"
     return {
@@ -341,7 +382,7 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     }[verdict["verdict"]]
     but = ""
     if minima and saddles and not both_kinds(about):
-        but = " Minima and saddles were reached from different starting epochs."
+        but = " Minima and saddles were reached from different starts."
     return (
         f"Of {total} trainings of the net {JUDGED}, {saddles} end in saddles, {minima} in minima by the rule below "
         f"({channels} of these in channels, along which the loss falls for ever) and "
@@ -366,9 +407,8 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 
 def other_nets(found: dict[str, Any]) -> str:
     """What the rule says of the nets that do not decide: is unclear for 1-8-1 and holds for 1-4-4-1."""
-    verb = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
     others = [net for net in NETS if net != JUDGED and net in found["results"]]
-    return listed([f"{verb[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
+    return listed([f"{VERBS[c6(found, net)['verdict']]} for {net}" for net in others]) if others else ""
 
 
 def part_sentences(parts: list[dict[str, Any]]) -> list[str]:
@@ -394,7 +434,7 @@ def soundness(results: dict[str, Any]) -> list[str]:
     starts = len(set(about["start"][critical]))
     both = both_kinds(about)
     said.append(
-        f"The critical points of {JUDGED} come from {starts} starting epochs, of which {both or 'none'} "
+        f"The critical points of {JUDGED} come from {starts} starts, of which {both or 'none'} "
         f"{'leads' if both < 2 else 'lead'} to both minima and saddles"
         + (": the correlation compares ways of searching as much as points." if not both else ".")
     )
@@ -411,10 +451,22 @@ def soundness(results: dict[str, Any]) -> list[str]:
     count = len(set(about["level"][critical]))
     said.append(
         f"The {int(critical.sum())} points stand at {count} level{'s' if count != 1 else ''} of loss, and the interval "
-        f"takes repeats of one critical point for independent; {by_size} of them are critical only because the bound "
-        f"grows with the Hessian."
+        f"takes repeats of one critical point for independent{once_each(about)}; {by_size} of the points are critical "
+        "only because the bound grows with the Hessian."
     )
     return said + within(about)
+
+
+def once_each(about: dict[str, np.ndarray]) -> str:
+    """What the parts of the claim come to where each critical point counts once."""
+    parts = [part for part in distinct(about) if math.isfinite(part["value"])]
+    if not parts:
+        return ""
+    shown = [
+        f"{number(part['value'])} for {part['words']} (p {probability(part['p'])}: this part {VERBS[part['verdict']]})"
+        for part in parts
+    ]
+    return f": with each counted once it is {listed(shown)}"
 
 
 def within(about: dict[str, np.ndarray]) -> list[str]:
@@ -422,12 +474,14 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
     said, minima = [], np.flatnonzero(about["minimum"])
     values = {name: among(about, minima, name) for name in (*RATIOS, "positive")}
     if len(minima) >= GROUP:
-        strict = int(np.sum(about["positive"][minima] == 1))
         varying = [RATIOS[name] for name in RATIOS if math.isfinite(values[name]["value"])]
         if varying:
             said.append(f"Among its {len(minima)} minima {listed(varying)} varies.")
         else:
-            said.append(f"Among its {len(minima)} minima, {strict} of them strict, neither ratio of the claim varies.")
+            strictly = int(np.sum(strict(about)))
+            said.append(
+                f"Among its {len(minima)} minima, {strictly} of them strict, neither ratio of the claim varies."
+            )
         positive = values["positive"]
         if math.isfinite(positive["low"]):
             words = (
@@ -439,7 +493,9 @@ def within(about: dict[str, np.ndarray]) -> list[str]:
             )
     levels_and = {name: [(about["level"][group], about[name][group]) for group in groups_of(about)] for name in RATIOS}
     if not any(np.ptp(loss) and np.ptp(ratio) for pairs in levels_and.values() for loss, ratio in pairs):
-        said.append("Among points from one start, the fairer comparison, neither ratio varies with the loss.")
+        said.append(
+            "Within a start, where it would be fairer, there is no comparison: the losses or the ratios are equal."
+        )
     return said
 
 
@@ -453,9 +509,9 @@ def norm_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
     if not nets:
         return []
     norms = {net: np.array(results["gradient_norm"], float) for net, results in nets.items()}
-    adam = by_net({net: power(float(np.median(results["adam_norm"]))) for net, results in nets.items()})
+    adam = by_net({net: two_digits(float(np.median(results["adam_norm"]))) for net, results in nets.items()})
     below = by_net({net: f"{int(np.sum(norm < ZERO))} of {len(norm)}" for net, norm in norms.items()})
-    largest = by_net({net: power(float(norm.max())) for net, norm in norms.items()})
+    largest = by_net({net: two_digits(float(norm.max())) for net, norm in norms.items()})
     return [
         f"After Adam the gradient norm is {adam} (medians).",
         f"In the end it is below 1e{MINUS}8 in {below} trainings; the largest left is {largest}. The tables "
@@ -474,13 +530,14 @@ def channel_sentence(net: str, results: dict[str, Any]) -> str:
     if outside.any():
         beside = (
             f"; at its other minima the norm is {np.median(weights[outside]):.0f} and the step at most "
-            f"{power(float(step[outside].max()))} of it"
+            f"{at_most(float(step[outside].max()))} of it"
         )
     saddles = int(np.sum(about["saddle"] & about["channel"]))
     return (
         f"{net}: {int(inside.sum())} of its {int(about['minimum'].sum())} minima stand in a channel; there the norm of "
         f"the weights is {np.median(weights[inside]):.0f} (median), and Newton's step would go on by at least "
-        f"{power(float(step[inside].min()))} of it{beside}." + (f" So do {saddles} of its saddles." if saddles else "")
+        f"{at_least(float(step[inside].min()))} of it{beside}."
+        + (f" So do {saddles} of its saddles." if saddles else "")
     )
 
 
@@ -502,14 +559,14 @@ def share_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def recipe_sentences(results: dict[str, Any]) -> list[str]:
+    """What the earlier report's way of looking for a zero gradient does in float32, and in float64."""
     middle = {name: float(np.median(np.array(results[name], float))) for name in OF_RECIPE}
     spans = {name: span(np.array(results[name], float), number) for name in ("ratio", "exact_ratio")}
     still = int(np.sum(np.array(results["moved_share"], float) == 0))
     return [
         f"The gradient norm is {middle['norm_before']:.4f} before the steps on it and {middle['norm_after']:.4f} after "
         f"them (medians of {len(results['ratio'])} trainings): in float32 they are too short for "
-        f"{100 * (1 - middle['moved_share']):.1f}{PERCENT} of the weights, and for all weights of {still} of "
-        f"these nets.",
+        f"{100 * (1 - middle['moved_share']):.1f}{PERCENT} of the weights; in {still} nets no weight moves at all.",
         f"The ratio is {middle['ratio']:.2f} (median; {spans['ratio']}); of the same moves in float64 it is "
         f"{middle['exact_ratio']:.2f} ({spans['exact_ratio']}). In {percent(middle['by_slope'])} of the moves the "
         f"slope alone says whether the loss rises.",

@@ -29,6 +29,9 @@ from report.wording import (
 
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a layer up to which results improve
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
+PRINTED = 0.005  # percentage points: a smaller difference is not in the two digits of the earlier report
+DRAWS = 20_000  # of as many equal nets
+NEIGHBOURS = len(ten_nets.REFERENCE) - 1  # pairs of neighbouring widths
 AGREES, DENIES = 0.9, 0.5  # rank correlations from which on a trend holds, and up to which it does not
 ONE_SIDED = 5  # widths: more than so many on one side are hardly chance, 1 in 32 or less
 LARGE = 256  # units a layer from which on the earlier report's test accuracies are close to each other
@@ -108,17 +111,20 @@ def crossings(nets: Nets, loss: str = "train_loss") -> list[dict[str, Any]]:
 
 
 def crossing(nets: Nets) -> dict[str, Any]:
-    """Whether some pair of neighbouring widths crosses in all of two or more seeds; unclear where one seed says so."""
+    """Whether some pair of neighbouring widths crosses in all of its seeds, two or more.
+
+    Unclear where one with a single seed does, and where none does but a pair has fewer than two seeds.
+    """
     pairs = crossings(nets)
+    several = [pair for pair in pairs if pair["seeds"] > 1]
     whole = [pair for pair in pairs if agrees(pair)]
     best = max(whole, key=lambda pair: pair["seeds"], default=None)  # the first of those with most seeds
     verdict = claims.UNCLEAR
     if best is not None and best["seeds"] > 1:
         verdict = claims.HOLDS
-    elif best is None and len(pairs) == len(ten_nets.REFERENCE) - 1:
+    elif best is None and len(several) == NEIGHBOURS:
         verdict = claims.FAILS
-    widths = sum(width in nets for width in ten_nets.REFERENCE)
-    return {"value": best, "whole": len(whole), "pairs": len(pairs), "widths": widths, "verdict": verdict}
+    return {"value": best, "whole": len(whole), "pairs": len(pairs), "several": len(several), "verdict": verdict}
 
 
 def c9(nets: Nets) -> dict[str, Any]:
@@ -183,18 +189,17 @@ def value_text(part: dict[str, Any]) -> str:
     if part["name"] == "crossing":
         pair = part["value"]
         if pair is None:
-            return f"none of {part['pairs']} pairs" if part["pairs"] else NOTHING
+            return f"none of {part['several']} pairs" if part["several"] else NOTHING
         return f"{pair['narrow']:,} to {pair['wide']:,}: {pair['agree']} of {pair['seeds']} seeds"
     if not math.isfinite(part["value"]):
         return NOTHING
-    shown = f"{part['value']:.2f}".replace("-", "\N{MINUS SIGN}")
+    shown = number(part["value"])
     return f"{shown} points" if part["name"] == "level" else shown
 
 
 def measured_of(part: dict[str, Any]) -> str:
     """How many of the widths that a part is about are measured."""
-    planned = {"level": len(LEVEL), "crossing": len(ten_nets.REFERENCE)}.get(part["name"], len(RISING))
-    return f"{part['widths']} of {planned}"
+    return f"{part['widths']} of {len(LEVEL if part['name'] == 'level' else RISING)}"
 
 
 def claim_9(verdict: dict[str, Any]) -> dict[str, str]:
@@ -234,11 +239,14 @@ def answer(nets: Nets, verdict: dict[str, Any]) -> str:
             f"{SHORT_WORDS[small['verdict']]}."
         )
     if math.isfinite(large["value"]):
-        means = {width: each for width, each in mean_at_the_end(nets, "test_accuracy").items() if width in LEVEL}
         words = {claims.HOLDS: "level", claims.FAILS: "not level", claims.UNCLEAR: "unclear"}[large["verdict"]]
         said.append(
-            f"From {LEVEL[0]:,} units on, {words}: mean test accuracies lie within {large['value']:.2f} points, the "
-            f"best at {max(means, key=means.__getitem__):,} units."
+            f"From {LEVEL[0]:,} units on, {words}: mean test accuracies lie within {large['value']:.2f} points."
+        )
+    widening = rank_correlation({width: float(np.mean(ten_nets.gap(net, "loss"))) for width, net in nets.items()})
+    if math.isfinite(widening):
+        said.append(
+            f"The gap between test and training loss has a rank correlation with the size of {number(widening)}."
         )
     return " ".join(said)
 
@@ -255,7 +263,7 @@ def because(widths: Sequence[int], nets: Nets, verdict: str) -> str:
     if single:
         said += (
             f" There is one seed {'each ' * (len(single) > 1)}of {listed(single)} units, which decides "
-            "nothing about others: this part stays open until there are more."
+            "nothing about others."
         )
     return said
 
@@ -263,7 +271,9 @@ def because(widths: Sequence[int], nets: Nets, verdict: str) -> str:
 def comment(nets: Nets, verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
     """Paragraphs under the tables: result, peak, noise, running, gap, reference; empty where nothing is measured."""
     said: dict[str, list[str]] = {"result": [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]}
-    said["result"] += [part_sentence(part, nets) for part in verdict["parts"] if part["widths"]]
+    said["result"] += [
+        part_sentence(part, nets) for part in verdict["parts"] if part.get("widths") or part.get("pairs")
+    ]
     several = len(nets) > 1
     said["peak"] = peak_sentences(nets) if several else []
     said["noise"] = noise_sentences(nets, images) if nets else []
@@ -291,20 +301,46 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         return (
             f"From {LEVEL[0]:,} units on, the mean test accuracies of {measured_of(part)} widths lie within "
             f"{part['value']:.2f} percentage points of each other (level: at most {WITHIN}): {outcome}.{why}"
+            f"{beyond_sentence(nets)}"
         )
     pair, pairs = part["value"], part["pairs"]
     if not pairs:
         return f"No two neighbours of the ten widths are measured: {outcome}."
     if pair is None:
+        rest = NEIGHBOURS - part["several"]
+        few = f"; {rest} pair{'s' if rest > 1 else ''} of {NEIGHBOURS} have fewer seeds" if rest else ""
         return (
-            f"None of {pairs} pairs of neighbouring widths has a higher training loss and a higher test accuracy at "
-            f"the wider net in all of two or more seeds, where one such pair would do: {outcome}."
+            f"None of {part['several']} pairs of neighbouring widths with two or more seeds has a higher training loss "
+            f"and a higher test accuracy at the wider net in all of them, where one such pair would do{few}: {outcome}."
         )
     seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{seed_count(pair['seeds'])}"
     return (
         f"From {pair['narrow']:,} to {pair['wide']:,} units the training loss rises and yet the test accuracy rises, "
         f"{seeds}; so it is in all seeds of {part['whole']} of {pairs} pairs of neighbouring widths: {outcome}."
     )
+
+
+def beyond_sentence(nets: Nets) -> str:
+    """How often equal nets would not be level: means of as many seeds, drawn with the deviation of those of LEVEL."""
+    counts = [count(nets[width]) for width in LEVEL if width in nets]
+    several = [width for width in LEVEL if count_of(nets, width) > 1]
+    if len(counts) < 2 or not several:
+        return ""
+    deviation = pooled_deviation([ten_nets.at_the_end(nets[width], "test_accuracy") for width in several])
+    if not math.isfinite(deviation):
+        return ""
+    means = np.random.default_rng(0).normal(size=(DRAWS, len(counts))) * deviation / np.sqrt(counts)
+    beyond = percent(float(np.mean(np.ptp(means, axis=1) > WITHIN)))
+    return (
+        f" Equal nets with as many seeds would span more than {WITHIN} in {beyond} of cases, if seeds deviate by "
+        f"{deviation:.2f} points as those of {listed([f'{width:,}' for width in several])} units do."
+    )
+
+
+def pooled_deviation(groups: Sequence[np.ndarray]) -> float:
+    """Standard deviation within the groups, in percentage points, of accuracies."""
+    squares = sum((len(group) - 1) * np.var(group, ddof=1) for group in groups)
+    return 100 * math.sqrt(squares / sum(len(group) - 1 for group in groups))
 
 
 def peak_sentences(nets: Nets) -> list[str]:
@@ -355,12 +391,12 @@ def single_trainings_sentence(nets: Nets) -> str:
     large = {width: row["test_accuracy"] for width, row in ten_nets.REFERENCE.items() if width >= LARGE}
     span = 100 * (max(large.values()) - min(large.values()))
     theirs = f"The earlier report's {len(large)} largest nets, one training each, span {span:.2f} points"
-    several = [nets[width] for width in large if count_of(nets, width) > 1]
+    several = {width: nets[width] for width in large if count_of(nets, width) > 1}
     if not several:
         return f"{theirs}; no width of theirs has several seeds here, so what chance does to them is not told."
-    squares = sum((count(net) - 1) * np.var(net["test_accuracy"][:, -1], ddof=1) for net in several)  # as theirs: last
-    deviation = 100 * math.sqrt(squares / sum(count(net) - 1 for net in several))
+    deviation = pooled_deviation([net["test_accuracy"][:, -1] for net in several.values()])  # as theirs: the last
     limit = 2 * math.sqrt(2) * deviation
+    widths = listed([f"{width:,}" for width in several])
     if not math.isfinite(limit):
         return f"{theirs}; a net of these widths diverged here, so what chance does to them is not told."
     beyond = "Differences of that size between single trainings say nothing about size."
@@ -370,7 +406,7 @@ def single_trainings_sentence(nets: Nets) -> str:
             "is more than that between two by chance alone."
         )
     return (
-        f"{theirs}. By chance, two trainings of one of these widths seldom differ by more than {limit:.2f} points: "
+        f"{theirs}. By chance, two trainings of one width ({widths}) seldom differ by more than {limit:.2f} points: "
         f"twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last epoch. "
         f"{beyond}"
     )
@@ -434,16 +470,18 @@ def reference_sentences(nets: Nets) -> list[str]:
     differences = {width: ours[width] - theirs[width] for width in theirs if math.isfinite(ours[width])}
     if not differences:
         return []
-    above, below = (sum(sign * value > 0 for value in differences.values()) for sign in (1, -1))
+    above, below = (sum(sign * value > PRINTED for value in differences.values()) for sign in (1, -1))
     most = max(differences, key=lambda width: abs(differences[width]))
+    count_equal = len(differences) - above - below
     said = [
-        f"After the last epoch, our mean test accuracy is above the earlier report's at {above} and below it at "
-        f"{below} of {len(differences)} widths; the largest difference is {number(differences[most])} points, "
-        f"at {most:,} units."
+        f"After the last epoch, our mean test accuracy is above the earlier report's at {above} of {len(differences)} "
+        f"widths, below it at {below} and equal in its digits at {count_equal}; the largest difference is "
+        f"{number(differences[most])} points, at {most:,} units."
     ]
-    if max(above, below) == len(differences) > ONE_SIDED:
+    one_side = max(above, below)
+    if min(above, below) == 0 and one_side > ONE_SIDED:
         said.append(
-            f"Equals would all lie on one side in 1 of {2 ** (len(differences) - 1)} cases; why ours do is not known."
+            f"As many equals would all lie on one side in 1 of {2 ** (one_side - 1)} cases; why ours do is not known."
         )
     return said
 
@@ -460,8 +498,7 @@ def gap_sentences(nets: Nets) -> list[str]:
         widest = max(means, key=lambda width, means=means: claims.score(means[width]))
         between = f", {text(means[widest])} at {widest:,}, where it is largest," if widest in widths[1:-1] else ""
         correlation = rank_correlation(means)
-        trend = f", rank correlation with the size {correlation:.2f}" if math.isfinite(correlation) else ""
-        trend = trend.replace("-", "\N{MINUS SIGN}")
+        trend = f", rank correlation with the size {number(correlation)}" if math.isfinite(correlation) else ""
         said.append(
             f"The gap, {words}, is {text(means[widths[0]])} at {widths[0]:,} units{between} and "
             f"{text(means[widths[-1]])} at {widths[-1]:,}{trend}."
@@ -569,6 +606,9 @@ def noise_comment(nets: Nets) -> list[str]:
         )
     said.append(bump_sentence("error", error, nets, "percentage points", 100))
     said.append(bump_sentence("loss", loss, nets, "nats", 1))
+    if loss["verdict"] == claims.HOLDS:
+        best = {width: net | {"best_loss": net["test_loss"].min(axis=1, keepdims=True)} for width, net in nets.items()}
+        said.append(bump_sentence("loss at the best epoch", bump(best, "best_loss", 1), nets, "nats", 1))
     gains = {
         width: 100 * float(np.median(net["test_accuracy"].max(axis=1) - net["test_accuracy"][:, -1]))
         for width, net in nets.items()
@@ -578,10 +618,23 @@ def noise_comment(nets: Nets) -> list[str]:
         f"Stopped at its best epoch, which is chosen by the test images here, a net does better than at the end by up "
         f"to {gains[most]:.1f} points (median over seeds at {most:,} units, where it is largest)."
     )
+    collapsed = {width: int(np.sum(lost(net))) for width, net in nets.items() if lost(net).any()}
+    if collapsed:
+        counts = [f"{one} of {count(nets[width])} at {width:,} units" for width, one in collapsed.items()]
+        said.append(
+            f"Some nets had learnt 99{PERCENT} of all labels and lost a tenth of them again by the last epoch: "
+            f"{listed(counts)}."
+        )
     if dead:
         counts = [f"{dead_nets} of {count(nets[width])} at {width:,} units" for width, dead_nets in dead.items()]
         said.append(f"Some nets are dead at the end, their output constant: {listed(counts)}.")
     return said
+
+
+def lost(net: dict[str, np.ndarray]) -> np.ndarray:
+    """(n,): whether a net has fitted the labels and no longer does, by a tenth, after the last epoch."""
+    accuracy = net["train_accuracy"]
+    return (accuracy.max(axis=1) >= ten_nets.FITTED) & (accuracy[:, -1] < ten_nets.FITTED - 0.1)
 
 
 def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, scale: float) -> str:

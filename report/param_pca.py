@@ -101,8 +101,9 @@ def claim_4(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     evidence = "The whole model is not measured yet, or no two live runs of each kind"
     if math.isfinite(verdict["share"]):
         evidence = (
+            f"Ways as good as orthogonal in {as_random(found['results']['whole'], 'runs')} pairs; "
             f"{percent(verdict['share'])} of {verdict['pairs']} pairs end farther apart than {TIMES} times the "
-            f"control's median, units matched; {verdict['live'][0]} live runs, {verdict['live'][1]} of the control"
+            f"control's median, units matched"
         )
         if (reach := farthest(found["results"]["whole"])) < verdict["bound"]:
             evidence += f"; no pair could: {number(reach, 1)} apart at most, {number(verdict['bound'], 1)} asked for"
@@ -141,13 +142,23 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
         claims.UNCLEAR: "The claim's rule leaves open whether their ends are different places",
     }[verdict["verdict"]]
     if farthest(whole) < verdict["bound"]:
-        places += ", as no two could have been"
+        places += ", but no two could have been"
     control = verdict["bound"] / TIMES
     times = f": they are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
+    losses = live_losses(whole["runs"])
+    unequal = ""
+    if several_places(losses):
+        low, high = digits(min(losses), 2), digits(max(losses), 2)
+        unequal = f" Their unequal losses, {low} to {high}, show that not all ends are one place."
     return (
         f"In {as_random(whole, 'runs')} pairs their ways are as good as orthogonal (random directions: in "
-        f"95{PERCENT}). {places}{times if control > 0 else ''}."
+        f"95{PERCENT}). {places}{times if control > 0 else ''}.{unequal}"
     )
+
+
+def several_places(losses: Sequence[float]) -> bool:
+    """Whether the losses at the ends differ by so much that the ends cannot all be one place."""
+    return min(losses) > 0 and max(losses) > APART * min(losses)
 
 
 def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
@@ -187,7 +198,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
         f"comparisons.",
     ]
     losses = live_losses(runs)
-    if min(losses) > 0 and max(losses) > APART * min(losses):
+    if several_places(losses):
         said.append(
             f"Their losses tell more: they range from {digits(min(losses), 2)} to {digits(max(losses), 2)}, and one "
             "place has one loss, so not all of them ended in one place."

@@ -275,15 +275,18 @@ def by_last_epoch(runs: Sequence[dict[str, Any]], met: Sequence[np.ndarray]) -> 
     last = claims.by_margins([1.0 if each[-1] else -1.0 for each in met])["verdict"]
     if ever == last:
         return ""
+    running = [meets_reference(run, "running") for run in runs]
+    epochs = listed([str(int(each.sum())) for each in running])
     return (
-        f" The rule asks whether it is ever reached; judged after the last epoch this part would be: {last}. The "
-        "earlier report's own values are running ones."
+        f" The rule asks whether it is ever reached; judged after the last epoch this part would be: {last}. By "
+        f"running values, which the earlier report's are, it holds in {epochs} epochs, "
+        f"and after the last one in {sum(bool(each[-1]) for each in running)} of {seed_count(len(runs))}."
     )
 
 
-def meets_reference(run: dict[str, Any]) -> np.ndarray:
-    """(epochs,): whether the clean values of the fixed training images are as good as the reference's."""
-    loss, accuracy = (np.array(run[name], float) for name in ("train_loss", "train_accuracy"))
+def meets_reference(run: dict[str, Any], values: str = "train") -> np.ndarray:
+    """(epochs,): whether the values, clean ones (train) or running, are as good as the reference's."""
+    loss, accuracy = (np.array(run[f"{values}_{name}"], float) for name in ("loss", "accuracy"))
     return (loss <= REFERENCE["loss"]) & (accuracy >= REFERENCE["accuracy"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims
-from report.wording import NOTHING, VERDICT_WORDS, digits, listed, number, percent, probability
+from report.wording import NOTHING, VERBS, VERDICT_WORDS, digits, listed, number, percent, probability
 
 FIGURES = ("sharpness", "sharpness_tau")
 NEEDED = ("equal_loss", "equal_epochs", "steps", "loss_before", "rescaled")
@@ -27,6 +27,7 @@ TWINS = {  # what a rescaled twin is compared by
     "trace_exact": "trace of the Hessian",
     "distance": "distance from the start",
 }
+KINDS = {"all": "over all nets", "fixed": "between nets of one batch size"}
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIP = 1.25  # a net whose loss was so many times higher at the look before its stop has stopped at a dip
 SAME = 1e-6  # relative: more than the round-off of a mean over images
@@ -97,12 +98,6 @@ def tau_cell(kind: dict[str, Any]) -> str:
     return f"{number(kind['tau'])} [{number(low)}, {number(high)}]"
 
 
-def chance(kind: dict[str, Any]) -> str:
-    """The corrected p of a tau; a dash where it has none."""
-    p = kind.get("p", math.nan)
-    return probability(p) if math.isfinite(p) else NOTHING
-
-
 def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str, str]]:
     """One row a measure: tau with the gap in loss in its kinds, partial coefficients, and with the gap in accuracy."""
     others = {part["name"]: part for part in accuracy["parts"]}
@@ -110,9 +105,9 @@ def tau_rows(verdict: dict[str, Any], accuracy: dict[str, Any]) -> list[dict[str
         {
             "words": part["words"],
             "all": tau_cell(part["all"]),
-            "all_p": chance(part["all"]),
+            "all_p": probability(part["all"].get("p", math.nan)),
             "fixed": tau_cell(part["fixed"]),
-            "fixed_p": chance(part["fixed"]),
+            "fixed_p": probability(part["fixed"].get("p", math.nan)),
             "partial_batch": number(part["partial_batch"]),
             "partial_loss": number(part["partial_loss"]),
             "accuracy": f"{number(others[part['name']]['all']['tau'])}, {number(others[part['name']]['fixed']['tau'])}",
@@ -131,10 +126,10 @@ def twin_factors(found: dict[str, Any]) -> dict[str, list[float]]:
 def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
     """The row in the table that opens the report."""
     parts = verdict["parts"]
-    counts = {outcome: sum(part["verdict"] == outcome for part in parts) for outcome in VERDICTS}
+    counts = {outcome: sum(part["verdict"] == outcome for part in parts) for outcome in VERBS}
     evidence = "No two nets at equal training loss yet"
     if parts:
-        shown = listed([f"{words} for {counts[outcome]}" for outcome, words in VERDICTS.items() if counts[outcome]])
+        shown = listed([f"{words} for {counts[outcome]}" for outcome, words in VERBS.items() if counts[outcome]])
         taus = [reach([part[kind]["tau"] for part in parts]) for kind in KINDS]
         evidence = f"Of {len(parts)} measures it {shown}. Kendall's tau: {taus[0]} over all {verdict['nets']} nets, "
         evidence += f"{taus[1]} at fixed batch size"
@@ -149,9 +144,6 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
         "verdict": verdict["verdict"],
         "section": "sharpness",
     }
-
-
-VERDICTS = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
 
 
 def reach(values: Sequence[float]) -> str:
@@ -169,7 +161,7 @@ def answer(verdict: dict[str, Any]) -> str:
     if not parts:
         return ""
     said = []
-    for kind, where in KINDS.items():
+    for kind, where in {"between": "from batch size to batch size (medians)", "fixed": KINDS["fixed"]}.items():
         names = {verb: sure(parts, kind, sign) for verb, sign in (("rise", 1), ("fall", -1))}
         pieces = [
             f"{len(each) or 'none'} surely {verb}{'s' * (len(each) == 1)}"
@@ -180,7 +172,7 @@ def answer(verdict: dict[str, Any]) -> str:
     fixed = reach([part["fixed"]["tau"] for part in parts])
     few = "" if verdict["nets"] >= claims.ENOUGH else f" With {verdict['nets']} nets nothing is decided."
     return (
-        f"Of {len(parts)} measures, four of them of one sharpness, at {STOPS[JUDGED]} and as the gap grows, "
+        f"Of {len(parts)} measures, four of them of one sharpness, at {STOPS[JUDGED]} and as the gap grows: "
         f"{'; '.join(said)}. There tau is {fixed}.{few}"
     )
 
@@ -201,9 +193,6 @@ def comment(found: dict[str, Any], verdict: dict, accuracy: dict, epochs: dict) 
         "lanczos": lanczos_sentences(found),
         "twins": twin_sentences(found),
     }
-
-
-KINDS = {"all": "over all nets", "fixed": "between nets of one batch size"}
 
 
 def sure(parts: list[dict[str, Any]], kind: str, sign: int) -> list[str]:

@@ -1,7 +1,7 @@
 """How the report writes numbers, lists and verdicts, in its tables and in its sentences."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,10 +10,12 @@ from report import claims
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"  # in a cell without a value
 DIVERGED = "diverged"
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 PERCENT = "\N{NO-BREAK SPACE}%"
 SMALLEST, LARGEST = 1e-4, 1e6  # what lies beyond is written as a multiple of a power of ten
 
 SHORT_WORDS = {claims.HOLDS: "yes", claims.FAILS: "no", claims.UNCLEAR: "unclear"}
+VERBS = {claims.HOLDS: "holds", claims.FAILS: "does not hold", claims.UNCLEAR: "is unclear"}
 VERDICT_WORDS = {
     claims.HOLDS: "holds here",
     claims.FAILS: "does not hold here",
@@ -65,11 +67,32 @@ def digits(value: float, count: int = 3, nothing: str = DIVERGED) -> str:
         return nothing
     if value == 0:
         return "0"
+    count = max(count, 3) if 100 <= abs(value) < 1000 else count  # 386 is as short as 390
     factor, _, exponent = f"{value:.{count - 1}e}".partition("e")
-    if not SMALLEST <= abs(float(f"{factor}e{exponent}")) < LARGEST:
-        return f"{factor}e{int(exponent)}".replace("-", MINUS)
     rounded = float(f"{factor}e{exponent}")
+    if abs(rounded) >= LARGEST:
+        raised = str(int(exponent)).translate(RAISED)
+        return f"{factor} \N{MULTIPLICATION SIGN} 10{raised}".replace("-", MINUS)
+    if abs(rounded) < SMALLEST:
+        return f"{factor}e{int(exponent)}".replace("-", MINUS)
     return f"{rounded:,.{max(0, count - 1 - int(exponent))}f}".replace("-", MINUS)
+
+
+def at_least(value: float, count: int = 2) -> str:
+    """`digits` of a lower bound: rounded down, so that it stays one."""
+    return digits(_towards(math.floor, value, count), count)
+
+
+def at_most(value: float, count: int = 2) -> str:
+    """`digits` of an upper bound: rounded up, so that it stays one."""
+    return digits(_towards(math.ceil, value, count), count)
+
+
+def _towards(side: Callable[[float], int], value: float, count: int) -> float:
+    if not math.isfinite(value) or value == 0:
+        return value
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - count + 1)
+    return side(round(value / unit, 6)) * unit  # a value of so many digits stays as it is
 
 
 def percent(share: float, places: int = 0) -> str:
@@ -78,7 +101,9 @@ def percent(share: float, places: int = 0) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value to three places."""
+    """A p-value to three places; a dash where there is none."""
+    if not math.isfinite(p):
+        return NOTHING
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
@@ -88,8 +113,10 @@ def probability(p: float) -> str:
 def spread(values: Sequence[float], places: int | None = None, count: int = 3, gap: str = " ") -> str:
     """Median and range over seeds, or the one value there is; a dash for none. gap: between the two.
 
-    Written with so many places, or without them so many digits that count.
+    Written with so many places, or without them so many digits that count. What is NaN counts as infinite: a loss
+    that diverged is higher than all others.
     """
+    values = np.where(np.isnan(np.asarray(values, float)), np.inf, values)
 
     def write(value: float) -> str:
         return digits(float(value), count) if places is None else number(float(value), places, DIVERGED)

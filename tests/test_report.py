@@ -537,6 +537,7 @@ def test_best_of_ten_says_what_diverged() -> None:
         (0.00099996, 3, "0.00100"),
         (2.81e-7, 2, "2.8e\N{MINUS SIGN}7"),
         (1e-6, 1, "1e\N{MINUS SIGN}6"),
+        (-4.951e12, 3, "\N{MINUS SIGN}4.95 \N{MULTIPLICATION SIGN} 10¹²"),
         (float("nan"), 3, "diverged"),
         (float("inf"), 3, "diverged"),
     ],
@@ -559,7 +560,12 @@ def test_spread_over_seeds() -> None:
     assert wording.spread([0.25], 1) == "0.2"
     assert wording.spread([1, 5, 3], 0) == "3 [1, 5]"
     assert wording.two_lines([0.00123, 0.5, 0.25]) == "0.25\n[0.0012, 0.50]"
-    assert wording.spread([1.0, float("inf")], 1) == "diverged [1.0, diverged]"
+    assert (
+        wording.spread([1.0, 2.0, float("nan")], 1)
+        == wording.spread([float("inf"), 1.0, 2.0], 1)
+        == "2.0 [1.0, diverged]"
+    )
+    assert wording.probability(float("nan")) == wording.NOTHING
 
 
 def test_views_that_change_a_verdict_are_named() -> None:
