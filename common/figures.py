@@ -425,7 +425,10 @@ def by_seed(kept: dict[str, Any], group: str, name: str) -> np.ndarray:
     """(seeds, points): a list of numbers that each unit of a group holds. Problem where there is none."""
     values = [field(kept, unit, name) for unit in units_of(kept, group)]
     if len({value.shape for value in values}) != 1 or values[0].ndim != 1 or not values[0].size:
-        raise settings.Problem(f"the history of {kept['experiment']}: {name} of {group} differs in length over seeds")
+        raise settings.Problem(
+            f"the history of {kept['experiment']}: {name} of {group} differs in length over seeds: measure it again "
+            f"(--force)"
+        )
     return np.stack(values)
 
 

@@ -172,3 +172,13 @@ def clipped(text: str, length: int) -> str:
 def printable(text: str) -> str:
     """`text` with control characters spelled out, so that a terminal shows them and obeys none."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def are_numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether this is a list, not empty, of numbers of that kind, finite or not."""
+    return isinstance(values, list) and len(values) > 0 and all(isinstance(value, kind) for value in values)
+
+
+def are_counts(results: dict[str, Any], *names: str) -> bool:
+    """Whether these entries are numbers above 0."""
+    return all(is_number(results.get(name)) and results[name] > 0 for name in names)

@@ -27,7 +27,7 @@ FUNCTIONS = {
 }
 WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
 PARAMETERS = {"shallow": 91, "medium": 91, "deep": 90}
-RECORDS = 120  # epochs at which the loss is kept, on a log grid
+RECORDS = 120  # epochs, at most, at which the loss is kept, on a log grid; and epoch 0
 CURVE_POINTS = 401  # of a predicted curve
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import figures, settings
 
 NETS = ("shallow", "middle", "deep")
-HALF_AN_IMAGE = 5e-5  # of the 10,000 evaluated: so far below 1 an accuracy of 1 is drawn, since log 0 is nowhere
+HALF_AN_IMAGE = 5e-5  # of 10,000 images: so far below 1 an accuracy of 1 is drawn, since log 0 is nowhere
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 1)
 FEW_TICKS = (0, 0.5, 0.9, 0.95, 0.99, 0.995, 0.999, 1)
 TRAINING, TESTING = {"linestyle": "-"}, {"linestyle": "--"}

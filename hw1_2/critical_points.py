@@ -103,7 +103,7 @@ def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, shar
 def doubled_units(minima: np.ndarray, about: tuple, generator: np.random.Generator) -> dict:
     """Double a unit of each minimum (minima, n): gradient norms before and after, and what kind of point it then is.
 
-    about: inputs, targets and widths.
+    about: inputs, targets and widths. Returns norm, doubled_norm and kind, a value for each minimum.
     """
     inputs, targets, widths = about
     if not len(minima):

@@ -84,7 +84,7 @@ def initial_weights(count: int) -> np.ndarray:
 
 
 def gradient_norm(gradients: list) -> Any:
-    """The equation of the docstring: the Euclidean length of one net's gradients, a tensor a variable, all in one."""
+    """Scalar: the Euclidean length of the gradients of all variables of one net, the equation of the docstring."""
     import tensorflow as tf
 
     return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))  # l2_loss: half the sum

@@ -62,7 +62,7 @@ QUICK = replace(PAPER, seeds=8)
 
 
 def build_model(net: str):
-    """One net as a keras.Sequential in float64: the plain twin of what `newton` computes for all at once."""
+    """One net of WIDTHS as a keras.Sequential in float64: the plain twin of what `newton` computes for all at once."""
     import keras
     from keras import layers
 

@@ -32,6 +32,7 @@ POINTS = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.6, "marker
 MEDIAN = {"linestyle": "-", "color": "black", "linewidth": 1.5}
 BOUND = {"linestyle": "--", "color": "#AA2211", "linewidth": 1.2}
 CHANCE = {"linewidth": 7, "color": "#BBBBBB", "alpha": 0.5}
+TIMES = 3  # the control's median distance: the bound from which on ends count as different places
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 CORNERS = np.array([(3, 3), (-7, 3), (3, -8), (-7, -8)])  # points from an end to the number beside it
 APART = 7  # points between two numbers
@@ -178,7 +179,7 @@ def draw_distances(history: dict) -> Any:
     draw_strips(distances, history, columns)
     bound = figures.field(history, "whole", "control", "matched_distances")
     if bound.size:
-        distances.axhline(3 * np.median(bound), **BOUND)
+        distances.axhline(TIMES * np.median(bound), **BOUND)
     distances.set_ylim(bottom=0)
     distances.set_ylabel("distance of two ends")
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])

@@ -155,10 +155,11 @@ def between_sizes(values: np.ndarray, gap: np.ndarray, groups: np.ndarray) -> tu
 
 
 def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dict[str, Any]]:
-    """{measure: {"all": kind, "fixed": kind, "between": kind, "partial_batch", "partial_loss"}}.
+    """Kendall's tau with the gap, for each of MEASURES and BESIDE.
 
-    Of MEASURES and of what stands beside.
-    kind: `tau`, `interval` (but of `between`) and, for a measure, corrected `p`.
+    Returns {measure: {"all": kind, "fixed": kind, "between": kind, "partial_batch": tau, "partial_loss": tau}}: over
+    all pairs, pairs of one batch size, and medians of batch sizes. A kind has `tau`, `interval` (but `between`) and,
+    for one of MEASURES, corrected `p`.
     """
     names, groups, gaps = [*MEASURES, *BESIDE], nets["batch_size"], nets[gap]
     values = np.stack([values_of(nets, name) for name in names])

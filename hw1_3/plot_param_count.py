@@ -39,7 +39,7 @@ def plain(style: dict) -> dict:
 
 
 def points(axes: Any, nets: dict[int, dict[str, np.ndarray]], values: list[np.ndarray], style: dict, kind: str) -> None:
-    """A mark a seed at each size, a cross where it is dead, and a line through the medians.
+    """A mark a seed at each size, a cross where it is dead, and a line through the medians of the live.
 
     values: (seeds,) of each of the nets; kind: of MARKERS.
     """
@@ -49,7 +49,13 @@ def points(axes: Any, nets: dict[int, dict[str, np.ndarray]], values: list[np.nd
         axes.plot(np.full(sum(~dead), size), each[~dead], marker=MARKERS[kind], **SEED | plain(style))
         axes.plot(np.full(sum(dead), size), each[dead], **DEAD)
     single = {"marker": MARKERS[kind]} if len(sizes) == 1 else {}
-    axes.plot(sizes, [np.median(each) for each in values], **style | single)
+    axes.plot(sizes, [middle(net, each) for net, each in zip(nets.values(), values, strict=True)], **style | single)
+
+
+def middle(net: dict[str, np.ndarray], values: np.ndarray) -> Any:
+    """Median over the seeds that are live at the end, (...) of (n, ...); NaN where none is."""
+    live = ~net["dead"].astype(bool)
+    return np.median(values[live], axis=0) if live.any() else np.full(values.shape[1:], np.nan)
 
 
 def sizes_of(nets: dict[int, dict[str, np.ndarray]]) -> list[float]:
@@ -133,7 +139,7 @@ def draw_noise(history: dict) -> Any:
         points(axes, nets, [net[f"{data}_loss"][:, -1] for net in nets.values()], style, data)
         wrong = [100 * (1 - net[f"{data}_accuracy"][:, -1]) for net in nets.values()]
         points(error, nets, wrong, style, data)
-    error.plot(sizes_of(nets), [100 * (1 - np.median(best(net))) for net in nets.values()], **BEST)
+    error.plot(sizes_of(nets), [100 * (1 - middle(net, best(net))) for net in nets.values()], **BEST)
     points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
     learnt.axhline(100 * GUESSING, **CHANCE)
     fitting = ten_nets.fitting_width(nets)
@@ -175,7 +181,7 @@ def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]], quantity: Callab
     """Median by epoch for the shown widths. quantity: a net's (n, epochs). Returns the last medians, by width."""
     lasts = {}
     for width, colour in colours_of(nets).items():
-        values = np.median(quantity(nets[int(width)]), axis=0)
+        values = middle(nets[int(width)], quantity(nets[int(width)]))
         axes.plot(nets[int(width)]["epochs"], values, color=colour, linewidth=1.2)
         lasts[width] = float(values[-1])
     axes.margins(x=0)

@@ -55,7 +55,9 @@ def nets_of(history: dict, budget: str) -> dict[int, list]:
             nets.setdefault(int(results["batch_size"]), []).extend(results["budgets"][budget])
         except (KeyError, TypeError, ValueError):
             experiment = history["experiment"]
-            raise settings.Problem(f"the history of {experiment} has no usable {budget} in {unit}: --force") from None
+            raise settings.Problem(
+                f"the history of {experiment} has no usable {budget} in {unit}: measure it again (--force)"
+            ) from None
     return dict(sorted(nets.items()))
 
 

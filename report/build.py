@@ -25,7 +25,7 @@ from report import measured, readme
 
 HERE = Path(__file__).resolve().parent
 README = ROOT / "README.md"
-BESIDE = [ROOT / "hw1_3" / name for name in ("measures.py", "ten_nets.py")]  # of which the sections make numbers
+BESIDE = [ROOT / name for name in ("hw1_3/measures.py", "hw1_3/ten_nets.py", "common/figures.py")]  # make its numbers
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE
 

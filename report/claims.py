@@ -7,6 +7,7 @@ not.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,10 @@ def lower(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 
 
 def by_margins(margins: Sequence[float]) -> dict[str, Any]:
-    """Judge one margin a seed, positive where that seed agrees with the claim; a margin of 0 is on neither side."""
+    """Judge one margin a seed, positive where that seed agrees with the claim; a margin of 0 is on neither side.
+
+    Returns agree and seeds, how many, and verdict.
+    """
     margins = np.asarray(margins, float)
     agree, count = int(np.sum(margins > 0)), len(margins)
     verdict = UNCLEAR
@@ -85,6 +89,20 @@ def by_margins(margins: Sequence[float]) -> dict[str, Any]:
     elif count > 1:
         verdict = HOLDS if agree == count else FAILS if np.all(margins < 0) else UNCLEAR
     return {"agree": agree, "seeds": count, "verdict": verdict}
+
+
+def by_signs(votes: Sequence[float]) -> dict[str, Any]:
+    """`by_margins` of a yes (1) or no (-1) a seed, which have no mean to test: from 8 seeds on by the exact sign test."""
+    from scipy import stats
+
+    votes = np.asarray(votes, float)
+    found = by_margins(votes)
+    if len(votes) < ENOUGH:
+        return found
+    against = int(np.sum(votes < 0))
+    sure = found["agree"] + against and stats.binomtest(found["agree"], found["agree"] + against).pvalue < LEVEL
+    verdict = HOLDS if found["agree"] > against else FAILS
+    return found | {"verdict": verdict if sure and np.isfinite(votes).all() else UNCLEAR}
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -112,120 +130,20 @@ def combined(verdicts: Sequence[str]) -> str:
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNCLEAR
 
 
-# ------------------------------------------------------------------------------------------- question 1-1
-
-
-def end_losses(history: dict[str, Any], function: str, activation: str) -> dict[str, dict[str, np.ndarray]]:
-    """{net: {"loss", "born_dead", "dead"}}, each (seeds,), of the nets that were measured.
-
-    Nets whose output is constant at the end share one loss, the median of theirs: they differ by round-off and by
-    the last steps of a bias, which must not decide an order.
-    """
-    nets = {}
-    for net in ("shallow", "medium", "deep"):
-        results = history["results"].get(f"{function}/{activation}/{net}")
-        if results is not None:
-            nets[net] = {
-                "loss": np.array(results["end_loss"], float),
-                "born_dead": np.array(results["dead_at_birth"], bool),
-                "dead": np.array(results["dead_at_end"], bool),
-            }
-    constant = np.concatenate([found["loss"][found["dead"]] for found in nets.values()] or [[]])
-    for found in nets.values():
-        if len(constant):
-            found["loss"][found["dead"]] = np.median(constant)
-    return nets
-
-
-def best_of(losses: np.ndarray, group: int = 10) -> np.ndarray:
-    """The lowest loss of each ten seeds: what somebody keeps who trains ten times."""
-    whole = len(losses) // group * group
-    return np.where(np.isnan(losses), np.inf, losses)[:whole].reshape(-1, group).min(axis=1)
-
-
-def c1(history: dict[str, Any]) -> dict[str, Any]:
-    """C1: at equal parameters the deeper net has the lower loss. Judged on all seeds of the ReLU nets.
-
-    Returns verdict, parts, and beside them the comparison of the outer two nets, which decides nothing; each has
-    function, lower, higher (names of nets), and for each of `all`, `live` (at birth), `tanh` and `best` (of ten) what
-    `lower` returns.
-    """
-    parts: list[dict[str, Any]] = []
-    beside: list[dict[str, Any]] = []
-    for function in ("f1", "f2"):
-        relu, tanh = end_losses(history, function, "relu"), end_losses(history, function, "tanh")
-        for deeper, flatter in (("deep", "medium"), ("medium", "shallow"), ("deep", "shallow")):
-            views = {
-                "all": [relu[net]["loss"] for net in (deeper, flatter) if net in relu],
-                "live": [relu[net]["loss"][~relu[net]["born_dead"]] for net in (deeper, flatter) if net in relu],
-                "tanh": [tanh[net]["loss"] for net in (deeper, flatter) if net in tanh],
-                "best": [best_of(relu[net]["loss"]) for net in (deeper, flatter) if net in relu],
-            }
-            judged = {name: lower(*two) if len(two) == 2 else lower([], []) for name, two in views.items()}
-            told = beside if (deeper, flatter) == ("deep", "shallow") else parts
-            told.append({"function": function, "lower": deeper, "higher": flatter, **judged})
-    return {"verdict": combined([part["all"]["verdict"] for part in parts]), "parts": parts, "beside": beside}
-
-
-def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """{seed: {net: results}} of the seeds for which all three nets were measured."""
-    seeds: dict[str, dict[str, dict[str, Any]]] = {}
-    for unit in history["units"]:
-        if unit in history["results"]:
-            net, seed = unit.split("/seed-")
-            seeds.setdefault(seed, {})[net] = history["results"][unit]
-    return {seed: nets for seed, nets in seeds.items() if {"shallow", "middle", "deep"} <= set(nets)}
-
-
-def extreme(history: dict[str, Any], net: str, quantity: Any, sign: int) -> dict[str, Any]:
-    """Whether `net` is ahead of both others in each seed, and by how much (`margins`).
-
-    quantity(results) is better if higher times `sign`.
-    """
-    margins = []
-    for nets in whole_seeds(history).values():
-        values = {name: score(sign * quantity(results)) for name, results in nets.items()}
-        own = values.pop(net)
-        margins.append(0.0 if own == max(values.values()) else own - max(values.values()))
-    return {"margins": margins, **by_margins(margins)}
-
-
 def score(value: float) -> float:
     """The value, or the lowest there is for a net that diverged."""
     return value if math.isfinite(value) else -math.inf
 
 
-def at_end(name: str) -> Any:
-    """The value of a curve after the last epoch."""
-    return lambda results: results[name][-1]
+def standard_error(share: float, images: int) -> float:
+    """Binomial standard error of an accuracy on so many images; NaN where the share is none."""
+    return math.sqrt(share * (1 - share) / images) if 0 <= share <= 1 else math.nan
 
 
-def area(name: str) -> Any:
-    """The mean over epochs of a curve, which is the area under it for epochs of width 1 / epochs."""
-    return lambda results: float(np.mean(results[name]))
+def test_images(found: dict[str, Any]) -> int | None:
+    """How many test images the data's description counts, in the words of `common.data`; None where it does not.
 
-
-def c2(history: dict[str, Any]) -> dict[str, Any]:
-    """C2: on CIFAR-10 the deep net converges faster, to a lower loss and a higher accuracy. Clean training values."""
-    parts = [
-        {"words": "deep has the lowest training loss", **extreme(history, "deep", at_end("train_loss"), -1)},
-        {"words": "deep has the highest training accuracy", **extreme(history, "deep", at_end("train_accuracy"), 1)},
-        {
-            "words": "deep has the least area under the training loss",
-            **extreme(history, "deep", area("train_loss"), -1),
-        },
-    ]
-    return {"verdict": combined([part["verdict"] for part in parts]), "parts": parts}
-
-
-def c3(history: dict[str, Any]) -> dict[str, Any]:
-    """C3: on MNIST middle is best on the training set; deep is best and shallow worst on the test set."""
-    parts = [
-        {
-            "words": "middle has the highest training accuracy",
-            **extreme(history, "middle", at_end("train_accuracy"), 1),
-        },
-        {"words": "deep has the highest test accuracy", **extreme(history, "deep", at_end("test_accuracy"), 1)},
-        {"words": "shallow has the lowest test accuracy", **extreme(history, "shallow", at_end("test_accuracy"), -1)},
-    ]
-    return {"verdict": combined([part["verdict"] for part in parts]), "parts": parts}
+    A history keeps no other count of them. The report says so where the count is missing.
+    """
+    counted = re.search(r"([\d,]+) training and ([\d,]+) test", str(found.get("data", {}).get("source", "")))
+    return int(counted[2].replace(",", "")) if counted else None

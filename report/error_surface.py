@@ -57,13 +57,13 @@ def smoothness(runs: Sequence[dict[str, Any]], line: str = "line", losses: Seque
 
     Returns agree (how many seeds do), seeds, verdict; a seed whose loss is not finite is on neither side.
     """
-    margins = []
+    votes = []
     for run in runs:
         found = [run[line]["shape"][loss] for loss in losses]
         finite = all(math.isfinite(shape["largest_prominence"]) for shape in found)
         smooth = not any(len(shape["maxima"]) for shape in found)
-        margins.append((1.0 if smooth else -1.0) if finite else math.nan)
-    return claims.by_margins(margins)
+        votes.append((1.0 if smooth else -1.0) if finite else math.nan)
+    return claims.by_signs(votes)
 
 
 def c7(found: dict[str, Any], optimizer: str = JUDGED) -> dict[str, Any]:

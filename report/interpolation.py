@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
+from report import claims
 from report.wording import (
     NOTHING,
     PART_WORDS,
@@ -354,9 +354,9 @@ def curve_sentence(found: dict[str, Any], unit: str) -> str:
         f"{capital(UNITS[unit])}, on the line from the same start the test accuracy spans {spread(spans, count=2)} "
         f"points; between seeds it differs by up to {digits(between, 2)} points at one end"
     )
-    images = comments.test_images(found)
+    images = claims.test_images(found)
     if not images:
         return said + "."
     middle = float(np.median(ends))
-    error = 100 * comments.standard_error(middle, images)
+    error = 100 * claims.standard_error(middle, images)
     return f"{said}, and its binomial standard error on {images:,} images is {digits(error, 2)}."

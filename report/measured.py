@@ -5,24 +5,21 @@ figure that is missing, unreadable or partial leaves words in its place.
 """
 
 import functools
-import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common import figures as drawn
 from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 from report import (
-    claims,
-    comments,
     error_surface,
+    function_fit,
     grad_norm,
+    image_nets,
     interpolation,
     minimal_ratio,
     param_count,
@@ -31,14 +28,12 @@ from report import (
     sensitivity,
     sharpness,
 )
-from report.wording import NOTHING, digits, listed, probability, spread
+from report.wording import listed, short_line
 
-LONGEST_TEXT = 400
 LARGEST_FIGURE = 20 * history.MEGABYTE
 FIGURES = {  # names of the drawings of each experiment, in the order of the report
-    "hw1_1/function_fit": ("function_fit_loss", "function_fit_curves"),
-    "hw1_1/cifar10_cnn": ("cifar10_cnn",),
-    "hw1_1/mnist_cnn": ("mnist_cnn",),
+    "hw1_1/function_fit": function_fit.FIGURES,
+    **image_nets.FIGURES,
     "hw1_2/param_pca": param_pca.FIGURES,
     "hw1_2/grad_norm": grad_norm.FIGURES,
     "hw1_2/minimal_ratio": minimal_ratio.FIGURES,
@@ -50,72 +45,6 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_3/sharpness": sharpness.FIGURES,
 }
 EXPERIMENTS = tuple(FIGURES)
-
-# The nets as the homework's reference describes them, flattest first.
-LAYERS = {
-    "hw1_1/function_fit": {
-        "shallow": "Dense 30, 1",
-        "medium": "Dense 4, 6, 4, 4, 1",
-        "deep": "Dense 4, 4, 3, 3, 3, 3, 2, 1",
-    },
-    "hw1_1/cifar10_cnn": {
-        "shallow": "Conv 38 same, MaxPool, dropout; Flatten, Dense 128, dropout, Dense 10",
-        "middle": "Conv 16 same, Conv 22, MaxPool, dropout; Flatten, Dense 250, dropout, Dense 10",
-        "deep": "Conv 32 same, Conv 32, MaxPool, dropout; Conv 64 same, Conv 64, MaxPool, dropout; "
-        "Flatten, Dense 512, dropout, Dense 10",
-    },
-    "hw1_1/mnist_cnn": {
-        "shallow": "Conv 68, MaxPool, dropout; Flatten, Dense 10",
-        "middle": "Conv 64, MaxPool, Conv 64, dropout; Flatten, Dense 10",
-        "deep": "Conv 65, MaxPool, Conv 65, dropout, Conv 64, dropout, MaxPool, Conv 64, dropout; Flatten, Dense 10",
-    },
-}
-# What the earlier report and its published histories give for one run of each net, at the end; training values are
-# running ones. The losses of the functions are of ReLU nets.
-EARLIER_LOSSES = {
-    ("f1", "shallow"): "0.0835",
-    ("f1", "medium"): "0.0924",
-    ("f1", "deep"): "0.00151",
-    ("f2", "shallow"): "0.1819",
-    ("f2", "medium"): "0.1106",
-    ("f2", "deep"): "0.00455",
-}
-EARLIER_IMAGES = {
-    "hw1_1/cifar10_cnn": {
-        "shallow": {"running_loss": "0.531", "running_accuracy": "80.0", "test_accuracy": "67.6"},
-        "middle": {"running_loss": "0.257", "running_accuracy": "90.6", "test_accuracy": "71.6"},
-        "deep": {"running_loss": "0.171", "running_accuracy": "94.0", "test_accuracy": "80.8"},
-    },
-    "hw1_1/mnist_cnn": {
-        "shallow": {
-            "running_loss": "0.0190",
-            "running_accuracy": "99.37",
-            "test_loss": "0.0520",
-            "test_accuracy": "98.49",
-        },
-        "middle": {
-            "running_loss": "0.0054",
-            "running_accuracy": "99.84",
-            "test_loss": "0.0456",
-            "test_accuracy": "98.93",
-        },
-        "deep": {
-            "running_loss": "0.0136",
-            "running_accuracy": "99.54",
-            "test_loss": "0.0189",
-            "test_accuracy": "99.37",
-        },
-    },
-}
-ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
-CURVES = (  # of a CNN: heading, curve, in percent
-    ("training loss", "train_loss", False),
-    ("training accuracy", "train_accuracy", True),
-    ("test loss", "test_loss", False),
-    ("test accuracy", "test_accuracy", True),
-    ("running loss", "running_loss", False),
-    ("running accuracy", "running_accuracy", True),
-)
 
 
 def gather(
@@ -135,7 +64,7 @@ def gather(
         sections[name] = {"settings": _settings(found), **SECTIONS[experiment](found)} if found else {"answer": ""}
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
-    comments.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
+    image_nets.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
     newest = max((_newest(found) for found in read), default="")
     shown = {
         "scale": scale,
@@ -244,37 +173,6 @@ def _recorded(record: dict[str, Any]) -> bool:
     return is_number(record.get("peak_memory_megabytes")) and isinstance(record.get("device"), str)
 
 
-def _numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
-    """Whether this is a list, not empty, of numbers of that kind, finite or not."""
-    return isinstance(values, list) and len(values) > 0 and all(isinstance(value, kind) for value in values)
-
-
-def _counts(results: dict[str, Any], *names: str) -> bool:
-    return all(is_number(results.get(name)) and results[name] > 0 for name in names)
-
-
-def _is_fit(unit: str, results: dict[str, Any]) -> bool:
-    """Whether this is a unit of function_fit, with its losses and dead nets, one of each a seed."""
-    function, _, kind = unit.partition("/")
-    activation, _, net = kind.partition("/")
-    if function not in ("f1", "f2") or activation not in ACTIVATIONS or net not in LAYERS["hw1_1/function_fit"]:
-        return False
-    losses, born, ended = (results.get(name) for name in ("end_loss", "dead_at_birth", "dead_at_end"))
-    lists = _numbers(losses, (int, float)) and _numbers(born, bool) and _numbers(ended, bool)
-    return lists and len(losses) == len(born) == len(ended) and _counts(results, "parameters")
-
-
-def _is_training(nets: dict[str, str], unit: str, results: dict[str, Any]) -> bool:
-    """Whether this is a unit of a CNN question, with its six curves; accuracies are shares or NaN."""
-    net, _, seed = unit.partition("/seed-")
-    if net not in nets or not seed or not all(_numbers(results.get(name), (int, float)) for _, name, _ in CURVES):
-        return False
-    shares = [value for _, name, percent in CURVES if percent for value in results[name]]
-    return _counts(results, "parameters", "multiply_adds") and all(
-        math.isnan(share) or 0 <= share <= 1 for share in shares
-    )
-
-
 def figure(path: Path) -> tuple[bytes | None, str]:
     """The bytes of a drawing, or None and what is wrong with it."""
     try:
@@ -356,27 +254,9 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 # --------------------------------------------------------------------------------------------- formatting
 
 
-def short_line(text: str) -> str:
-    """`text` on one line, without control characters, and no longer than anybody reads."""
-    text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def duration(seconds: float) -> str:
     """12 s or 340.5 min: a column of them is compared at a glance."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-
-
-def decimals(values: Sequence[float]) -> int:
-    """Places after the point that give the smallest of the values three digits, from 2 to 6."""
-    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    return int(np.clip(2 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
-
-
-def median_and_range(values: Sequence[float], places: int | None = None) -> dict[str, str]:
-    """Median and range over seeds as text, as `wording.spread` writes them, and how many there are."""
-    median, _, between = spread(values, places, gap="\n").partition("\n")
-    return {"median": median, "range": between or NOTHING, "n": str(len(values))}
 
 
 def words_of(value: Any) -> str:
@@ -386,7 +266,7 @@ def words_of(value: Any) -> str:
         words = [words_of(item) for item in items]
         return ("; " if any("," in word for word in words) else ", ").join(words)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return short_line(ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
+        return short_line(function_fit.ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
@@ -402,140 +282,15 @@ def numbered(name: str, value: Any) -> str:
     )
 
 
-def _models(found: dict[str, Any]) -> list[dict[str, str]]:
-    """Name, layers, parameters and multiply-adds of each net, as its training counted them."""
-    models = []
-    for net, layers in LAYERS[found["experiment"]].items():
-        counted = [results for unit, results in found["results"].items() if net in unit.split("/")]
-        models.append(
-            {
-                "net": net,
-                "layers": layers,
-                "parameters": f"{counted[0]['parameters']:,}" if counted else NOTHING,
-                "multiply_adds": f"{counted[0]['multiply_adds'] / 1e6:.2f}"
-                if counted and "multiply_adds" in counted[0]
-                else NOTHING,
-            }
-        )
-    return models
-
-
-# ---------------------------------------------------------------------------------------------- question 1-1
-
-
-def function_fit(found: dict[str, Any]) -> dict[str, Any]:
-    """Simulate a Function: dead nets and losses at the end, by function, activation and net."""
-    blocks = []
-    pairs = [(function, activation) for activation in ("relu", "tanh") for function in ("f1", "f2")]
-    losses = {pair: claims.end_losses(found, *pair) for pair in pairs}
-    for (function, activation), nets in losses.items():
-        if not nets:
-            continue
-        rows = []
-        for net, about in nets.items():
-            best = claims.best_of(about["loss"])
-            rows.append(
-                {
-                    "net": net,
-                    "born_dead": f"{100 * about['born_dead'].mean():.0f}",
-                    "dead": f"{100 * about['dead'].mean():.0f}",
-                    "all": median_and_range(about["loss"]),
-                    "live": median_and_range(about["loss"][~about["born_dead"]]),
-                    "best": digits(float(np.median(best))) if len(best) else NOTHING,
-                    "earlier": EARLIER_LOSSES[function, net] if activation == "relu" else NOTHING,
-                }
-            )
-        blocks.append({"function": function, "activation": ACTIVATIONS[activation], "rows": rows})
-    verdict = claims.c1(found)
-    return {
-        "models": _models(found),
-        "blocks": blocks,
-        "parts": [_pairs(part, verdict) for part in [*verdict["parts"], *verdict["beside"]]],
-        "claim": comments.claim_1(verdict),
-        "answer": comments.fit_answer(found, verdict),
-        "comment": comments.function_fit(found, verdict, EARLIER_LOSSES),
-    }
-
-
-def _pairs(part: dict[str, Any], claim: dict[str, Any]) -> dict[str, Any]:
-    """One row of the table of comparisons between two nets on one function; a verdict where it is part of `claim`."""
-    views = {}
-    for view in ("all", "live", "tanh", "best"):
-        share = part[view]["superiority"]
-        views[view] = NOTHING if share is None else f"{share:.2f}"
-    p = part["all"]["p"]
-    outcome = "not measured" if part["all"]["superiority"] is None else part["all"]["verdict"]
-    return {
-        "function": part["function"],
-        "pair": f"{part['lower']} < {part['higher']}",
-        "p": NOTHING if p is None else probability(p),
-        "verdict": outcome if part in claim["parts"] else NOTHING,
-        **views,
-    }
-
-
-def image_nets(found: dict[str, Any]) -> dict[str, Any]:
-    """What both CNN questions show: nets, and the values after the last epoch."""
-    by_net: dict[str, list[dict[str, Any]]] = {net: [] for net in LAYERS[found["experiment"]]}
-    for unit, results in found["results"].items():
-        by_net[unit.split("/seed-")[0]].append(results)
-    ends = {
-        (net, name): [(100 if percent else 1) * results[name][-1] for results in runs]
-        for net, runs in by_net.items()
-        for _, name, percent in CURVES
-    }
-    rows = []
-    for net, runs in by_net.items():
-        cells = {}
-        for _, name, percent in CURVES:
-            medians = [float(np.median(ends[other, name])) for other in by_net if ends[other, name]]
-            cells[name] = median_and_range(ends[net, name], 2 if percent else decimals(medians))
-        rows.append({"net": net, "n": str(len(runs)), **cells})
-        earlier = EARLIER_IMAGES[found["experiment"]][net]
-        given = {name: {"median": earlier.get(name, NOTHING), "range": ""} for _, name, _ in CURVES}
-        rows.append({"net": "earlier report", "n": "1", **given})
-    return {
-        "models": _models(found),
-        "columns": [{"heading": heading, "name": name, "percent": percent} for heading, name, percent in CURVES],
-        "rows": rows,
-        "data": short_line(found["data"]["name"]),
-        "source": short_line(str(found["data"].get("source", ""))),
-    }
-
-
-def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
-    """Train on Actual Tasks, CIFAR-10."""
-    verdict = claims.c2(found)
-    section = image_nets(found)
-    return section | {
-        "parts": comments.counted(verdict),
-        "claim": comments.claim_2(verdict),
-        "answer": comments.task_answer(found),
-        "comment": comments.cifar10_cnn(found, verdict),
-    }
-
-
-def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
-    """Train on Actual Tasks, MNIST."""
-    verdict = claims.c3(found)
-    section = image_nets(found)
-    return section | {
-        "parts": comments.counted(verdict),
-        "claim": comments.claim_3(verdict),
-        "answer": comments.task_answer(found),
-        "comment": comments.mnist_cnn(found, verdict, comments.test_images(found)),
-    }
-
-
 def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:
     """Whether a unit's results have all of these entries."""
     return all(name in results for name in names)
 
 
 SECTIONS = {  # what the report shows of a history beside its settings
-    "hw1_1/function_fit": function_fit,
-    "hw1_1/cifar10_cnn": cifar10_cnn,
-    "hw1_1/mnist_cnn": mnist_cnn,
+    "hw1_1/function_fit": function_fit.section,
+    "hw1_1/cifar10_cnn": image_nets.cifar10_cnn,
+    "hw1_1/mnist_cnn": image_nets.mnist_cnn,
     "hw1_2/param_pca": param_pca.section,
     "hw1_2/grad_norm": grad_norm.section,
     "hw1_2/minimal_ratio": minimal_ratio.section,
@@ -547,9 +302,9 @@ SECTIONS = {  # what the report shows of a history beside its settings
     "hw1_3/sharpness": sharpness.section,
 }
 RESULTS = {
-    "hw1_1/function_fit": _is_fit,
-    "hw1_1/cifar10_cnn": functools.partial(_is_training, LAYERS["hw1_1/cifar10_cnn"]),
-    "hw1_1/mnist_cnn": functools.partial(_is_training, LAYERS["hw1_1/mnist_cnn"]),
+    "hw1_1/function_fit": function_fit.is_unit,
+    "hw1_1/cifar10_cnn": functools.partial(image_nets.is_unit, image_nets.LAYERS["hw1_1/cifar10_cnn"]),
+    "hw1_1/mnist_cnn": functools.partial(image_nets.is_unit, image_nets.LAYERS["hw1_1/mnist_cnn"]),
     "hw1_2/param_pca": lambda unit, results: _holds(param_pca.needed(unit), unit, results),
     "hw1_2/grad_norm": functools.partial(_holds, grad_norm.NEEDED),
     "hw1_2/minimal_ratio": lambda unit, results: _holds(minimal_ratio.needed(unit), unit, results),

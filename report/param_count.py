@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hw1_3 import ten_nets
-from report import claims, comments
+from report import claims
 from report.wording import (
     DIVERGED,
     NOTHING,
@@ -149,9 +149,19 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": [row(width, nets[width]) for width in nets],
         "claim": claim_9(verdict),
         "answer": answer(nets, verdict),
-        "comment": comment(nets, verdict, comments.test_images(found)),
+        "best": best_width(nets),
+        "comment": comment(nets, verdict, claims.test_images(found)),
         "noise": noise_comment(noisy),
     }
+
+
+def best_width(nets: Nets) -> str:
+    """The highest mean test accuracy, in percent, and its width; empty where nothing is measured."""
+    means = mean_at_the_end(nets, "test_accuracy")
+    if not means:
+        return ""
+    width = max(means, key=lambda each: claims.score(means[each]))
+    return f"{percent_text(means[width])} at {width:,}"
 
 
 def loss_text(value: float) -> str:
@@ -368,7 +378,7 @@ def noise_sentences(nets: Nets, images: int | None) -> list[str]:
     means = mean_at_the_end(nets, "test_accuracy")
     middle = float(np.median(list(means.values())))
     if images and math.isfinite(middle):
-        error = 100 * comments.standard_error(middle, images)
+        error = 100 * claims.standard_error(middle, images)
         said.append(
             f"A test accuracy of one net of {percent(middle, 2)} on {images:,} images has a binomial "
             f"standard error of {error:.2f} percentage points; nets compared on the same images differ by less."
@@ -396,7 +406,7 @@ def single_trainings_sentence(nets: Nets) -> str:
         return f"{theirs}; no width of theirs has several seeds here, so what chance does to them is not told."
     deviation = pooled_deviation([net["test_accuracy"][:, -1] for net in several.values()])  # as theirs: the last
     limit = 2 * math.sqrt(2) * deviation
-    widths = listed([f"{width:,}" for width in several])
+    widths = listed([f"{width:,}" for width in several]).replace(" and ", " or ")
     if not math.isfinite(limit):
         return f"{theirs}; a net of these widths diverged here, so what chance does to them is not told."
     beyond = "Differences of that size between single trainings say nothing about size."
@@ -406,7 +416,7 @@ def single_trainings_sentence(nets: Nets) -> str:
             "is more than that between two by chance alone."
         )
     return (
-        f"{theirs}. By chance, two trainings of one width ({widths}) seldom differ by more than {limit:.2f} points: "
+        f"{theirs}. By chance, two trainings of one width ({widths} units) seldom differ by more than {limit:.2f} points: "
         f"twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last epoch. "
         f"{beyond}"
     )

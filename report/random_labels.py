@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from report import claims, comments
+from report import claims
 from report.wording import (
     DIVERGED,
     NOTHING,
     PERCENT,
     VERDICT_WORDS,
     capital,
+    counted,
     digits,
     listed,
     number,
@@ -73,7 +74,7 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
             f"{percent(REFERENCE['accuracy'], 1)} by epoch {REFERENCE['epochs']}, on the "
             f"{found['settings']['probe_images']:,} fixed training images",
             "shown": reached_text(runs) if runs else "",
-            **claims.by_margins([reached(run) for run in runs]),
+            **claims.by_signs([reached(run) for run in runs]),
         },
         {
             "words": f"test accuracy within {100 * AROUND:g} points of {percent(CHANCE)} at the end",
@@ -114,7 +115,7 @@ def still_met(runs: Sequence[dict[str, Any]]) -> str:
 
 def section(found: dict[str, Any]) -> dict[str, Any]:
     """All that random_labels.typ shows, but the settings."""
-    verdict, images = c8(found), comments.test_images(found)
+    verdict, images = c8(found), claims.test_images(found)
     rows = [
         training_row(words, unit.partition("/seed-")[2], found["results"][unit])
         for arm, words in ARMS.items()
@@ -130,7 +131,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "shares": [share_row(share, list(runs.values())) for share, runs in shares_of(found).items()],
         "fixed": f"{found['settings']['probe_images']:,}",
-        "parts": comments.counted(verdict),
+        "parts": counted(verdict),
         "claim": claim_8(verdict),
         "answer": answer(found, verdict),
         "comment": comment(found, verdict, images),
@@ -271,8 +272,8 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
 
 def by_last_epoch(runs: Sequence[dict[str, Any]], met: Sequence[np.ndarray]) -> str:
     """What the part would be if it were judged after the last epoch, where that is another verdict."""
-    ever = claims.by_margins([reached(run) for run in runs])["verdict"]
-    last = claims.by_margins([1.0 if each[-1] else -1.0 for each in met])["verdict"]
+    ever = claims.by_signs([reached(run) for run in runs])["verdict"]
+    last = claims.by_signs([1.0 if each[-1] else -1.0 for each in met])["verdict"]
     if ever == last:
         return ""
     running = [meets_reference(run, "running") for run in runs]
@@ -383,7 +384,7 @@ def share_fits(shares: Shares) -> list[str]:
 def fall_beyond_noise(run: dict[str, Any], images: int) -> bool:
     """Whether the test accuracy ends lower than its peak by more than ERRORS standard errors of one accuracy."""
     peak, end = run["peak_test_accuracy"], run["test_accuracy"][-1]
-    error = max(comments.standard_error(value, images) for value in (peak, end))
+    error = max(claims.standard_error(value, images) for value in (peak, end))
     return peak - end > ERRORS * error
 
 

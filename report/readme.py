@@ -3,13 +3,12 @@
 build.py writes them at paper scale, each between two marks, together with the report.
 """
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from common.settings import Problem
-from report import measured
+from report import function_fit, image_nets
 
 BEGIN, END = "<!-- results: {stamp}, written by report/build.py -->", "<!-- end of results -->"
 BLOCK = re.compile(
@@ -91,7 +90,7 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 def _losses(function: str, activation: str) -> Callable[[dict], str]:
     def here(section: dict) -> str:
         block = _where(section["blocks"], function=function, activation=activation) or {"rows": []}
-        rows = [_where(block["rows"], net=net) for net in measured.LAYERS["hw1_1/function_fit"]]
+        rows = [_where(block["rows"], net=net) for net in function_fit.LAYERS]
         return " / ".join(row["all"]["median"] if row else "not measured" for row in rows)
 
     return here
@@ -102,7 +101,7 @@ def _accuracies(section: dict) -> str:
 
 
 def _earlier(name: str) -> str:
-    return " / ".join(net["test_accuracy"] for net in measured.EARLIER_IMAGES[f"hw1_1/{name}"].values())
+    return " / ".join(net["test_accuracy"] for net in image_nets.EARLIER[f"hw1_1/{name}"].values())
 
 
 def _where(rows: list[dict], **wanted: str) -> dict[str, str] | None:
@@ -125,24 +124,8 @@ def _first_epochs(section: dict) -> str:
     return ", ".join(runs) or "not measured"
 
 
-def _best(rows: str, label: str, name: str, sign: int) -> Callable[[dict], str]:
-    """Label and value of the row with the highest value times `sign`."""
-
-    def here(section: dict) -> str:
-        if not section[rows]:
-            return "not measured"
-        best = max(section[rows], key=lambda row: _score(row[name], sign))
-        return f"{best[name].split()[0]} at {best[label]}"
-
-    return here
-
-
-def _score(cell: str, sign: int) -> float:
-    """The first number of a table's cell times `sign`; least of all where it has none."""
-    try:
-        return sign * float(cell.split()[0].replace(",", "").replace("\N{MINUS SIGN}", "-"))
-    except ValueError:
-        return -math.inf
+def _best(section: dict) -> str:
+    return section["best"] or "not measured"
 
 
 def _over_all(measure: str) -> Callable[[dict], str]:
@@ -167,7 +150,7 @@ RESULTS: tuple[tuple[str, str, Callable[[dict], str], str], ...] = (  # script, 
         "hw1_1/function_fit",
         "f1, ReLU: median loss of shallow / medium / deep",
         _losses("f1", "ReLU"),
-        " / ".join(loss for (function, _), loss in measured.EARLIER_LOSSES.items() if function == "f1") + " (one run)",
+        " / ".join(loss for (function, _), loss in function_fit.EARLIER.items() if function == "f1") + " (one run)",
     ),
     ("hw1_1/function_fit", "f1, tanh: the same", _losses("f1", "tanh"), ""),
     ("hw1_1/cifar10_cnn", "CIFAR-10 test accuracy, %: shallow / middle / deep", _accuracies, _earlier("cifar10_cnn")),
@@ -201,14 +184,14 @@ RESULTS: tuple[tuple[str, str, Callable[[dict], str], str], ...] = (  # script, 
     (
         "hw1_3/param_count",
         "highest test accuracy, % at units a layer",
-        _best("rows", "width", "test_accuracy", 1),
-        "98.50 at 1024",
+        _best,
+        "98.50 at 1,024",
     ),
     ("hw1_3/interpolation", "barrier, nats: same start / other start / units matched", _barriers, "0.0005"),
     (
         "hw1_3/sensitivity",
         "lowest test loss at batch size, equal updates",
-        _best("results", "size", "test_loss", -1),
+        _best,
         "near 50 in the text",
     ),
     (

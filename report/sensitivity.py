@@ -153,6 +153,7 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
         "results": result_rows(nets_of(found, "steps")),
         "claim": claim_11(found, eleven),
         "more_claims": [claim_12(twelve)],
+        "best": best_size(nets_of(found, "steps")),
         "answer": answer(eleven, twelve),
         "comment": comment(found, eleven, twelve),
     }
@@ -322,6 +323,15 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     said["best"] += beside_12(found, twelve)
     said["distance"] = [sentence for budget in BUDGETS if (sentence := distances(budget, nets[budget]))]
     return said
+
+
+def best_size(nets: Nets) -> str:
+    """The lowest median test loss and its batch size; empty where nothing is measured."""
+    medians = medians_of(nets, ("test", "loss"))
+    if not medians:
+        return ""
+    size = max(medians, key=lambda each: claims.score(-medians[each]))
+    return f"{digits(medians[size])} at {size:,}"
 
 
 def entering(part: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ NOTHING = "\N{EN DASH}"  # in a cell without a value
 DIVERGED = "diverged"
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 PERCENT = "\N{NO-BREAK SPACE}%"
+LONGEST_TEXT = 400
 SMALLEST, LARGEST = 1e-4, 1e6  # what lies beyond is written as a multiple of a power of ten
 
 SHORT_WORDS = {claims.HOLDS: "yes", claims.FAILS: "no", claims.UNCLEAR: "unclear"}
@@ -44,6 +46,12 @@ def capital(text: str) -> str:
 def seed_count(count: int) -> str:
     """8 seeds."""
     return f"{count} seed{'s' if count != 1 else ''}"
+
+
+def short_line(text: str) -> str:
+    """`text` on one line, without control characters, and no longer than anybody reads."""
+    text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 # --------------------------------------------------------------------------------------------- one number
@@ -144,3 +152,51 @@ def mean_and_interval(values: Sequence[float], places: int = 2, bounds: float = 
         return mean
     low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
     return f"{mean} [{number(max(low, -bounds), places)}, {number(min(high, bounds), places)}]"
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Places after the point that give the smallest of the values three digits, from 2 to 6."""
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    return int(np.clip(2 - math.floor(math.log10(min(sizes))), 2, 6)) if sizes else 2
+
+
+def median_and_range(values: Sequence[float], places: int | None = None) -> dict[str, str]:
+    """Median and range over seeds as text, as `spread` writes them, and how many there are."""
+    median, _, between = spread(values, places, gap="\n").partition("\n")
+    return {"median": median, "range": between or NOTHING, "n": str(len(values))}
+
+
+# --------------------------------------------------------------------------------- rows of several tables
+
+
+def counted(verdict: dict[str, Any]) -> list[dict[str, str]]:
+    """The parts of a claim that is judged seed by seed, as rows of a table."""
+    return [
+        {
+            "words": part["words"],
+            "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else NOTHING,
+            "verdict": part["verdict"] if part["seeds"] else "not measured",
+        }
+        for part in verdict["parts"]
+    ]
+
+
+def models(found: dict[str, Any], described: dict[str, str]) -> list[dict[str, str]]:
+    """Name, layers, parameters and multiply-adds of each net, as its training counted them.
+
+    described: {net: its layers in words}.
+    """
+    rows = []
+    for net, layers in described.items():
+        counted = [results for unit, results in found["results"].items() if net in unit.split("/")]
+        rows.append(
+            {
+                "net": net,
+                "layers": layers,
+                "parameters": f"{counted[0]['parameters']:,}" if counted else NOTHING,
+                "multiply_adds": f"{counted[0]['multiply_adds'] / 1e6:.2f}"
+                if counted and "multiply_adds" in counted[0]
+                else NOTHING,
+            }
+        )
+    return rows

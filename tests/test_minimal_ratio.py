@@ -472,7 +472,7 @@ def test_the_report_says_what_the_verdict_rests_on():
     found = made_up()
     results = found["results"]["1-4-1"]
     said = " ".join(reported.section(found)["comment"]["soundness"])
-    assert "come from 2 starting epochs, of which 2 lead to both" in said
+    assert "come from 2 starts, of which 2 lead to both" in said
     assert "stand at 5 levels of loss" in said
     results["start"] = [int(each > 0) for each in results["index"]]
     results["constant"] = [each == 4 for each in results["index"]]
@@ -481,7 +481,23 @@ def test_the_report_says_what_the_verdict_rests_on():
     said = " ".join(shown["comment"]["soundness"])
     assert "of which none leads to both" in said
     assert "tells the 8 nets with constant output from the others" in said
-    assert "no starting epoch leads to both" in shown["claim"]["evidence"]
+    assert "with each counted once it is" in said
+    assert "by distinct points" not in shown["claim"]["evidence"]  # the same verdict
+
+
+def test_points_that_are_repeats_decide_less():
+    found = made_up()
+    results = found["results"]["1-4-1"]
+    results["sampled"] = [[0.9 if each == 4 else 1.0] * 5 for each in results["index"]]  # one level of five
+    shown = reported.section(found)
+    assert reported.c6(found)["verdict"] == shown["claim"]["verdict"] == claims.HOLDS
+    parts = reported.distinct(reported.points(results))
+    assert [part["verdict"] for part in parts] == [claims.HOLDS, claims.UNCLEAR]
+    assert parts[0]["value"] == pytest.approx(-1.0)
+    assert parts[0]["p"] == pytest.approx(2 / 120, abs=0.005)  # of the 120 orders of five points
+    assert parts[1]["p"] == pytest.approx(2 / 5, abs=0.03)  # of the five places, the two at either end
+    assert "by distinct points it is unclear" in shown["claim"]["evidence"]
+    assert "this part is unclear" in " ".join(shown["comment"]["soundness"])
 
 
 def test_losses_that_differ_by_round_off_are_one_level():

@@ -1,6 +1,7 @@
 """Parameters against generalization: units, wrong labels, what is recorded, a tiny run from end to end, claim C9."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -521,7 +522,10 @@ def test_the_answer_follows_the_numbers():
     )
     assert "From 1,024 units on, level: mean test accuracies lie within 0.00 points" in answer(nets)
     nets[4000]["test_accuracy"] += 0.01
-    assert "not level: mean test accuracies lie within 1.00 points, the best at 4,000 units." in answer(nets)
+    assert (
+        "not level: mean test accuracies lie within 1.00 points. The gap between test and training loss has"
+        in answer(nets)
+    )
     reverse = {width: nets[other] for width, other in zip(nets, reversed(nets), strict=True)}
     assert "up to 512 units a layer, no." in answer(reverse)
     assert answer({}) == ""
@@ -640,13 +644,38 @@ def test_the_earlier_reports_accuracies_beside_ours():
     above = {width: [value + 0.001, value + 0.003] for width, value in theirs.items()}
     above[64] = [theirs[64] - 0.01] * 2
     (difference,) = reported.reference_sentences(nets_with(test_accuracy=above))
-    assert "at 9 and below it at 1 of 10 widths; the largest" in difference
+    assert "at 9 of 10 widths, below it at 1 and equal in its digits at 0; the largest" in difference
     assert "difference is \N{MINUS SIGN}1.00 points, at 64" in difference
     below = nets_with(test_accuracy={width: [value - 0.001] for width, value in theirs.items()})
-    assert "Equals would all lie on one side in 1 of 512 cases" in reported.reference_sentences(below)[1]
+    assert "As many equals would all lie on one side in 1 of 512 cases" in reported.reference_sentences(below)[1]
+    below[64]["test_accuracy"] = np.full_like(below[64]["test_accuracy"], theirs[64] - 0.00004)
+    tied = reported.reference_sentences(below)
+    assert "at 0 of 10 widths, below it at 9 and equal in its digits at 1" in tied[0]
+    assert "in 1 of 256 cases" in tied[1]
     few = nets_with(test_accuracy={width: [value - 0.001] for width, value in list(theirs.items())[:5]})
     assert len(reported.reference_sentences(few)) == 1
     assert reported.reference_sentences(nets_with(test_accuracy={17: [0.9]})) == []
+
+
+def test_nets_that_collapse_are_counted():
+    nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, LEARNT)
+    assert "lost a tenth" not in " ".join(reported.noise_comment(nets))
+    nets[64]["train_accuracy"][:, -2:] = 1.0
+    nets[64]["train_accuracy"][2, -1] = 0.6
+    assert "lost a tenth of them again by the last epoch: 1 of 8 at 64 units." in " ".join(reported.noise_comment(nets))
+
+
+def test_how_often_equal_nets_would_not_be_level():
+    nets = ten({}, {})
+    for width in reported.LEVEL:
+        nets[width]["test_accuracy"] = np.full((3, 6), 0.95) + 0.002 * np.array([[-1], [0], [1]])  # 0.2 points
+    said = reported.beyond_sentence(nets)
+    generator = np.random.default_rng(1)
+    spans = [np.ptp(generator.normal(0, 0.2, (4, 3)).mean(axis=1)) for _ in range(20_000)]
+    share = float(re.search(r"in (\d+)", said)[1])
+    assert share == pytest.approx(100 * np.mean(np.array(spans) > reported.WITHIN), abs=2)
+    assert "deviate by 0.20 points as those of 1,024, 2,000, 3,000 and 4,000 units do" in said
+    assert reported.beyond_sentence({16: nets[16]}) == ""
 
 
 def test_wrong_labels_in_words():

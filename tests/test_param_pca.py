@@ -462,7 +462,7 @@ def test_sentences_follow_the_numbers():
     assert "leaves open" in few
     forced = made_up(apart=5.0)
     forced["results"]["whole"]["runs"] |= {"start_distances": [0.5] * 28, "lengths": [0.1] * 8}
-    assert "not different places, as no two could have been" in reported.section(forced)["answer"]
+    assert "not different places, but no two could have been" in reported.section(forced)["answer"]
 
 
 def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():

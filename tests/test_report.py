@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
-from report import build, claims, comments, measured, readme, wording
+from report import build, claims, function_fit, image_nets, measured, readme, wording
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -426,48 +426,48 @@ def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     assert "Most accurate on the test images is shallow (3 of 3 seeds), in training shallow" in fails["answer"]
     alone = cnn("cifar10_cnn")
     alone["results"] = {unit: found for unit, found in alone["results"].items() if unit.endswith("seed-0")}
-    assert comments.task_answer(alone).endswith("of one seed, which decides nothing about others.")
-    assert comments.task_answer(alone | {"results": {}}) == "No seed has all three nets yet."
+    assert image_nets.answer(alone).endswith("of one seed, which decides nothing about others.")
+    assert image_nets.answer(alone | {"results": {}}) == "No seed has all three nets yet."
     alone["results"]["deep/seed-0"]["test_accuracy"][-1] = float("nan")
-    assert "deep \N{EN DASH}" in comments.task_answer(alone)
+    assert "deep \N{EN DASH}" in image_nets.answer(alone)
 
 
 def test_running_and_clean_values_may_disagree() -> None:
-    agreed = comments._running(cnn("mnist_cnn"))[0]
-    other = comments._running(cnn("mnist_cnn", running=("shallow", "deep", "middle")))[0]
+    agreed = image_nets._running(cnn("mnist_cnn"))[0]
+    other = image_nets._running(cnn("mnist_cnn", running=("shallow", "deep", "middle")))[0]
     assert "Here both accuracies name the same net" in agreed
     assert "by the running accuracy it is middle (3 of 3 seeds), by the clean evaluation deep" in other
 
 
 def test_c1_verdicts() -> None:
-    assert claims.c1(fit())["verdict"] == claims.HOLDS
-    assert claims.c1(fit(("shallow", "medium", "deep")))["verdict"] == claims.FAILS
+    assert function_fit.c1(fit())["verdict"] == claims.HOLDS
+    assert function_fit.c1(fit(("shallow", "medium", "deep")))["verdict"] == claims.FAILS
     same = fit()
     for unit in same["results"]:
         same["results"][unit]["end_loss"] = np.random.default_rng(1).permutation(20) + 0.0
-    assert claims.c1(same)["verdict"] == claims.UNCLEAR
-    assert claims.c1(fit(seeds=1))["verdict"] == claims.UNCLEAR
+    assert function_fit.c1(same)["verdict"] == claims.UNCLEAR
+    assert function_fit.c1(fit(seeds=1))["verdict"] == claims.UNCLEAR
     lacking = fit()
     del lacking["results"]["f1/relu/deep"], lacking["units"]["f1/relu/deep"]
-    assert claims.c1(lacking)["verdict"] == claims.UNCLEAR
+    assert function_fit.c1(lacking)["verdict"] == claims.UNCLEAR
 
 
 def test_c2_and_c3_verdicts() -> None:
-    assert claims.c2(cnn("cifar10_cnn"))["verdict"] == claims.HOLDS
-    assert claims.c2(cnn("cifar10_cnn", ("deep", "shallow", "middle")))["verdict"] == claims.FAILS
-    assert claims.c2(cnn("cifar10_cnn", seeds=1))["verdict"] == claims.UNCLEAR
-    assert claims.c2(cnn("cifar10_cnn", lacking=("deep/seed-0", "deep/seed-1")))["verdict"] == claims.UNCLEAR
+    assert image_nets.c2(cnn("cifar10_cnn"))["verdict"] == claims.HOLDS
+    assert image_nets.c2(cnn("cifar10_cnn", ("deep", "shallow", "middle")))["verdict"] == claims.FAILS
+    assert image_nets.c2(cnn("cifar10_cnn", seeds=1))["verdict"] == claims.UNCLEAR
+    assert image_nets.c2(cnn("cifar10_cnn", lacking=("deep/seed-0", "deep/seed-1")))["verdict"] == claims.UNCLEAR
     mixed = cnn("cifar10_cnn")
     mixed["results"]["deep/seed-1"], mixed["results"]["middle/seed-1"] = (
         mixed["results"]["middle/seed-1"],
         mixed["results"]["deep/seed-1"],
     )
-    assert claims.c2(mixed)["verdict"] == claims.UNCLEAR
-    assert [part["verdict"] for part in claims.c3(cnn("mnist_cnn"))["parts"]] == ["does not hold", "holds", "holds"]
+    assert image_nets.c2(mixed)["verdict"] == claims.UNCLEAR
+    assert [part["verdict"] for part in image_nets.c3(cnn("mnist_cnn"))["parts"]] == ["does not hold", "holds", "holds"]
     claimed = cnn("mnist_cnn")
     for seed in range(3):
         claimed["results"][f"middle/seed-{seed}"]["train_accuracy"][-1] = 0.99
-    assert claims.c3(claimed)["verdict"] == claims.HOLDS
+    assert image_nets.c3(claimed)["verdict"] == claims.HOLDS
 
 
 def test_eight_seeds_are_judged_by_an_interval() -> None:
@@ -478,8 +478,26 @@ def test_eight_seeds_are_judged_by_an_interval() -> None:
     assert claims.by_margins([])["verdict"] == claims.UNCLEAR
 
 
+def test_yes_and_no_by_the_sign_test() -> None:
+    def verdict(yes: int, no: int, neither: float | None = None) -> str:
+        return claims.by_signs([1.0] * yes + [-1.0] * no + ([] if neither is None else [neither]))["verdict"]
+
+    assert (verdict(8, 0), verdict(0, 8)) == (claims.HOLDS, claims.FAILS)  # p of 2 in 256
+    assert (verdict(7, 1), verdict(1, 7)) == (claims.UNCLEAR, claims.UNCLEAR)  # 18 in 256
+    assert verdict(20, 3) == claims.HOLDS
+    assert (verdict(3, 0), verdict(0, 3), verdict(2, 1), verdict(1, 0)) == (
+        claims.HOLDS,
+        claims.FAILS,
+        claims.UNCLEAR,
+        claims.UNCLEAR,
+    )
+    assert verdict(8, 0, np.nan) == verdict(2, 0, 0.0) == claims.UNCLEAR
+    assert verdict(8, 0, 0.0) == claims.HOLDS
+    assert claims.by_signs([])["verdict"] == claims.UNCLEAR
+
+
 def test_dead_nets_share_one_loss() -> None:
-    nets = claims.end_losses(fit(), "f1", "relu")
+    nets = function_fit.end_losses(fit(), "f1", "relu")
     assert len(set(nets["deep"]["loss"][nets["deep"]["dead"]])) == 1
     assert claims.superiority([1.0, 1.0], [1.0, 2.0]) == 0.75
 
@@ -518,7 +536,7 @@ def test_mann_whitney_of_many_seeds() -> None:
 
 
 def test_best_of_ten_says_what_diverged() -> None:
-    best = claims.best_of(np.array([np.nan] * 10 + [0.5, *[np.inf] * 9, 7.0]))
+    best = function_fit.best_of(np.array([np.nan] * 10 + [0.5, *[np.inf] * 9, 7.0]))
     assert best.tolist() == [np.inf, 0.5]
     assert wording.number(float(best[0]), 3, wording.DIVERGED) == "diverged"
 
@@ -573,7 +591,7 @@ def test_views_that_change_a_verdict_are_named() -> None:
     for function in ("f1", "f2"):
         other["results"][f"{function}/relu/medium"]["end_loss"][:] = 9.0
         other["results"][f"{function}/relu/medium"]["end_loss"][[3, 13]] = 0.001
-    said = {name: " ".join(words) for name, words in comments.function_fit(other, claims.c1(other), {}).items()}
+    said = {name: " ".join(words) for name, words in function_fit.comment(other, function_fit.c1(other), {}).items()}
     assert "medium is above shallow on f1 (90" in said["order"]
     assert "Tanh in place of ReLU changes the verdict on medium against shallow on f1" in said["tanh"]
     assert "Leaving out the nets that were born dead changes none of the verdicts" in said["live"]
@@ -581,7 +599,7 @@ def test_views_that_change_a_verdict_are_named() -> None:
     for unit in ("f1/relu/medium", "f2/relu/medium"):
         losses = many["results"][unit]["end_loss"]
         losses[:], losses[::10] = 9.0, 0.001
-    said = " ".join(comments.function_fit(many, claims.c1(many), {})["order"])
+    said = " ".join(function_fit.comment(many, function_fit.c1(many), {})["order"])
     assert "Keeping the best of ten changes the verdict on" in said
     assert "Corrected for being 4 (Holm), the largest p of these is < 0.001" in said
 
@@ -591,21 +609,21 @@ def test_an_earlier_loss_beyond_all_of_ours_is_named() -> None:
     losses = np.asarray(found["results"]["f1/relu/deep"]["end_loss"])
 
     def said(loss: str) -> str:
-        return " ".join(comments.function_fit(found, claims.c1(found), {("f1", "deep"): loss})["order"])
+        return " ".join(function_fit.comment(found, function_fit.c1(found), {("f1", "deep"): loss})["order"])
 
     assert f"lies below all {len(losses)} of ours ({wording.digits(losses.min(), 2)})" in said("1e-9")
     assert f"above all {len(losses)} of ours" in said("1e9")
     assert f"in 1 of {len(losses) + 1} cases" in said("1e9")
     assert "The earlier report's loss" not in said(str(float(np.median(losses))))
     few = fit(seeds=10)
-    words = comments.function_fit(few, claims.c1(few), {("f1", "deep"): "1e-9"})["order"]
+    words = function_fit.comment(few, function_fit.c1(few), {("f1", "deep"): "1e-9"})["order"]
     assert "The earlier report's loss" not in " ".join(words)
 
 
 def test_several_parts_are_corrected_after_holm() -> None:
-    (said,) = comments._several({"parts": [{"all": {"p": p}} for p in (0.02, 0.03, 0.01)]})
+    (said,) = function_fit._several({"parts": [{"all": {"p": p}} for p in (0.02, 0.03, 0.01)]})
     assert "the largest p of these is 0.040;" in said
-    assert comments._several({"parts": [{"all": {"p": 0.02}}]}) == []
+    assert function_fit._several({"parts": [{"all": {"p": 0.02}}]}) == []
 
 
 def test_more_than_half_dead() -> None:
@@ -613,13 +631,13 @@ def test_more_than_half_dead() -> None:
     for function in ("f1", "f2"):
         results = dead["results"][f"{function}/relu/deep"]
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
-    said = " ".join(comments.function_fit(dead, claims.c1(dead), {})["dead"])
+    said = " ".join(function_fit.comment(dead, function_fit.c1(dead), {})["dead"])
     assert "and so is the median of the deep nets, most of which are dead." in said
     shares = f"60{wording.PERCENT} on f1 and 60{wording.PERCENT} on f2"
-    assert f"Of the deep ReLU nets {shares} are born dead." in comments.fit_answer(dead, claims.c1(dead))
+    assert f"Of the deep ReLU nets {shares} are born dead." in function_fit.answer(dead, function_fit.c1(dead))
     for function in ("f1", "f2"):
         dead["results"][f"{function}/relu/deep"]["dead_at_birth"][:] = False
-    assert "born dead" not in comments.fit_answer(dead, claims.c1(dead))
+    assert "born dead" not in function_fit.answer(dead, function_fit.c1(dead))
 
 
 def test_missing_count_of_test_images_is_said(tmp_path: Path) -> None:
@@ -682,11 +700,11 @@ def test_unknown_flag_is_a_usage_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("experiment", measured.LAYERS)
+@pytest.mark.parametrize("experiment", ["hw1_1/function_fit", *image_nets.LAYERS])
 def test_nets_are_described_as_the_scripts_build_them(experiment: str) -> None:
     """The layers in words name the widths that the script has, in its order."""
     text = (ROOT / f"{experiment}.py").read_text()
-    described = measured.LAYERS[experiment]
+    described = image_nets.LAYERS.get(experiment, function_fit.LAYERS)
     if experiment.endswith("function_fit"):
         for net, widths in re.findall(r'"(\w+)": \(([\d, ]+)\)', text):
             assert described[net] == f"Dense {widths}"
@@ -733,3 +751,19 @@ def test_settings_are_shown_with_their_values(tmp_path: Path) -> None:
 
 def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results():
     assert set(measured.SECTIONS) == set(measured.RESULTS) == set(measured.EXPERIMENTS)
+
+
+def test_figures_and_verdicts_share_their_thresholds() -> None:
+    from hw1_2 import plot_grad_norm, plot_minimal_ratio, plot_param_pca
+    from hw1_3 import plot_interpolation, plot_random_labels, plot_sensitivity
+    from report import grad_norm, interpolation, minimal_ratio, param_pca, random_labels, sensitivity
+
+    assert (plot_param_pca.TIMES, plot_param_pca.NORMAL_95) == (param_pca.TIMES, param_pca.NORMAL_95)
+    for name, bounds in grad_norm.PARTS.items():
+        assert plot_grad_norm.CORRELATIONS[name][1:] == bounds
+    assert plot_interpolation.TENTH == interpolation.TENTH
+    assert plot_minimal_ratio.RADIUS == minimal_ratio.RADIUS
+    assert plot_sensitivity.BEST == sensitivity.BEST
+    drawn = plot_random_labels
+    assert (drawn.CHANCE, drawn.UNIFORM_LOSS) == (random_labels.CHANCE, random_labels.UNIFORM_LOSS)
+    assert random_labels.REFERENCE["loss"] == drawn.REFERENCE_LOSS

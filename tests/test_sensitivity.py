@@ -412,23 +412,40 @@ def test_sentences_follow_the_numbers():
     assert "the lowest test loss is at batch size 10 at equal updates" in worse["comment"]["best"][1]
     assert "the 2 failures have a p of" in " ".join(worse["comment"]["best"])
     assert (
-        "at equal updates, yes (rank correlation with batch size 1.00); at equal training loss, yes" in said["answer"]
+        "at equal updates, yes (rank correlation with batch size 1.00, over 4 sizes a seed); at equal training loss"
+        in said["answer"]
     )
     falling = reported.section(by_softmax(rising((1, 5, 10, 50), 8, factor=-1.0)))["answer"]
-    assert "at equal updates, no (rank correlation with batch size \N{MINUS SIGN}1.00)" in falling
+    assert "at equal updates, no (rank correlation with batch size \N{MINUS SIGN}1.00, over 4 sizes a seed)" in falling
     assert (
         "Test loss at equal updates, against batch size 50: worse at 1, 5, 500, 1,000, 5,000 and 10,000, better at 10."
         in (worse["answer"])
     )
 
 
-def test_what_rests_on_the_smallest_batch_size_is_said():
+def test_what_rests_on_the_batch_sizes_that_reach_the_loss_is_said():
     sizes = (1, 5, 10, 50, 100, 500)
-    falling_first = dict(zip(sizes, (9.0, 1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
-    said = " ".join(reported.without_smallest(curves(falling_first)))
-    assert "Without batch size 1 the correlation would be 1.00" in said and "by the rule: holds" in said
+    nets = curves(dict(zip(sizes, (9.0, 1.0, 2.0, 3.0, 4.0, 5.0), strict=True)))
+    assert reported.same_sizes(nets) == []  # all reach it
+    nets["loss"] = nets["loss"] | {1: dict.fromkeys(range(8))}
+    said = " ".join(reported.same_sizes(nets))
+    assert "the correlation at equal updates would be 1.00 [1.00, 1.00] (by the rule: holds)" in said
     assert "lowest median 1.00 at 5, highest 9.00 at 1" in said
-    assert reported.without_smallest(curves(dict(zip(sizes, range(1, 7), strict=True)))) == []
+    rising_all = curves(dict(zip(sizes, range(1, 7), strict=True)))
+    rising_all["loss"] = rising_all["loss"] | {1: dict.fromkeys(range(8))}
+    assert reported.same_sizes(rising_all) == []  # the same verdict
+
+
+def test_what_correction_takes_away_is_marked():
+    values = [1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.0]
+    weak = [3.0, -0.2, 0.1, 2.0, 0.4, 1.5, 0.3, 1.0]
+    parts = [
+        {"size": size, "quantity": "loss", "values": each, **claims.by_margins(each)}
+        for size, each in ((1, values), (5, weak), (10, [2.0] * 3))
+    ]
+    assert all(part["verdict"] == claims.HOLDS for part in parts)
+    said = reported.answer({"parts": []}, {"parts": parts * 3})
+    assert "worse at 1, 5 (not after correction), 10" in said
 
 
 def curves(by_size):
