@@ -92,7 +92,7 @@ def by_margins(margins: Sequence[float]) -> dict[str, Any]:
 
 
 def by_signs(votes: Sequence[float]) -> dict[str, Any]:
-    """`by_margins` of a yes (1) or no (-1) a seed, which have no mean to test: from 8 seeds on by the exact sign test."""
+    """`by_margins` of a yes (1) or no (-1) a seed, which have no mean to test: from 8 seeds on an exact sign test."""
     from scipy import stats
 
     votes = np.asarray(votes, float)

@@ -416,9 +416,9 @@ def single_trainings_sentence(nets: Nets) -> str:
             "is more than that between two by chance alone."
         )
     return (
-        f"{theirs}. By chance, two trainings of one width ({widths} units) seldom differ by more than {limit:.2f} points: "
-        f"twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last epoch. "
-        f"{beyond}"
+        f"{theirs}. By chance, two trainings of one width ({widths} units) seldom differ by more than {limit:.2f} "
+        f"points: twice \N{SQUARE ROOT}2 times the standard deviation of one, {deviation:.2f} points after the last "
+        f"epoch. {beyond}"
     )
 
 

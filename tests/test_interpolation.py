@@ -481,7 +481,7 @@ def test_few_seeds_must_all_agree():
 def test_sentences_follow_the_numbers():
     said = reported.section(planted(HILLY, 0.02))
     assert said["claim"]["verdict"] == claims.FAILS
-    assert "barrier 0.010 from the same start, 1.0 from other starts" in said["claim"]["evidence"]
+    assert "barrier 0.010 nats from the same start, 1.0 from other starts" in said["claim"]["evidence"]
     assert "batch 1,024 is the flatter end" in said["comment"]["flatness"][0]
     better = {0.02: "batch 1,024 does better", -0.02: "batch 64 does better", 0.0: "neither clearly does better"}
     for difference, words in better.items():

@@ -372,7 +372,8 @@ def ten(crossing: dict[int, int], seeds_of: dict[int, int]) -> dict:
         count = seeds_of.get(width, 3)
         losses[width] = loss[:count].tolist()
         accuracies[width] = [0.9 + place / 1000] * count
-    return nets_with(train_loss=losses, test_accuracy=accuracies)
+    tested = {width: [value + 0.1 + place / 10 for value in losses[width]] for place, width in enumerate(widths)}
+    return nets_with(train_loss=losses, test_loss=tested, test_accuracy=accuracies)
 
 
 def test_the_rule_of_the_extra_clause():
@@ -567,7 +568,7 @@ def test_the_best_widths_are_named():
 
     assert "32 units (0.1000) by training loss" in said(1)
     assert "32 units (40.00\N{NO-BREAK SPACE}%) by test accuracy" in said(1)
-    assert "16 units (-0.3000) by test loss" in said(-1)
+    assert "16 units (\N{MINUS SIGN}0.3000) by test loss" in said(-1)
 
 
 def test_the_running_loss_beside_the_clean_one():
@@ -680,7 +681,7 @@ def test_how_often_equal_nets_would_not_be_level():
 
 def test_wrong_labels_in_words():
     nets = noisy_nets({width: (error + SHIFTS).tolist() for width, error in BUMPY.items()}, LEARNT)
-    fitting, shared, how, error, loss, best = reported.noise_comment(nets)
+    fitting, shared, how, error, loss, stopped, best = reported.noise_comment(nets)
     assert "have 32 units a layer" in fitting
     assert "the spread over seeds covers initialisation only" in shared
     assert "at the widths where the other seeds have it" in how
@@ -688,6 +689,7 @@ def test_wrong_labels_in_words():
     assert "percentage points above the narrower net" in error
     assert "(means of 8 seeds): the seeds agree: double descent" in error
     assert "stands 0.30 nats above the narrower net and 0.50 above the wider one" in loss
+    assert "The median test loss at the best epoch" in stopped
     assert "by up to 0.0 points" in best
     nets[4]["test_accuracy"][:, 2] += 0.05
     nets[2]["dead"][:3] = 1

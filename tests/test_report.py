@@ -409,8 +409,8 @@ def test_opposite_numbers_change_the_sentences(tmp_path: Path) -> None:
     assert "deep is above medium on f1" in texts["opposite"]
     assert "The claim that depth lowers the loss holds here" in texts["as claimed"]
     assert "The claim that depth lowers the loss does not hold here" in texts["opposite"]
-    assert "With ReLU deep is better on f1 and f2 than medium; medium is better on f1 and f2" in texts["as claimed"]
-    assert "With ReLU deep is worse on f1 and f2 than medium; medium is worse on f1 and f2" in texts["opposite"]
+    assert "With ReLU deep is better on f1 and f2 than medium and shallow; medium is better" in texts["as claimed"]
+    assert "With ReLU deep is worse on f1 and f2 than medium and shallow; medium is worse" in texts["opposite"]
 
 
 def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
@@ -568,7 +568,7 @@ def test_numbers_with_places() -> None:
     assert wording.number(-0.001) == "0.00"
     assert wording.number(-1.236) == "\N{MINUS SIGN}1.24"
     assert wording.number(float("nan")) == wording.NOTHING
-    assert len(wording.number(1e300, 3)) < 12
+    assert len(wording.number(1e300, 3)) <= 12
     assert wording.percent(0.1234) == f"12{wording.PERCENT}"
     assert wording.percent(float("nan")) == wording.NOTHING
 
@@ -633,8 +633,9 @@ def test_more_than_half_dead() -> None:
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
     said = " ".join(function_fit.comment(dead, function_fit.c1(dead), {})["dead"])
     assert "and so is the median of the deep nets, most of which are dead." in said
-    shares = f"60{wording.PERCENT} on f1 and 60{wording.PERCENT} on f2"
-    assert f"Of the deep ReLU nets {shares} are born dead." in function_fit.answer(dead, function_fit.c1(dead))
+    assert f"Of the deep ReLU nets 60{wording.PERCENT} are born dead." in function_fit.answer(
+        dead, function_fit.c1(dead)
+    )
     for function in ("f1", "f2"):
         dead["results"][f"{function}/relu/deep"]["dead_at_birth"][:] = False
     assert "born dead" not in function_fit.answer(dead, function_fit.c1(dead))

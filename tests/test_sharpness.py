@@ -292,8 +292,8 @@ def test_the_claim_follows_its_measures():
     against = reported.section(planted(-1.0))
     assert against["claim"]["verdict"] == claims.FAILS
     assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
-    assert "over all nets 10 surely rise and none surely fall" in found["answer"]
-    assert "over all nets none surely rise and 10 surely fall" in against["answer"]
+    assert "between nets of one batch size 10 surely rise and none surely fall" in found["answer"]
+    assert "between nets of one batch size none surely rise and 10 surely fall" in against["answer"]
 
 
 def test_nets_that_did_not_stop_are_named_and_left_out():
