@@ -332,19 +332,13 @@ def _dead(found: dict[str, Any]) -> list[str]:
         else ""
     )
     said = [f"{_alike(born)} are born dead{same}; at the end {_alike(ended)} are dead."]
-    constant = {
-        function: digits(float(next(about["loss"][about["dead"]][0] for about in nets.values() if about["dead"].any())))
-        for function, nets in relu.items()
-        if any(about["dead"].any() for about in nets.values())
+    losses = {
+        on: np.concatenate([about["loss"][about["dead"]] for about in nets.values()]) for on, nets in relu.items()
     }
-    most = {
-        on: listed([net for net, about in nets.items() if about["dead"].mean() > 0.5] or [""])
-        for on, nets in relu.items()
-    }
+    constant = {function: digits(float(shared[0])) for function, shared in losses.items() if len(shared)}
+    most = {on: [net for net, about in nets.items() if about["dead"].mean() > 0.5] for on, nets in relu.items()}
+    where = {on: f"the {listed(nets)} nets" for on, nets in most.items() if nets}
     if constant:
-        flat = ""
-        if any(most.values()):
-            where = {on: f"the {nets} nets" for on, nets in most.items() if nets}
-            flat = f", and so is the median of {_alike(where)}, most of which are dead"
+        flat = f", and so is the median of {_alike(where)}, most of which are dead" if where else ""
         said.append(f"The loss they share is {_alike(constant)}{flat}.")
     return said

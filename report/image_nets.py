@@ -98,9 +98,7 @@ def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]
     return {seed: nets for seed, nets in seeds.items() if {"shallow", "middle", "deep"} <= set(nets)}
 
 
-def extreme(
-    history: dict[str, Any], net: str, quantity: Callable[[dict[str, Any]], float], sign: int
-) -> dict[str, Any]:
+def extreme(history: dict[str, Any], net: str, quantity: Quantity, sign: int) -> dict[str, Any]:
     """Whether `net` is ahead of both others in each seed, and by how much (`margins`).
 
     quantity(results) is better if higher times `sign`.
@@ -184,25 +182,20 @@ def measured(found: dict[str, Any]) -> dict[str, Any]:
 def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
     """Train on Actual Tasks, CIFAR-10."""
     verdict = c2(found)
-    section = measured(found)
-    return section | {
-        "parts": counted(verdict),
-        "claim": claim_2(verdict),
-        "answer": answer(found),
-        "comment": cifar10_comment(found, verdict),
-    }
+    return _section(found, verdict, claim_2(verdict), cifar10_comment(found, verdict))
 
 
 def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     """Train on Actual Tasks, MNIST."""
     verdict = c3(found)
-    section = measured(found)
-    return section | {
-        "parts": counted(verdict),
-        "claim": claim_3(verdict),
-        "answer": answer(found),
-        "comment": mnist_comment(found, verdict, claims.test_images(found)),
-    }
+    return _section(found, verdict, claim_3(verdict), mnist_comment(found, verdict, claims.test_images(found)))
+
+
+def _section(
+    found: dict[str, Any], verdict: dict[str, Any], claim: dict[str, str], comment: dict[str, list[str]]
+) -> dict[str, Any]:
+    said = {"parts": counted(verdict), "claim": claim, "answer": answer(found), "comment": comment}
+    return measured(found) | said
 
 
 def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> dict[str, str]:
