@@ -34,8 +34,9 @@ BOUND = {"linestyle": "--", "color": "#AA2211", "linewidth": 1.2}
 CHANCE = {"linewidth": 7, "color": "#BBBBBB", "alpha": 0.5}
 TIMES = 3  # the control's median distance: the bound from which on ends count as different places
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
-CORNERS = np.array([(3, 3), (-7, 3), (3, -8), (-7, -8)])  # points from an end to the number beside it
-APART = 7  # points between two numbers
+SIDES = 8 * np.array(
+    [(np.cos(angle), np.sin(angle)) for angle in np.pi * np.arange(1, 16, 2) / 8]
+)  # points from an end
 GROUPS = {"runs": "different\nstarts", "control": "one\nstart"}
 
 
@@ -82,19 +83,27 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
         share = f" ({100 * shares[axis]:.0f} % of the variance)" if axis < len(shares) else ""
         axes.set(**{f"{name}lim": (middle - half, middle + half), f"{name}label": f"component {axis + 1}{share}"})
     axes.set_aspect("equal")  # a distance is the same in all directions
-    number_ends(axes, {f"{seed:.0f}": path[:, -1] for seed, path in zip(seeds, paths["runs"], strict=True)})
+    number_ends(axes, {f"{seed:.0f}": path[:, -1] for seed, path in zip(seeds, paths["runs"], strict=True)}, known)
 
 
-def number_ends(axes: Any, ends: dict[str, np.ndarray]) -> None:
-    """Write its seed beside each end, for who sees no colours: at the first corner where no other number is near."""
-    taken: list[np.ndarray] = []  # in points
+def number_ends(axes: Any, ends: dict[str, np.ndarray], drawn: np.ndarray) -> None:
+    """Write its seed beside each end, for who sees no colours: on the side that is farthest from all that is drawn.
+
+    drawn: (2, points), the paths.
+    """
+
+    def in_points(places: np.ndarray) -> np.ndarray:
+        return axes.transData.transform(places) * 72 / axes.figure.dpi
+
+    taken = [in_points(drawn.T)]
     for seed, end in ends.items():
         if np.isfinite(end).all():
-            place = axes.transData.transform(end) * 72 / axes.figure.dpi
-            near = [min((np.hypot(*(place + corner - other)) for other in taken), default=np.inf) for corner in CORNERS]
-            corner = CORNERS[next((index for index, distance in enumerate(near) if distance > APART), 0)]
-            taken.append(place + corner)
-            axes.annotate(seed, end, corner, textcoords="offset points", fontsize=7)
+            sides = in_points(end[None]) + SIDES
+            nearest = [np.hypot(*(np.concatenate(taken) - side).T).min() for side in sides]
+            best = int(np.argmax(nearest))
+            taken.append(sides[[best]])
+            look = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 7}
+            axes.annotate(seed, end, SIDES[best], **look)
 
 
 def run_key(figure: Any, history: dict, unit: str) -> None:

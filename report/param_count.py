@@ -316,6 +316,8 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
     pair, pairs = part["value"], part["pairs"]
     if not pairs:
         return f"No two neighbours of the ten widths are measured: {outcome}."
+    if pair is None and not part["several"]:
+        return f"No pair of neighbouring widths has two or more seeds: {outcome}."
     if pair is None:
         rest = NEIGHBOURS - part["several"]
         few = f"; {rest} pair{'s' if rest > 1 else ''} of {NEIGHBOURS} have fewer seeds" if rest else ""

@@ -547,6 +547,8 @@ def test_a_part_says_what_leaves_it_open():
     )
     alone = said(ten({}, {2000: 1, 3000: 1, 4000: 1}))
     assert "one seed each of 2,000, 3,000 and 4,000 units, which decides nothing about others" in alone["level"]
+    singles = said(ten({}, dict.fromkeys(ten_nets.REFERENCE, 1)))
+    assert "No pair of neighbouring widths has two or more seeds" in singles["crossing"]
     assert "None of 6 pairs of neighbouring widths with two or more seeds" in alone["crossing"]
     assert "would do; 3 pairs of 9 have fewer seeds: this part remains unclear." in alone["crossing"]
     straight = ten({}, {})
