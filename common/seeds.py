@@ -1,7 +1,10 @@
-"""Random streams by name, all from the seed of a script."""
+"""Random streams by name, all from the seed of a script; and examples that no seed changes."""
 
 import hashlib
 import json
+from collections.abc import Sequence
+
+import numpy as np
 
 
 def stream(seed: int, *names: str | int) -> int:
@@ -12,3 +15,12 @@ def stream(seed: int, *names: str | int) -> int:
     """
     digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def fixed_examples(arrays: Sequence[np.ndarray], count: int | None = None) -> list[np.ndarray]:
+    """The first `count` examples of a shuffle that is the same for every script, net and seed; None: all of them.
+
+    arrays: (examples, ...) each, such as images and labels, which stay side by side. All where there are fewer.
+    """
+    order = np.random.default_rng(0).permutation(len(arrays[0]))[:count]
+    return [array[order] for array in arrays]

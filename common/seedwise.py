@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import seeds, training
+from common import seeds, training, weights
 
 
 def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> list[keras.Model]:
@@ -33,6 +33,11 @@ def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> lis
 def trainable(models: Sequence[keras.Model]) -> list[tf.Variable]:
     """The trainable variables of all models in a row, net by net."""
     return [variable.value for model in models for variable in model.trainable_variables]
+
+
+def flat_weights(models: Sequence[keras.Model]) -> np.ndarray:
+    """(nets, parameters), float32: the weights of each net in a row, in the order of Keras's `get_weights`."""
+    return np.stack([weights.flatten(model.get_weights()) for model in models]).astype(np.float32)
 
 
 def losses_and_gradients(

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 
-def layer_shapes(widths: Sequence[int], inputs: int = 1) -> list[tuple[int, int]]:
-    """(inputs, outputs) of each layer of a net with these layer widths, output layer last."""
-    return list(zip((inputs, *widths[:-1]), widths, strict=True))
+def layer_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each layer of a net with one input and these layer widths, output layer last."""
+    return list(zip((1, *widths[:-1]), widths, strict=True))
 
 
-def parameter_count(widths: Sequence[int], inputs: int = 1) -> int:
+def parameter_count(widths: Sequence[int]) -> int:
     """Weights and biases of one net."""
-    return sum(rows * columns + columns for rows, columns in layer_shapes(widths, inputs))
+    return sum(rows * columns + columns for rows, columns in layer_shapes(widths))
 
 
-def glorot_uniform(widths: Sequence[int], seeds: Sequence[int], inputs: int = 1) -> np.ndarray:
+def glorot_uniform(widths: Sequence[int], seeds: Sequence[int]) -> np.ndarray:
     """Initial weights (nets, parameters), float64: Glorot and Bengio 2010, equation 16; zero biases.
 
     One seed a net: net i is the same whichever others it is stacked with.
@@ -30,17 +30,17 @@ def glorot_uniform(widths: Sequence[int], seeds: Sequence[int], inputs: int = 1)
     for seed in seeds:
         generator = np.random.default_rng(seed)
         parts = []
-        for rows, columns in layer_shapes(widths, inputs):
+        for rows, columns in layer_shapes(widths):
             bound = np.sqrt(6 / (rows + columns))
             parts += [generator.uniform(-bound, bound, rows * columns), np.zeros(columns)]
         nets.append(np.concatenate(parts))
     return np.stack(nets)
 
 
-def split(parameters: Any, widths: Sequence[int], inputs: int = 1) -> list[np.ndarray]:
+def split(parameters: Any, widths: Sequence[int]) -> list[np.ndarray]:
     """One net's flat weights (parameters,) as Keras's list: kernel (inputs, outputs), bias (outputs,), ..."""
     arrays, position = [], 0
-    for rows, columns in layer_shapes(widths, inputs):
+    for rows, columns in layer_shapes(widths):
         arrays.append(np.reshape(parameters[position : position + rows * columns], (rows, columns)))
         position += rows * columns
         arrays.append(np.asarray(parameters[position : position + columns]))
@@ -51,14 +51,14 @@ def split(parameters: Any, widths: Sequence[int], inputs: int = 1) -> list[np.nd
 def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any) -> Any:
     """Outputs (nets, points) of nets with one input and one output; linear last layer.
 
-    parameters: tensor (nets, parameters); points: tensor (points,), the same for all nets.
+    parameters: tensor (nets, parameters); points: tensor (points,), the same for all nets, or (nets, points).
     """
     import tensorflow as tf
 
     shapes = layer_shapes(widths)
     sizes = [size for rows, columns in shapes for size in (rows * columns, columns)]
     parts = tf.split(parameters, sizes, axis=1)
-    hidden = points[None, None, :]
+    hidden = points[None, None, :] if len(points.shape) == 1 else points[:, None, :]
     for index, (rows, columns) in enumerate(shapes):
         kernel, bias = parts[2 * index], parts[2 * index + 1][:, :, None]
         if rows == 1:

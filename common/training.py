@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import backend, progress
+from common import backend, progress, seeds
 
 CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
 FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keeps
 EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
+ROUND_OFF = 1e-6  # by which outputs of a dead net differ; those of a live one do by far more
 
 Update = Callable[..., dict[str, tf.Tensor]]
 
@@ -70,6 +71,30 @@ def loop(
     return run
 
 
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Batches of one pass over the examples, the last of which may be smaller."""
+    return -(-examples // batch_size)
+
+
+def running_means(recorded: dict[str, np.ndarray], examples: int, batch_size: int) -> dict[str, np.ndarray]:
+    """Means over whole epochs of what a loop recorded, as `fit` shows them: each batch weighs as much as it is large.
+
+    recorded: (steps, ...) each, of one or more whole epochs; the means are (...).
+    """
+    steps = steps_per_epoch(examples, batch_size)
+    sizes = np.full(steps, batch_size)
+    sizes[-1] = examples - sizes[:-1].sum()
+    return {
+        name: np.average(values, axis=0, weights=np.tile(sizes, len(values) // steps))
+        for name, values in recorded.items()
+    }
+
+
+def dead_nets(outputs: np.ndarray) -> np.ndarray:
+    """(nets,) booleans: which nets answer all examples alike, but for round-off. outputs: (nets, examples, ...)."""
+    return np.ptp(outputs, axis=1).reshape(len(outputs), -1).max(axis=1) <= ROUND_OFF
+
+
 def _recorded(update: Update, held: Sequence[tf.Tensor]) -> dict[str, tf.TensorSpec]:
     """Shapes and types of what `update` returns, found by tracing it once, without running it."""
     specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in held]
@@ -92,7 +117,7 @@ def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: C
 
 def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict) -> Callable:
     """call(first step, steps) -> what the steps record, as TensorFlow compiles it."""
-    per_epoch = -(-len(held[0]) // batch_size)
+    per_epoch = steps_per_epoch(len(held[0]), batch_size)
 
     @tf.function(autograph=False, jit_compile=False)
     def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -112,7 +137,7 @@ def _fused_calls(
 ) -> Callable:
     """As `_calls`, by XLA, for which all sizes must be fixed: at most FUSED_STEPS steps a call, shuffled beforehand."""
     examples = len(held[0])
-    per_epoch = -(-examples // batch_size)
+    per_epoch = steps_per_epoch(examples, batch_size)
     whole, rest = divmod(examples, batch_size)
     epochs_of_a_call = (FUSED_STEPS - 1) // per_epoch + 2
 
@@ -225,28 +250,22 @@ def train_classifier(
     Returns lists over epochs: `running_*` as `fit` averages them, with dropout on, and the clean `train_*`
     (the first probe_images of a fixed shuffle of the training images) and `test_*`.
     """
-    probe = np.random.default_rng(0).permutation(len(dataset.train_images))[:probe_images]
-    fixed = [tf.constant(array[probe]) for array in (dataset.train_images, dataset.train_labels)]
+    arrays = dataset.train_images, dataset.train_labels
+    fixed = [tf.constant(array) for array in seeds.fixed_examples(arrays, probe_images)]
     test = [tf.constant(array) for array in (dataset.test_images, dataset.test_labels)]
     apply, slots = adam(model.trainable_variables, learning_rate)
-    run = loop(classifier_update(model, apply), (dataset.train_images, dataset.train_labels), batch_size, seed)
+    run = loop(classifier_update(model, apply), arrays, batch_size, seed)
     evaluate = evaluator(model)
 
     variables = [variable.value for variable in model.variables] + slots
     names = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
     curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in names}
-    sizes = np.full(-(-len(dataset.train_images) // batch_size), batch_size)
-    sizes[-1] = len(dataset.train_images) - sizes[:-1].sum()
-    done = len(curves["test_loss"])
-    with progress.shown(name, epochs * len(sizes), done * len(sizes)) as tell:
+    examples, done = len(arrays[0]), len(curves["test_loss"])
+    steps = steps_per_epoch(examples, batch_size)
+    with progress.shown(name, epochs * steps, done * steps) as tell:
         for epoch in range(done, epochs):
-            running = run(epoch * len(sizes), len(sizes), tell)
-            values = (
-                np.average(running["loss"], weights=sizes),
-                np.average(running["accuracy"], weights=sizes),
-                *evaluate(*fixed),
-                *evaluate(*test),
-            )
+            running = running_means(run(epoch * steps, steps, tell), examples, batch_size)
+            values = running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)
             for curve, value in zip(names, values, strict=True):
                 curves[curve].append(float(value))
             checkpoint.save(variables, curves)

@@ -77,7 +77,7 @@ def build_model(net: str, dropout: float, dense_dropout: float):
     return model
 
 
-def train(run_settings: Settings, pictures: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
+def train(chosen: Settings, pictures: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
     """Train one net from one seed; losses and accuracies by epoch, and the net's size."""
     import keras
 
@@ -85,14 +85,14 @@ def train(run_settings: Settings, pictures: data.Dataset, unit: str, checkpoint:
 
     net, seed = unit.split("/seed-")
     keras.utils.set_random_seed(seeds.stream(int(seed), "weights", net))
-    model = build_model(net, run_settings.dropout, run_settings.dense_dropout)
+    model = build_model(net, chosen.dropout, chosen.dense_dropout)
     curves = training.train_classifier(
         model,
         pictures,
-        epochs=run_settings.epochs,
-        batch_size=run_settings.batch_size,
-        learning_rate=run_settings.learning_rate,
-        probe_images=run_settings.probe_images,
+        epochs=chosen.epochs,
+        batch_size=chosen.batch_size,
+        learning_rate=chosen.learning_rate,
+        probe_images=chosen.probe_images,
         seed=seeds.stream(int(seed), "batches"),
         checkpoint=checkpoint,
         name=unit,

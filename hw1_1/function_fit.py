@@ -71,72 +71,75 @@ def record_epochs(epochs: int) -> list[int]:
     return [0, *np.unique(np.geomspace(1, epochs, RECORDS).round().astype(int)).tolist()]
 
 
-def is_constant(outputs: np.ndarray) -> np.ndarray:
-    """(nets,) booleans: whether a net's outputs (nets, points) are one value on the whole interval."""
-    return outputs.max(axis=1) == outputs.min(axis=1)
+def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
+    """The seeds whose curves are kept, by name. end_loss, dead: (seeds,); the live are those not dead at birth."""
+    order = np.argsort(end_loss)
+    live = order[~dead[order]]
+    shown = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    if len(live):
+        shown["median of the live"] = live[len(live) // 2]
+    return {name: int(seed) for name, seed in shown.items()}
 
 
-def train(run_settings: Settings, unit: str, checkpoint: history.Checkpoint) -> dict:
+def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict:
     """Train the stack of all seeds of one net on one function; losses, predicted curves, dead nets."""
     import tensorflow as tf
 
     from common import training
 
     function, activation, net = unit.split("/")
-    points = np.linspace(-1, 1, run_settings.points)
+    points = np.linspace(-1, 1, chosen.points)
     inputs, targets = points.astype(np.float32), FUNCTIONS[function](points).astype(np.float32)
-    weights = tf.Variable(initial_weights(net, run_settings.seeds))
-    apply, slots = training.adam([weights], run_settings.learning_rate)
+    weights = tf.Variable(initial_weights(net, chosen.seeds))
+    apply, slots = training.adam([weights], chosen.learning_rate)
 
-    @tf.function(autograph=False)
-    def outputs(at: tf.Tensor) -> tf.Tensor:
-        return stacked.forward(weights, at, WIDTHS[net], getattr(tf.nn, activation))
+    def forward(at: tf.Tensor) -> tf.Tensor:
+        return stacked.forward(weights, at, WIDTHS[net], {"relu": tf.nn.relu, "tanh": tf.nn.tanh}[activation])
+
+    compiled = tf.function(forward, autograph=False)
+
+    def outputs(at: np.ndarray) -> np.ndarray:
+        return compiled(tf.constant(at, tf.float32)).numpy()
 
     def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
         with tf.GradientTape() as tape:
-            errors = stacked.forward(weights, batch_inputs, WIDTHS[net], getattr(tf.nn, activation)) - batch_targets
+            errors = forward(batch_inputs) - batch_targets
             losses = tf.reduce_mean(tf.square(errors), axis=1)  # a net's loss depends on its own weights alone
             total = tf.reduce_sum(losses)
         apply([tape.gradient(total, weights)])
-        return {"loss": total / run_settings.seeds}
+        return {"loss": total / chosen.seeds}
 
-    steps = -(-run_settings.points // run_settings.batch_size)
-    epochs = record_epochs(run_settings.epochs)
-    loop = training.loop(update, (inputs, targets), run_settings.batch_size, seeds.stream(0, "batches"), fused=True)
-    dead = is_constant(outputs(tf.constant(inputs)).numpy())
+    steps = training.steps_per_epoch(chosen.points, chosen.batch_size)
+    epochs = record_epochs(chosen.epochs)
+    loop = training.loop(update, (inputs, targets), chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    born_dead = training.dead_nets(outputs(inputs))
     kept = checkpoint.load([weights, *slots]) or {"loss": []}
     done = len(kept["loss"])
     with progress.shown(unit, epochs[-1] * steps, epochs[max(done - 1, 0)] * steps) as tell:
         for previous, epoch in list(zip([0, *epochs], epochs, strict=False))[done:]:
             if epoch > previous:
                 loop(previous * steps, (epoch - previous) * steps, tell)
-            errors = outputs(tf.constant(inputs)).numpy().astype(np.float64) - FUNCTIONS[function](points)
+            errors = outputs(inputs).astype(np.float64) - FUNCTIONS[function](points)
             kept["loss"].append(np.mean(errors**2, axis=1).tolist())
             checkpoint.save([weights, *slots], kept)
 
-    end_loss = np.array(kept["loss"][-1])
-    order = np.argsort(end_loss)
-    live = order[~dead[order]]
-    shown = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    if len(live):
-        shown["median of the live"] = live[len(live) // 2]
-    grid = np.linspace(-1, 1, CURVE_POINTS)
-    curves = outputs(tf.constant(grid, tf.float32)).numpy()
+    end_loss, grid = np.array(kept["loss"][-1]), np.linspace(-1, 1, CURVE_POINTS)
+    curves, shown = outputs(grid), shown_nets(end_loss, born_dead)
     return {
         "parameters": PARAMETERS[net],
         "epochs": epochs,
         "loss": np.array(kept["loss"]).T,  # (seeds, epochs), over all points, of the weights after that epoch
         "end_loss": end_loss,
-        "dead_at_birth": dead,
-        "dead_at_end": is_constant(outputs(tf.constant(inputs)).numpy()),
+        "dead_at_birth": born_dead,
+        "dead_at_end": training.dead_nets(outputs(inputs)),
         "curve_inputs": grid,
         "curve_target": FUNCTIONS[function](grid),
         "curves": {name: curves[seed] for name, seed in shown.items()},
-        "curve_seeds": {name: int(seed) for name, seed in shown.items()},
+        "curve_seeds": shown,
         "summary": {
             "end loss": end_loss,
-            "end loss, live at birth": end_loss[~dead],
-            "share dead at birth": float(dead.mean()),
+            "end loss, live at birth": end_loss[~born_dead],
+            "share dead at birth": float(born_dead.mean()),
         },
     }
 

@@ -78,12 +78,6 @@ def build_model(seed: int):
     return model
 
 
-def fixed_images(digits: data.Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` training images of a fixed shuffle, and their labels."""
-    chosen = np.random.default_rng(0).permutation(len(digits.train_images))[:count]
-    return digits.train_images[chosen], digits.train_labels[chosen]
-
-
 def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Train one net. Returns its path (records, parameters), float32, and what is known of start and end."""
     from common import seedwise, training
@@ -94,10 +88,10 @@ def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray
         apply, _ = seedwise.sgd(model.trainable_variables, chosen.sgd_learning_rate)
     else:
         apply, _ = training.adam(model.trainable_variables, chosen.adam_learning_rate)
-    images, labels, order = digits.train_images, digits.train_labels, seeds.stream(int(seed), "batches")
-    run = training.loop(training.classifier_update(model, apply), (images, labels), chosen.batch_size, order)
+    arrays, batches_seed = (digits.train_images, digits.train_labels), seeds.stream(int(seed), "batches")
+    run = training.loop(training.classifier_update(model, apply), arrays, chosen.batch_size, batches_seed)
     evaluate = training.evaluator(model)
-    fixed = fixed_images(digits, chosen.probe_images)
+    fixed = seeds.fixed_examples(arrays, chosen.probe_images)
 
     def measured() -> dict[str, float]:
         values = *evaluate(*fixed), *evaluate(digits.test_images, digits.test_labels)
@@ -118,6 +112,59 @@ def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray
     return path, kept | {"end": measured()}
 
 
+# ---------------------------------------------------------------------------------------- lines and planes
+
+
+def bases_of(unit: str, ends: np.ndarray, components: np.ndarray) -> dict[str, list]:
+    """What lines and planes are made of, as lists of kernels: start, end and unrelated weights; of each plane a pair.
+
+    ends: (2, parameters), initial and final weights; components: (2, parameters), directions of the path's plane.
+    """
+    seed = int(unit.split("/seed-")[1])
+    unrelated = build_model(seeds.stream(seed, "unrelated weights")).get_weights()
+    shapes = [array.shape for array in unrelated]
+    start, end = (weights.unflatten(each, shapes) for each in ends)
+    generator = np.random.default_rng(seeds.stream(seed, "directions"))
+    return {
+        "start": start,
+        "end": end,
+        "unrelated": unrelated,
+        "random_plane": [weights.filter_normalised(generator, end) for _ in range(2)],
+        "path_plane": [weights.unflatten(each, shapes) for each in components],
+    }
+
+
+def places_of(chosen: Settings, path: np.ndarray) -> dict[str, Any]:
+    """Where the loss is measured: alpha of each line, (points,); x and y of each plane. path: (records, 2)."""
+    import surfaces
+
+    counts, reach = (chosen.plane_columns, chosen.plane_rows), chosen.plane_reach
+    return {
+        "line": np.linspace(0, 1, chosen.line_points),
+        "unrelated_line": np.linspace(0, 1, chosen.unrelated_points),
+        "random_plane": [np.linspace(-reach, reach, count) for count in counts],
+        "path_plane": surfaces.axes_around(path, *counts),
+    }
+
+
+def sweeps_of(chosen: Settings, digits: data.Dataset, bases: dict, places: dict) -> dict[str, tuple]:
+    """What is measured, by name: bases, coefficients (points, bases), and the images and labels."""
+    import surfaces
+
+    arrays, test = (digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)
+    fixed, fewer = (seeds.fixed_examples(arrays, count) for count in (chosen.probe_images, chosen.plane_images))
+    start, end, unrelated = (bases[name] for name in ("start", "end", "unrelated"))
+    line, unrelated_line = surfaces.line(places["line"]), surfaces.line(places["unrelated_line"])
+    return {
+        "line train": ([start, end], line, fixed),
+        "line test": ([start, end], line, test),
+        "unrelated train": ([unrelated, end], unrelated_line, fixed),
+        "unrelated test": ([unrelated, end], unrelated_line, test),
+        "random plane": ([end, *bases["random_plane"]], surfaces.plane(*places["random_plane"]), fewer),
+        "path plane": ([end, *bases["path_plane"]], surfaces.plane(*places["path_plane"]), fewer),
+    }
+
+
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train one net, then measure the lines and planes through its weights; all of it as plain lists."""
     import surfaces
@@ -135,29 +182,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         del path
         checkpoint.save([ends, components], kept, now=True)
 
-    seed = int(unit.split("/seed-")[1])
-    unrelated = build_model(seeds.stream(seed, "unrelated weights")).get_weights()
-    shapes = [array.shape for array in unrelated]
-    start, end = (weights.unflatten(each, shapes) for each in ends.numpy())
-    generator = np.random.default_rng(seeds.stream(seed, "directions"))
-    random = [weights.filter_normalised(generator, end) for _ in range(2)]
-    along = [weights.unflatten(each, shapes) for each in components.numpy()]
-
-    alpha, few = (np.linspace(0, 1, count) for count in (chosen.line_points, chosen.unrelated_points))
-    reach = chosen.plane_reach
-    random_axes = [np.linspace(-reach, reach, count) for count in (chosen.plane_columns, chosen.plane_rows)]
-    path_axes = surfaces.axes_around(np.array(kept["path"]), chosen.plane_columns, chosen.plane_rows)
-    fixed, test = fixed_images(digits, chosen.probe_images), (digits.test_images, digits.test_labels)
-    fewer = fixed_images(digits, chosen.plane_images)
-    sweeps = {
-        "line train": ([start, end], surfaces.line(alpha), fixed),
-        "line test": ([start, end], surfaces.line(alpha), test),
-        "unrelated train": ([unrelated, end], surfaces.line(few), fixed),
-        "unrelated test": ([unrelated, end], surfaces.line(few), test),
-        "random plane": ([end, *random], surfaces.plane(*random_axes), fewer),
-        "path plane": ([end, *along], surfaces.plane(*path_axes), fewer),
-    }
-    values: dict[str, list] = kept["values"]
+    bases, places = bases_of(unit, ends.numpy(), components.numpy()), places_of(chosen, np.array(kept["path"]))
+    sweeps, values = sweeps_of(chosen, digits, bases, places), kept["values"]
     done = sum(map(len, values.values()))
     with progress.shown(f"{unit} surface", sum(len(points) for _, points, _ in sweeps.values()), done) as tell:
 
@@ -167,27 +193,34 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
             tell(done)
             checkpoint.save([ends, components], kept)
 
-        for name, (bases, points, (images, labels)) in sweeps.items():
+        for name, (through, points, (images, labels)) in sweeps.items():
             found = values.setdefault(name, [])
             if len(found) < len(points):
-                surfaces.sweep(surfaces.evaluator(bases, flat(images), labels), points, found, after)
+                surfaces.sweep(surfaces.evaluator(through, flat(images), labels), points, found, after)
+    return results_of(kept, bases, places)
 
-    displacement = weights.flatten(start) - weights.flatten(end)
-    planes = {"random_plane": (random_axes, random), "path_plane": (path_axes, along)}
+
+def results_of(kept: dict[str, Any], bases: dict[str, list], places: dict[str, Any]) -> dict[str, Any]:
+    """What a history keeps of one net: its training, lengths, lines and planes."""
+    import surfaces
+
+    values = kept["values"]
+    start, end = (weights.flatten(bases[name]) for name in ("start", "end"))
     results = {name: kept[name] for name in ("steps", "running_loss", "start", "end")}
     results |= {
         "parameters": PARAMETERS,
-        "start_norm": float(np.linalg.norm(weights.flatten(start))),
-        "end_norm": float(np.linalg.norm(weights.flatten(end))),
-        "moved": float(np.linalg.norm(displacement)),
+        "start_norm": float(np.linalg.norm(start)),
+        "end_norm": float(np.linalg.norm(end)),
+        "moved": float(np.linalg.norm(start - end)),
         "path": kept["path"],
         "explained": kept["explained"],
-        "line": line_results(alpha, values["line train"], values["line test"]),
-        "unrelated_line": line_results(few, values["unrelated train"], values["unrelated test"]),
+        "line": line_results(places["line"], values["line train"], values["line test"]),
+        "unrelated_line": line_results(places["unrelated_line"], values["unrelated train"], values["unrelated test"]),
     }
-    for name, ((x, y), directions) in planes.items():
+    for name in ("random_plane", "path_plane"):
+        x, y = places[name]
         losses, accuracies = np.array(values[name.replace("_", " ")]).T.reshape(2, len(y), len(x))
-        share = surfaces.share_within(displacement, np.stack([weights.flatten(each) for each in directions]))
+        share = surfaces.share_within(start - end, np.stack([weights.flatten(each) for each in bases[name]]))
         results[name] = {"x": x, "y": y, "loss": losses, "accuracy": accuracies, "share_of_displacement": share}
     return results | {"summary": summary(results)}
 

@@ -28,7 +28,6 @@ REVISION = 1
 ARMS = ("mnist/adam", "mnist/sgd", "f1/adam")
 PARAMETERS = {"mnist": 54_912, "f1": 2136}
 WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)  # of the layers of the net for f1, as in param_pca.py
-FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
 
 
 @dataclass(frozen=True)
@@ -147,12 +146,23 @@ def stops_of(chosen: Settings) -> list[int]:
     return sorted({*regular, *range(chosen.window_start, chosen.window_start + chosen.window), chosen.iterations})
 
 
+def quality_of(task: str, nets: Any, digits: data.Dataset, points: np.ndarray) -> dict[str, np.ndarray]:
+    """How the nets of an arm ended, (seeds,): test accuracies on MNIST; on f1, at `points`, which are dead."""
+    import tensorflow as tf
+
+    from common import seedwise, training
+
+    if task == "mnist":
+        return {"test_accuracy": seedwise.evaluator(nets)(digits.test_images, digits.test_labels)[1]}
+    return {"dead": training.dead_nets(stacked.forward(nets, tf.constant(points), WIDTHS, tf.nn.relu).numpy())}
+
+
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train all nets of one arm; what `norm_and_loss.condensed` keeps, and how well the nets ended."""
     import norm_and_loss
     import tensorflow as tf
 
-    from common import seedwise, training
+    from common import training
 
     task, optimizer = unit.split("/")
     if task == "mnist":
@@ -167,8 +177,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         apply(gradients)
         return {"loss": losses, "gradient_norm": norms}
 
-    probe = np.random.default_rng(0).permutation(len(arrays[0]))[: chosen.fixed_examples]
-    examples = [tf.constant(array[probe]) for array in arrays]
+    examples = [tf.constant(array) for array in seeds.fixed_examples(arrays, chosen.fixed_examples)]
 
     @tf.function(autograph=False, jit_compile=False)
     def measure() -> tf.Tensor:
@@ -192,21 +201,15 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
             fixed[:, index].assign(now)
             checkpoint.save(state, {"stops": index + 1})
 
-    if task == "mnist":
-        _, accuracies = seedwise.evaluator(nets)(digits.test_images, digits.test_labels)
-        quality = {"test_accuracy": accuracies}
-    else:
-        outputs = stacked.forward(nets, tf.constant(arrays[0]), WIDTHS, tf.nn.relu).numpy()
-        quality = {"dead": np.ptp(outputs, axis=1) <= FLAT}
-    epoch = -(-len(arrays[0]) // batch_size)
+    epoch = training.steps_per_epoch(len(arrays[0]), batch_size)
     window = range(chosen.window_start, chosen.window_start + chosen.window)
     values_kept = [array.numpy().astype(np.float64) for array in (batch, fixed)]
     recorded = norm_and_loss.condensed(*values_kept, np.array(stops), chosen.fixed_every, window, epoch)
-    about = {"parameters": PARAMETERS[task], "iterations_per_epoch": epoch, "fixed_examples": len(probe)}
+    about = {"parameters": PARAMETERS[task], "iterations_per_epoch": epoch, "fixed_examples": len(examples[0])}
     shown = ("large_scale", "small_scale", "window_fixed")
     summary = {"end loss": recorded["fixed"]["loss"][:, -1]}
     summary |= {name.replace("_", " "): recorded["statistics"][name] for name in shown}
-    return {**about, **quality, **recorded, "summary": summary}
+    return {**about, **quality_of(task, nets, digits, arrays[0]), **recorded, "summary": summary}
 
 
 def main() -> None:

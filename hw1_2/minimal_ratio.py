@@ -97,9 +97,9 @@ def predicted_share(eigenvalues: np.ndarray, draws: int, seed: int) -> np.ndarra
 # ------------------------------------------------------------------------------------------------ training
 
 
-def grid(run_settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def grid(chosen: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Inputs in [-1, 1] and targets f1, (points,)."""
-    points = np.linspace(-1, 1, run_settings.points)
+    points = np.linspace(-1, 1, chosen.points)
     return points, np.sin(np.exp(np.pi * points))
 
 
@@ -120,26 +120,27 @@ def adam_path(
     return path
 
 
-def starts_of(run_settings: Settings) -> list[str]:
+def starts_of(chosen: Settings) -> list[str]:
     """Names of the places from which the gradient norm is minimised: epochs of Adam, and what least squares adds."""
-    epochs = [*(epoch for epoch in START_EPOCHS if epoch < run_settings.epochs), run_settings.epochs]
-    return [*map(str, epochs), f"{run_settings.epochs} + least squares"]
+    epochs = [*(epoch for epoch in START_EPOCHS if epoch < chosen.epochs), chosen.epochs]
+    return [*map(str, epochs), f"{chosen.epochs} + least squares"]
 
 
-def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> dict:
+def train(chosen: Settings, net: str, checkpoint: history.Checkpoint) -> dict:
     """Train all seeds of one net, take each to zero gradient, and measure what is there."""
-    widths, names = WIDTHS[net], starts_of(run_settings)
-    points, targets = grid(run_settings)
+    newton.keep_large_arrays()
+    widths, names = WIDTHS[net], starts_of(chosen)
+    points, targets = grid(chosen)
     about = (INPUT_SCALE * points, targets, widths)
     kept = checkpoint.load([])
     with progress.shown(net, len(names) + 2) as tell:
         # 1. Adam on the loss, remembered at the epochs that are starts
         if not kept:
-            initial = [seeds.stream(seed, "weights", net) for seed in range(run_settings.seeds)]
+            initial = [seeds.stream(seed, "weights", net) for seed in range(chosen.seeds)]
             path = adam_path(
                 stacked.glorot_uniform(widths, initial),
                 lambda at: newton.gradients(at, *about)[1],
-                run_settings.learning_rate,
+                chosen.learning_rate,
                 [int(name) for name in names[:-1]],
             )
             kept = {"starts": np.array(path).tolist(), "found": []}
@@ -150,14 +151,14 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
             best = newton.minimise_loss(
                 lambda at: newton.gauss_newton(at, *about),
                 np.array(kept["starts"][-1]),
-                run_settings.levenberg_steps,
+                chosen.levenberg_steps,
                 CONVERGED,
             )
             kept["starts"].append(best.tolist())
             checkpoint.save([], kept)
         tell(2)
         # 3. Newton steps on the gradient norm
-        searched = search(run_settings, np.array(kept["starts"]), about, kept, checkpoint, tell)
+        searched = search(chosen, np.array(kept["starts"]), about, kept, checkpoint, tell)
     adam_loss, adam_gradient = newton.gradients(np.array(kept["starts"][-2]), *about)
     return {
         "parameters": stacked.parameter_count(widths),
@@ -165,12 +166,12 @@ def train(run_settings: Settings, net: str, checkpoint: history.Checkpoint) -> d
         "adam_loss": adam_loss,
         "adam_norm": newton.norms(adam_gradient),
         **searched,
-        **measure(run_settings, net, searched["weights"], about),
+        **measure(chosen, net, searched["weights"], about),
     }
 
 
 def search(
-    run_settings: Settings,
+    chosen: Settings,
     starts: np.ndarray,
     about: tuple,
     kept: dict,
@@ -195,7 +196,7 @@ def search(
         tried = (waiting + turn) % count
         if turn == len(kept["found"]):
             found = newton.minimise_gradient_norm(
-                lambda at: newton.hessians(at, *about), starts[tried, waiting], run_settings.newton_steps, CONVERGED
+                lambda at: newton.hessians(at, *about), starts[tried, waiting], chosen.newton_steps, CONVERGED
             )
             kept["found"].append(found.tolist())
             checkpoint.save([], kept)
@@ -204,14 +205,14 @@ def search(
         norms[waiting, tried] = newton.norms(gradient)
         kinds[waiting, tried] = critical_points.kinds(gradient, hessian)["kind"]
         better = norms[waiting, tried] < lowest[waiting]
-        chosen = waiting[better]
-        ends[chosen], start[chosen] = found[better], tried[better]
-        lowest[chosen] = norms[chosen, start[chosen]]
+        closer = waiting[better]
+        ends[closer], start[closer] = found[better], tried[better]
+        lowest[closer] = norms[closer, start[closer]]
         tell(turn + 3, found=int(np.sum(lowest < critical_points.CRITICAL)))
     return {"weights": ends, "start": start, "search_norm": norms, "search_kind": kinds.tolist()}
 
 
-def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) -> dict:
+def measure(chosen: Settings, net: str, ends: np.ndarray, about: tuple) -> dict:
     """What stands at the ends (nets, n): kinds, both ratios, and the check with a doubled unit."""
     inputs, _, widths = about
     loss, gradient, hessian = newton.hessians(ends, *about)
@@ -219,7 +220,7 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
     sampled = []
     for seed, weights in enumerate(ends):
         generator = np.random.default_rng(seeds.stream(seed, "sphere", net))
-        directions = generator.standard_normal((run_settings.sphere_points, len(weights)))
+        directions = generator.standard_normal((chosen.sphere_points, len(weights)))
         radii = np.array(RADII) * np.linalg.norm(weights)
         sampled.append(
             [sampled_ratio(lambda at: newton.losses(at, *about), weights, directions, radius) for radius in radii]
@@ -238,7 +239,7 @@ def measure(run_settings: Settings, net: str, ends: np.ndarray, about: tuple) ->
         "channel": cancelled >= critical_points.CHANNEL,  # a constant output, NaN, has nothing to cancel
         "radii": RADII,
         "sampled": sampled,  # (nets, radii)
-        "predicted": predicted_share(found["eigenvalues"], run_settings.draws, seeds.stream(0, "draws")),
+        "predicted": predicted_share(found["eigenvalues"], chosen.draws, seeds.stream(0, "draws")),
         "doubled": critical_points.doubled_units(minima, about, generator),
         "summary": summary,
     }

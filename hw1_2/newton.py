@@ -14,8 +14,12 @@ from common import stacked
 
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (nets,), gradients (nets, n), Hessians (nets, n, n)
 CACHE = 1_500_000  # bytes
-np.empty(2**21)  # glibc keeps arrays up to the largest it ever freed, and does not fetch them as fresh pages each time
 FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-6, 1e-12, 1e12
+
+
+def keep_large_arrays() -> None:
+    """Let glibc keep arrays up to this size once freed: else it fetches fresh pages for them at each step."""
+    np.empty(2**21)
 
 
 def layers(parameters: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray, slice]]:

@@ -25,7 +25,6 @@ from common import backend, history, progress, seeds, settings, stacked
 REVISION = 1
 WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
 PARAMETERS = 2136
-FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
 SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
 SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
 
@@ -66,20 +65,10 @@ def initial_weights(count: int) -> np.ndarray:
 
 
 def outputs(parameters: Any, inputs: Any) -> Any:
-    """Outputs (nets, points), each net on points of its own. parameters: (nets, parameters); inputs: (nets, points).
-
-    As `stacked.forward`, which gives all nets the same points; inputs of shape (1, points) do so here.
-    """
+    """Outputs (nets, points). parameters: (nets, parameters); inputs: (nets, points), or (1, points) for all nets."""
     import tensorflow as tf
 
-    shapes = stacked.layer_shapes(WIDTHS)
-    parts = tf.split(parameters, [size for rows, columns in shapes for size in (rows * columns, columns)], axis=1)
-    hidden = inputs[:, None, :]
-    for index, (rows, columns) in enumerate(shapes):
-        kernel, bias = tf.reshape(parts[2 * index], (-1, rows, columns)), parts[2 * index + 1][:, :, None]
-        product = tf.transpose(kernel, (0, 2, 1)) * hidden if rows == 1 else tf.matmul(kernel, hidden, transpose_a=True)
-        hidden = product + bias if index == len(shapes) - 1 else tf.nn.relu(product + bias)
-    return hidden[:, 0, :]
+    return stacked.forward(parameters, inputs, WIDTHS, tf.nn.relu)
 
 
 def target(points: np.ndarray) -> np.ndarray:
@@ -112,7 +101,7 @@ def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
     return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
 
 
-def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
+def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train all runs at once. Returns epochs, `runs` and `control`.
 
     Each of the two has the records (records, nets, parameters) and lists over its nets.
@@ -121,15 +110,15 @@ def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, A
 
     from common import training
 
-    group = run_settings.runs + run_settings.spare_runs
-    points = np.linspace(-1, 1, run_settings.points)
+    group = chosen.runs + chosen.spare_runs
+    points = np.linspace(-1, 1, chosen.points)
     shared = tf.constant(points[None, :], tf.float32)
     compiled = tf.function(outputs, autograph=False)
     starts = initial_weights(group)
-    born_dead = np.ptp(compiled(tf.constant(starts), shared).numpy(), axis=1) <= FLAT
+    born_dead = training.dead_nets(compiled(tf.constant(starts), shared).numpy())
     common_start = int(np.argmin(born_dead))  # the first that is live at birth
     stack = tf.Variable(np.concatenate([starts, np.repeat(starts[[common_start]], group, axis=0)]))
-    apply, slots = training.adam([stack], run_settings.learning_rate)
+    apply, slots = training.adam([stack], chosen.learning_rate)
 
     def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
         with tf.GradientTape() as tape:
@@ -140,9 +129,9 @@ def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, A
 
     rows = points[batch_orders(len(points), group)]
     arrays = rows.astype(np.float32), target(rows).astype(np.float32)
-    loop = training.loop(update, arrays, run_settings.batch_size, seeds.stream(0, "batches"), fused=True)
-    steps = -(-run_settings.points // run_settings.batch_size)
-    epochs = record_epochs(run_settings.epochs, run_settings.record_every)
+    loop = training.loop(update, arrays, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    steps = training.steps_per_epoch(chosen.points, chosen.batch_size)
+    epochs = record_epochs(chosen.epochs, chosen.record_every)
     records = tf.Variable(tf.zeros((len(epochs), *stack.shape)))
     records[0].assign(stack)
     start_loss = mean_loss(compiled(stack, shared), points)
@@ -154,28 +143,29 @@ def train(run_settings: Settings, checkpoint: history.Checkpoint) -> dict[str, A
             checkpoint.save([stack, *slots, records], {"records": index + 1}, now=index == len(epochs) - 1)
 
     ended = compiled(stack, shared)
-    dead, end_loss = np.ptp(ended.numpy(), axis=1) <= FLAT, mean_loss(ended, points)
+    dead, end_loss = training.dead_nets(ended.numpy()), mean_loss(ended, points)
     if not np.isfinite(end_loss).all():
         raise settings.Problem("the loss is no longer finite: take a smaller --learning-rate")
 
-    def about(first: int, chosen_seeds: list[int]) -> dict[str, Any]:
-        chosen = first + first_live(dead[first : first + group], run_settings.runs)
-        return {
-            "records": records.numpy()[:, chosen],
-            "trained": group,
-            "dead_of_trained": int(dead[first : first + group].sum()),
-            "seeds": chosen_seeds[: len(chosen)],
-            "dead_at_birth": np.tile(born_dead, 2)[chosen] if first == 0 else [born_dead[common_start]] * len(chosen),
-            "dead": dead[chosen],
-            "start_loss": start_loss[chosen],
-            "end_loss": end_loss[chosen],
-        }
+    born = np.array([*range(group), *[common_start] * group])  # seed of each net's initial weights
+    nets = {"seeds": born, "dead_at_birth": born_dead[born], "dead": dead, "start_loss": start_loss}
+    nets["end_loss"] = end_loss
+    found: dict[str, Any] = {"epochs": epochs}
+    for name, part in (("runs", slice(0, group)), ("control", slice(group, 2 * group))):
+        of_group = {key: values[part] for key, values in nets.items()}
+        found[name] = kept_runs(records.numpy()[:, part], of_group, chosen.runs)
+    return found
 
-    return {
-        "epochs": epochs,
-        "runs": about(0, list(range(group))),
-        "control": about(group, [common_start] * group),
-    }
+
+def kept_runs(records: np.ndarray, nets: dict[str, np.ndarray], wanted: int) -> dict[str, Any]:
+    """Of records (records, nets, parameters) and of what is known of the nets, (nets,) each, those that are kept.
+
+    Those are the nets up to the last one needed for `wanted` live ones. Beside them: how many were trained, and how
+    many of those are dead.
+    """
+    kept = first_live(nets["dead"], wanted)
+    counts = {"trained": len(nets["dead"]), "dead_of_trained": int(nets["dead"].sum())}
+    return {"records": records[:, kept], **counts} | {name: values[kept] for name, values in nets.items()}
 
 
 def mean_loss(predicted: Any, points: np.ndarray) -> np.ndarray:
@@ -211,7 +201,7 @@ def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> di
     return {"across": across, "along": along, "loss": loss}
 
 
-def measure(run_settings: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
+def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
     """The results of one unit: PCA of a layer, or PCA, loss surface and distances of the ends for the whole model.
 
     The plane is fitted twice: to the runs from different starts, as the homework asks, and to those and the control.
@@ -240,9 +230,9 @@ def measure(run_settings: Settings, trained: dict[str, Any], unit: str) -> dict[
         results[name] = {key: value for key, value in trained[name].items() if key != "records"}
     results["summary"] = {"variance of 2 components": float(planes["runs"].explained_variance_ratio_[:2].sum())}
     if unit == "whole":
-        points = np.linspace(-1, 1, run_settings.points)
+        points = np.linspace(-1, 1, chosen.points)
         paths = results["paths"]["runs"]["runs"]
-        results["surface"] = surface(planes["runs"], paths, run_settings.surface_steps, points)
+        results["surface"] = surface(planes["runs"], paths, chosen.surface_steps, points)
         for name in ("runs", "control"):
             live = ~trained[name]["dead"]
             results[name] |= weight_paths.between_ends(trained[name]["records"][:, live], WIDTHS)

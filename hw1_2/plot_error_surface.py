@@ -38,7 +38,7 @@ def measured(history: dict) -> list[str]:
 def draw_lines(history: dict) -> Any:
     """A column for each optimizer: loss, log, above accuracy, by the place on the line."""
     optimizers, bumps = measured(history), False
-    figure, panels = figures.grid(2, len(optimizers), 4.6, sharex=True, sharey="row")
+    figure, panels = figures.grid(2, len(optimizers), 4.1, sharex=True, sharey="row")
     for (loss, accuracy), optimizer in zip(panels.T, optimizers, strict=True):
         loss.set_yscale("log", nonpositive="mask")
         for unit in figures.units_of(history, optimizer):
@@ -83,7 +83,7 @@ def draw_planes(history: dict) -> Any:
     units = {optimizer: figures.units_of(history, optimizer)[0] for optimizer in optimizers}
     planes = {(name, unit): shown_losses(history, unit, name) for name in PLANES for unit in units.values()}
     norm = LogNorm(*span([losses for _, _, losses in planes.values()]))
-    figure, panels = figures.grid(2, len(optimizers), 5.4)
+    figure, panels = figures.grid(2, len(optimizers), 5.0)
     titles = []
     for name, row in zip(PLANES, panels, strict=True):
         for axes, (optimizer, unit) in zip(row, units.items(), strict=True):
@@ -93,6 +93,7 @@ def draw_planes(history: dict) -> Any:
             if np.isfinite(losses).any():
                 axes.contourf(x, y, np.ma.masked_invalid(losses), levels, norm=norm).set_rasterized(True)
                 drawn = axes.contour(x, y, np.ma.masked_invalid(losses), levels[::3], colors="black", linewidths=0.3)
+                axes.clabel(drawn, fmt=figures.short, fontsize=6)
                 drawn.set_rasterized(True)
             PLANES[name](axes, history, unit)
             if np.isfinite([x[0], x[-1], y[0], y[-1]]).all():
@@ -124,7 +125,7 @@ def span(planes: list[np.ndarray]) -> tuple[float, float]:
 def mark_centre(axes: Any, history: dict, unit: str) -> None:
     """The final weights, in the middle of the random plane."""
     axes.plot([0], [0], **END)
-    axes.set(xlabel="first direction", ylabel="second direction")
+    axes.set(xlabel="first direction (filter lengths)", ylabel="second direction (filter lengths)")
 
 
 def mark_path(axes: Any, history: dict, unit: str) -> None:

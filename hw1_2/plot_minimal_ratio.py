@@ -25,7 +25,7 @@ RATIOS = {
     "not_negative": "not negative",
     "positive_share": "positive",
 }
-JITTER = 0.06  # width of the strip across which equal ratios are spread
+JITTER = 0.04  # width of the strip across which equal ratios are spread
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
 DARKEST, BRIGHTEST = 0.0, 0.85  # of the colour map: its yellow vanishes on paper
 BEFORE = {"color": "#DDAA33"}
@@ -64,7 +64,7 @@ def draw_ratio(history: dict) -> Any:
     nets = nets_of(history)
     if not nets:
         return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
-    figure, panels = figures.grid(len(nets), len(RATIOS), 1.75 * len(nets) + 0.9, sharey="row")
+    figure, panels = figures.grid(len(nets), len(RATIOS), 1.45 * len(nets) + 0.9, sharex="col", sharey="row")
     norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
     colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
     known = np.concatenate([each[np.isfinite(each)] for each in norms.values()])
@@ -73,7 +73,8 @@ def draw_ratio(history: dict) -> Any:
         loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
         cancelled = figures.field(history, net, "channel").astype(bool)
         for axes, name in zip(row, RATIOS, strict=True):
-            x = figures.scattered(0, loss, JITTER) + ratio_of(history, net, name)
+            x = np.minimum(ratio_of(history, net, name), 1 - JITTER / 2)  # so that no mark lies beyond 1
+            x = x + figures.scattered(0, loss, JITTER)
             colours = shade.to_rgba(norms[net])
             for kind, marker in MARKERS.items():
                 for hollow in (False, True):
@@ -84,12 +85,12 @@ def draw_ratio(history: dict) -> Any:
                         if hollow:
                             points.set_facecolors("none")
             axes.set_yscale("log")
-            axes.set_xlim(-0.05, 1.05)
-            axes.set_xticks([0, 0.5, 1])
-        row[0].set_ylabel(f"{net}: mean squared error")
+        row[0].set_ylabel(f"{net}: loss")
         if (loss > 1e-4).any() and np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
             figures.log_ticks(row[0].yaxis)
     for axes, name in zip(panels[-1], RATIOS, strict=True):
+        axes.set_xlim(right=1.02)
+        axes.xaxis.get_major_locator().set_params(nbins=4)
         axes.set_xlabel("share of points" if name == "sampled" else "share of eigenvalues")
     figures.letters(panels.flat, [*RATIOS.values(), *[""] * (len(RATIOS) * (len(nets) - 1))])
     figure.colorbar(shade, ax=panels, shrink=0.6, aspect=30, label="gradient norm").ax.grid(visible=False)

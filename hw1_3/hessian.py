@@ -40,6 +40,18 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return losses, gradient, curvature
 
 
+def forward(
+    vector: np.ndarray, shapes: Sequence[Sequence[int]], inputs: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """The net's kernels, what enters each layer, the inputs first, and its outputs. Arguments as of `passes`."""
+    arrays = weights.unflatten(vector, shapes)
+    kernels, biases = arrays[0::2], arrays[1::2]
+    hidden = [inputs]
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        hidden.append(np.maximum(hidden[-1] @ kernel + bias, 0))
+    return kernels, hidden, hidden[-1] @ kernels[-1] + biases[-1]
+
+
 def passes(
     vector: np.ndarray,
     shapes: Sequence[Sequence[int]],
@@ -52,12 +64,8 @@ def passes(
     vector: (n,), the weights; shapes: of kernel and bias, layer by layer; inputs: (examples, pixels), float64; targets:
     as `loss` takes them.
     """
-    arrays = weights.unflatten(vector, shapes)
-    kernels, biases = arrays[0::2], arrays[1::2]
-    hidden = [inputs]  # what enters each layer
-    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
-        hidden.append(np.maximum(hidden[-1] @ kernel + bias, 0))
-    losses, slope, curvature = loss(hidden[-1] @ kernels[-1] + biases[-1], targets)
+    kernels, hidden, outputs = forward(vector, shapes, inputs)
+    losses, slope, curvature = loss(outputs, targets)
     slopes = [slope / len(inputs)]  # of L by what each layer sums up, (examples, units), the last layer first
     for kernel, values in zip(kernels[:0:-1], hidden[:0:-1], strict=True):
         slopes.append((slopes[-1] @ kernel.T) * (values > 0))
@@ -100,12 +108,7 @@ def exact_trace(vector: np.ndarray, shapes: Sequence[Sequence[int]], inputs: np.
 
     to which each layer adds (|h|^2 + 1) times the same expression in B.
     """
-    arrays = weights.unflatten(vector, shapes)
-    kernels, biases = arrays[0::2], arrays[1::2]
-    hidden = [inputs]
-    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
-        hidden.append(np.maximum(hidden[-1] @ kernel + bias, 0))
-    logits = hidden[-1] @ kernels[-1] + biases[-1]
+    kernels, hidden, logits = forward(vector, shapes, inputs)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = powers / powers.sum(axis=1, keepdims=True)
     backward = np.broadcast_to(np.eye(logits.shape[1]), (len(inputs), *2 * logits.shape[1:]))  # (examples, c, units)

@@ -127,9 +127,9 @@ def learn(
     last = stops[stages.index(stage)]
     if done < last:
         # Batches of their own for each training: the two ends of a line share nothing but what the line is about.
-        order = seeds.stream(0, "batches", training_name)
+        batches_seed = seeds.stream(0, "batches", training_name)
         arrays = digits.train_images, digits.train_labels
-        run = training.loop(seedwise.classifier_update(models, apply), arrays, batch_size, order)
+        run = training.loop(seedwise.classifier_update(models, apply), arrays, batch_size, batches_seed)
     with progress.shown(f"{training_name} training", last, done) as tell:
         while done < last:
             following = min(stop for stop in (*stops, done + STEPS_A_CHUNK) if stop > done)
@@ -138,15 +138,10 @@ def learn(
                 raise settings.Problem(f"{training_name}: the loss is no longer finite: take a smaller learning rate")
             done = following
             if done in stops:
-                reached[stops.index(done)].assign(flat_weights(models))
+                reached[stops.index(done)].assign(seedwise.flat_weights(models))
             checkpoint.save(state, {"steps": done}, now=done == last)
             after()
     return reached[stages.index(stage)].numpy()
-
-
-def flat_weights(models: list) -> np.ndarray:
-    """(nets, parameters), float32."""
-    return np.stack([weights.flatten(model.get_weights()) for model in models]).astype(np.float32)
 
 
 # ----------------------------------------------------------------------------------------------- measurement
@@ -160,31 +155,31 @@ def pairs(small: list, large: list) -> dict[str, list[tuple]]:
     return {start: list(zip(small, each, strict=True)) for start, each in others.items()}
 
 
-def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: Callable) -> dict[str, Any]:
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint_of: Callable) -> dict[str, Any]:
     """Train the nets of both ends to a stage, and measure them, the lines between them, and their flatness.
 
-    checkpoint(name): the checkpoint of that name.
+    checkpoint_of(name): the checkpoint of that name.
     """
     import lines
 
     from common import seedwise
 
     optimizer, stage = unit.split("/")
-    own = checkpoint(unit)
+    own = checkpoint_of(unit)
     kept = own.load([]) or {"lines": {}, "flatness": {end: [] for end in ENDS}}
     solutions = {}
     for end in ENDS:
         name = f"{optimizer}/{end}"
-        of_training = checkpoint(f"training/{name}")
+        of_training = checkpoint_of(f"training/{name}")
         # Another process may be on its way to an earlier or later stage.
         with files.locked(of_training.path, f"{unit}: waiting for the process that trains {name}"):
             solutions[end] = learn(chosen, digits, name, stage, of_training, lambda: own.save([], kept))
 
     models = seedwise.build(build_model, range(chosen.seeds))
-    began, shapes = flat_weights(models), [array.shape for array in models[0].get_weights()]
+    began, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
     nets = {end: [weights.unflatten(each, shapes) for each in vectors] for end, vectors in solutions.items()}
-    images = np.random.default_rng(0).permutation(len(digits.train_images))[: chosen.probe_images]
-    sets = [(digits.train_images[images], digits.train_labels[images]), (digits.test_images, digits.test_labels)]
+    fixed = seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.probe_images)
+    sets = [fixed, (digits.test_images, digits.test_labels)]
     ends = {end: own_values(models, began, nets[end], sets) for end in ENDS}
 
     alpha = lines.places(chosen.intervals)

@@ -38,7 +38,7 @@ PARAMETERS = {  # of the ten nets, by width
 }
 MNIST_IMAGES = 60_000  # of its training set
 NARROW, WIDE = 256, 1024  # largest widths of the stacks and of `wide_seeds`
-FLAT = 1e-6  # outputs of a dead net differ by round-off; those of a live one by far more
+DEAD_IMAGES = 1000  # test images on which a dead net is known by its constant outputs
 LAST = 5  # epochs, or records, of the mean in the table that is printed
 Widths = Annotated[tuple[int, ...], settings.Range(1, 10_000)]
 CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -57,7 +57,7 @@ class Settings:
     widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
     noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
     stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
-    stacks: settings.Seeds = (0,)  # which stacks: of size 8, stack 1 is seeds 8 to 15
+    stacks: settings.Seeds = (0,)  # which stacks: stack k is seeds k x stack_size to (k + 1) x stack_size - 1
     wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
     widest_seeds: settings.Seeds = (0,)  # of wider nets, one training each
 
@@ -136,7 +136,7 @@ def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
     """
     generator = np.random.default_rng(seeds.stream(0, "wrong labels"))
     replaced = np.zeros(len(labels), bool)
-    replaced[generator.permutation(len(labels))[: int(share * len(labels))]] = True
+    replaced[generator.permutation(len(labels))[: int(share * len(labels) + 1e-9)]] = True  # 0.29 of 100 is 29
     shifts = generator.integers(1, 10, len(labels)).astype(labels.dtype)
     return np.where(replaced, (labels + shifts) % 10, labels), replaced
 
@@ -150,47 +150,42 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
 
     from common import seedwise, training
 
-    order = np.random.default_rng(0).permutation(len(digits.train_images))
-    probe = order[: chosen.noisy_images if nets.noisy else chosen.probe_images]
-    probe_images, probe_labels = digits.train_images[probe], digits.train_labels[probe]
+    images, labels = digits.train_images, digits.train_labels
+    epochs, every = chosen.epochs, 1
+    count = chosen.noisy_images if nets.noisy else chosen.probe_images
+    probe_images, probe_labels = seeds.fixed_examples((images, labels), count)
     if nets.noisy:
         probe_labels, replaced = wrong_labels(probe_labels, chosen.label_noise)
         images, labels = probe_images, probe_labels
         epochs, every = chosen.noisy_epochs, chosen.noisy_every
-    else:
-        images, labels = digits.train_images, digits.train_labels
-        epochs, every = chosen.epochs, 1
     fixed = [tf.constant(array) for array in (probe_images, probe_labels)]
     test = [tf.constant(array) for array in (digits.test_images, digits.test_labels)]
     names = (*CURVES, "wrong_learnt") if nets.noisy else CURVES
 
     models = seedwise.build(lambda: build_model(nets.width), nets.seeds)
     apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
-    shuffle = seeds.stream(nets.seeds[0], "batches")
-    loop = training.loop(seedwise.classifier_update(models, apply), (images, labels), chosen.batch_size, shuffle)
+    update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(nets.seeds[0], "batches")
+    loop = training.loop(update, (images, labels), chosen.batch_size, batches_seed)
     evaluate = seedwise.evaluator(models)
 
-    steps = -(-len(images) // chosen.batch_size)
-    sizes = np.full(steps, chosen.batch_size)
-    sizes[-1] = len(images) - sizes[:-1].sum()
+    steps = training.steps_per_epoch(len(images), chosen.batch_size)
     stops = sorted({*range(1, min(every, epochs)), *range(every, epochs, every), epochs})
     variables = [*seedwise.trainable(models), *slots]
     curves: dict[str, list] = checkpoint.load(variables) or {name: [] for name in names}
     done = len(curves["test_loss"])
     with progress.shown(nets.name, epochs * steps, ([0, *stops][done]) * steps) as tell:
         for first, last in list(itertools.pairwise([0, *stops]))[done:]:
-            running = loop(first * steps, (last - first) * steps, tell)
-            weights = np.tile(sizes, last - first)
-            values = [np.average(running[name], axis=0, weights=weights) for name in ("loss", "accuracy")]
-            values += [*evaluate(*fixed), *evaluate(*test)]
+            recorded = loop(first * steps, (last - first) * steps, tell)
+            running = training.running_means(recorded, len(images), chosen.batch_size)
+            values = [running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)]
             if nets.noisy:
                 values.append(evaluate(probe_images[replaced], probe_labels[replaced])[1])
             for name, value in zip(names, values, strict=True):
                 curves[name].append(np.asarray(value, float).tolist())
             checkpoint.save(variables, curves)
 
-    outputs = tf.stack([model(digits.test_images[:1000], training=False) for model in models])
-    dead = np.ptp(outputs.numpy(), axis=1).max(axis=1) <= FLAT
+    outputs = tf.stack([model(digits.test_images[:DEAD_IMAGES], training=False) for model in models])
+    dead = training.dead_nets(outputs.numpy())
     found = {name: np.array(curve).T for name, curve in curves.items()}
     about = {"width": nets.width, "parameters": parameter_count(nets.width), "seeds": list(nets.seeds), "dead": dead}
     summary = {name.replace("_", " "): found[name][:, -LAST:].mean(axis=1) for name in names}

@@ -148,7 +148,7 @@ def draw_noise(history: dict) -> Any:
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
     lasts = by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"])
-    by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))  # in the colours of the other
+    errors = by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))
     fit.set_yscale("log")
     for axes in (fit, loss, loss_by_epoch):
         axes.set_ylabel("cross-entropy (nats)")
@@ -168,7 +168,7 @@ def draw_noise(history: dict) -> Any:
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=True))
     figure.align_ylabels()
-    figures.label_ends(figure, {loss_by_epoch: lasts}, colours_of(nets))
+    figures.label_ends(figure, {loss_by_epoch: lasts, error_by_epoch: errors}, colours_of(nets))
     return figure
 
 
@@ -182,7 +182,8 @@ def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]], quantity: Callab
     lasts = {}
     for width, colour in colours_of(nets).items():
         values = middle(nets[int(width)], quantity(nets[int(width)]))
-        axes.plot(nets[int(width)]["epochs"], values, color=colour, linewidth=1.2)
+        look = figures.LINE_STYLES[len(lasts) % len(figures.LINE_STYLES)]
+        axes.plot(nets[int(width)]["epochs"], values, color=colour, linewidth=1.2, linestyle=look)
         lasts[width] = float(values[-1])
     axes.margins(x=0)
     axes.set(xscale="log", xlabel="epoch")

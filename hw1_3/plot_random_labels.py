@@ -23,8 +23,8 @@ TRAINING = {"color": "black", "linewidth": 1.1}
 RUNNING = {"color": "#888888", "linewidth": 0.8, "linestyle": ":"}
 TESTING = {"color": "#BB5566", "linewidth": 1.1, "linestyle": "--"}
 BY_TRUTH = {"color": "#004D43", "linewidth": 0.9, "linestyle": "-.", "zorder": 3}
-NOISY = {"linestyle": "-", "linewidth": 0.5, "alpha": 0.7}  # dashes are lost in what jumps at every epoch
-MANY = 60  # epochs from which that is so
+THINNED = 10  # one epoch in so many is drawn close up, as dashes are lost in what jumps at every epoch,
+MANY = 60  # where there are more epochs than this
 FITTED = {"color": "black", "linestyle": "", "marker": "o", "markersize": 4.5, "markerfacecolor": "white", "zorder": 3}
 LEVEL = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
 MAJORITY = LEVEL | {"color": "#004488", "linestyle": (0, (5, 1.5)), "zorder": 4}
@@ -34,18 +34,17 @@ PEAK = {"color": "#004488"}
 UNFITTED = SEED | {"color": "black", "marker": "^", "markersize": 5}
 
 
-def level(axes: Any, value: float, words: str, place: str = "left", above: bool = True) -> None:
-    """A thin line at a value, named at its left or right end."""
+def level(axes: Any, value: float, words: str, above: float) -> None:
+    """A thin line at a value, named at its right end so many points above it, or below."""
     axes.axhline(value, **LEVEL)
-    x, shift = {"left": (0.01, 3), "right": (0.99, -3)}[place]
     axes.annotate(
         words,
-        (x, value),
-        (shift, 1.5 if above else -2),
+        (0.99, value),
+        (-3, above),
         xycoords=axes.get_yaxis_transform(),
         textcoords="offset points",
-        ha=place,
-        va="bottom" if above else "top",
+        ha="right",
+        va="bottom" if above > 0 else "top",
         color="#555555",
         size=7,
     )
@@ -59,32 +58,33 @@ def draw_training(kept: dict) -> Any:
     arms = [arm for arm in ARMS if figures.units_of(kept, arm)]
     if not arms:
         return figures.unmeasured("nets that learn all images", figures.caveats(kept, []))
-    figure, panels = figures.grid(3, len(arms), 5.6, sharex="col")
-    for (loss, accuracy, closer), arm in zip(panels.T, arms, strict=True):
+    figure, panels = figures.grid(len(arms), 3, 2.1 * len(arms) + 0.6)
+    for (loss, accuracy, closer), arm in zip(panels, arms, strict=True):
         loss.set_yscale("log", nonpositive="mask")
         for unit in figures.units_of(kept, arm):
             draw_unit(kept, unit, loss, (accuracy, closer))
-        closer.set_xlabel("epoch")
-        closer.set_xlim(left=0)
+        for axes in (loss, accuracy, closer):
+            axes.set_xlim(left=0)
         closer.set_ylim(*close_limits(kept, arm))
         accuracy.set_ylim(0, 103)
-        level(loss, UNIFORM_LOSS, "ln 10", "right", above=arm == "true")
-        about = (f"{REFERENCE_LOSS} (earlier report)", "left") if arm == "full" else (f"{REFERENCE_LOSS}", "right")
-        level(loss, REFERENCE_LOSS, *about, above=False)
+        level(loss, UNIFORM_LOSS, "ln 10", 1.5 if arm == "true" else -2)
+        level(loss, REFERENCE_LOSS, f"earlier report: {REFERENCE_LOSS}", 9 if arm == "true" else -9)  # free of curves
         if arm == "full":
             closer.axhline(100 * majority_of(kept), **MAJORITY)
             closer.axhline(100 * CHANCE, **LEVEL | {"zorder": 5, "color": "black"})
-    ranges = np.array([axes.get_ylim() for axes in panels[0]])
-    for axes in panels[0]:
+    ranges = np.array([axes.get_ylim() for axes in panels[:, 0]])
+    for axes in panels[:, 0]:
         axes.set_ylim(ranges.min(), 1.3 * ranges.max())
         figures.log_ticks(axes.yaxis)
     for axes in panels.flat:
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    panels[0, 0].set_ylabel("cross-entropy (nats)")
-    panels[1, 0].set_ylabel("accuracy (%)")
-    panels[2, 0].set_ylabel("accuracy (%)")
-    rows = ("loss", "accuracy", "accuracy close up")
-    figures.letters(panels.flat, [f"{words}, {ARMS[arm]}" for words in rows for arm in arms])
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
+    for (loss, *accuracies), arm in zip(panels, arms, strict=True):
+        loss.set_ylabel(f"{ARMS[arm]}\ncross-entropy (nats)")
+        for axes in accuracies:
+            axes.set_ylabel("accuracy (%)")
+    figures.letters(panels.flat, ["loss", "accuracy", "accuracy close up"] + ["", "", ""] * (len(arms) - 1))
     entries = {"training": TRAINING, "training, running": RUNNING, "test": TESTING}
     entries |= {"fitted from here on": FITTED}
     if "full" in arms:
@@ -106,9 +106,9 @@ def draw_unit(kept: dict, unit: str, loss: Any, accuracies: tuple[Any, Any]) -> 
         curves = {f"running_{quantity}": RUNNING, f"train_{quantity}": TRAINING, f"test_{quantity}": TESTING}
         if quantity == "accuracy" and history.group_of(unit) != "true":
             curves = {"true_accuracy": BY_TRUTH} | curves
-        noisy = NOISY if axes is accuracies[1] and len(epochs) > MANY else {}
+        every = slice(None, None, THINNED if axes is accuracies[1] and len(epochs) > MANY else 1)
         for name, style in curves.items():
-            axes.plot(epochs, scale * figures.field(kept, unit, name), **style | noisy | marker)
+            axes.plot(epochs[every], scale * figures.field(kept, unit, name)[every], **style | marker)
         if fit:
             axes.plot([fit], [scale * figures.field(kept, unit, f"train_{quantity}")[fit - 1]], **FITTED)
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import batch_nets
+
 from common import figures, settings
 
 BUDGETS = {"steps": "equal updates\n({:,})", "epochs": "equal passes\n({:,})", "loss": "equal training loss\n({:g})"}
@@ -25,10 +27,9 @@ LINES = {
 }
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
-COUNT = {"color": "#555555", "ha": "center", "va": "bottom"}
+COUNT = {"color": "#555555", "ha": "center", "va": "top"}
 CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9}
-BEST = 50  # images, the batch size that the claim calls best
-ROOM = 0.22  # of the height of an axis, below its points, for crosses and counts
+ROOM = 0.16  # of the height of an axis, for crosses below its points and for counts above them
 DECADES = 10  # an axis is logarithmic where its largest value is more than so many times its smallest
 COLUMNS = {  # of each figure: title of a column and what it shows
     "sensitivity": {
@@ -47,33 +48,7 @@ COLUMNS = {  # of each figure: title of a column and what it shows
 }
 
 
-def nets_of(history: dict, budget: str) -> dict[int, list]:
-    """{batch size: what was measured of each seed, None where the net did not reach the loss}, smallest batch first."""
-    nets: dict[int, list] = {}
-    for unit, results in history["results"].items():
-        try:
-            nets.setdefault(int(results["batch_size"]), []).extend(results["budgets"][budget])
-        except (KeyError, TypeError, ValueError):
-            experiment = history["experiment"]
-            raise settings.Problem(
-                f"the history of {experiment} has no usable {budget} in {unit}: measure it again (--force)"
-            ) from None
-    return dict(sorted(nets.items()))
-
-
-def values_of(nets: dict[int, list], path: tuple[str, ...]) -> dict[int, np.ndarray]:
-    """{batch size: a quantity over the seeds that were measured}; without batch sizes of which none was."""
-    values = {}
-    for size, found in nets.items():
-        reached = [one for one in found if one is not None]
-        for name in path:
-            reached = [one[name] for one in reached]
-        if reached:
-            values[size] = np.array(reached, float) * (100 if path[-1] == "accuracy" else 1)
-    return values
-
-
-def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], ...]) -> None:
+def draw_panel(axes: Any, nets: batch_nets.Nets, paths: tuple[tuple[str, ...], ...]) -> None:
     """One quantity against batch size: every seed faint, medians joined.
 
     A cross stands where no seed reached the loss, and how many did where some did not.
@@ -81,7 +56,9 @@ def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], .
     shown = []
     for path in paths:
         style = LINES.get(path[0], LINES["net"])
-        values = values_of(nets, path)
+        scale = 100 if path[-1] == "accuracy" else 1
+        by_size = {size: scale * np.array(list(batch_nets.values_of(nets, size, path).values())) for size in nets}
+        values = {size: each for size, each in by_size.items() if len(each)}
         axes.plot(list(values), [np.median(each) for each in values.values()], **style | {"linewidth": 1.1})
         for size, each in values.items():
             axes.plot(np.full(len(each), size), each, **style | SEED)
@@ -90,7 +67,7 @@ def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], .
     axes.plot(missing, np.full(len(missing), 0.05), transform=below, **UNREACHED)
     partly = partly_reached(nets)
     for size, words in partly.items():
-        axes.text(size, 0.1, words, transform=below, **COUNT)
+        axes.text(size, 0.99, words, transform=below, **COUNT)
     axes.margins(0.06, 0.1)
     axes.set_xscale("log")
     axes.set_xticks([1, 100, 10_000], ["1", "100", "10⁴"])
@@ -98,28 +75,28 @@ def draw_panel(axes: Any, nets: dict[int, list], paths: tuple[tuple[str, ...], .
     positive = [value for value in shown if value > 0]
     if positive and max(positive) > DECADES * min(positive):
         axes.set_yscale("log", nonpositive="mask")
-    if missing or partly:
-        make_room(axes)
+    make_room(axes, bool(missing), bool(partly))
     if axes.get_yscale() == "log":
         figures.log_ticks(axes.yaxis)
     else:
         axes.yaxis.get_major_locator().set_params(nbins=4)
 
 
-def make_room(axes: Any) -> None:
-    """Move the lower end of the axis down, so that what stands at the bottom covers no point."""
+def make_room(axes: Any, below: bool, above: bool) -> None:
+    """Move the ends of the axis apart, so that crosses below and counts above cover no point."""
     low, high = axes.yaxis.get_transform().transform(axes.get_ylim())
-    axes.set_ylim(axes.yaxis.get_transform().inverted().transform([low - ROOM * (high - low), high]))
+    room = ROOM * (high - low)
+    axes.set_ylim(axes.yaxis.get_transform().inverted().transform([low - room * below, high + room * above]))
 
 
-def unreached(nets: dict[int, list]) -> list[int]:
+def unreached(nets: batch_nets.Nets) -> list[int]:
     """The batch sizes of which no seed was measured."""
-    return [size for size, found in nets.items() if all(one is None for one in found)]
+    return [size for size, found in nets.items() if all(one is None for one in found.values())]
 
 
-def partly_reached(nets: dict[int, list]) -> dict[int, str]:
+def partly_reached(nets: batch_nets.Nets) -> dict[int, str]:
     """{batch size: such as 6/8}, where some seeds were measured and some were not."""
-    counts = {size: sum(one is not None for one in found) for size, found in nets.items()}
+    counts = {size: sum(one is not None for one in found.values()) for size, found in nets.items()}
     return {size: f"{count}/{len(nets[size])}" for size, count in counts.items() if 0 < count < len(nets[size])}
 
 
@@ -127,16 +104,20 @@ def draw(history: dict, name: str) -> Any:
     """A figure with a row for each budget and a column for each entry of COLUMNS[name]."""
     columns = COLUMNS[name]
     figure, panels = figures.grid(len(BUDGETS), len(columns), 5.2, sharex=True)
-    all_nets = {budget: nets_of(history, budget) for budget in BUDGETS}
+    all_nets = {budget: batch_nets.nets_of(history, budget) for budget in BUDGETS}
     for row, (budget, words) in zip(panels, BUDGETS.items(), strict=True):
         for axes, paths in zip(row, columns.values(), strict=True):
             draw_panel(axes, all_nets[budget], paths)
-            axes.axvline(BEST, **CLAIMED)
+            axes.axvline(batch_nets.BEST, **CLAIMED)
         row[0].set_ylabel(words.format(figures.setting(history, TARGETS[budget])))
     for axes in panels[-1]:
         axes.set_xlabel("batch size")
     figures.letters(panels.flat, list(columns) * len(BUDGETS))
-    entries = {"training images": LINES["train"], "test images": LINES["test"], f"batch size {BEST}": CLAIMED}
+    entries = {
+        "training images": LINES["train"],
+        "test images": LINES["test"],
+        f"batch size {batch_nets.BEST}": CLAIMED,
+    }
     if any(map(unreached, all_nets.values())):
         entries["loss not reached"] = UNREACHED
     if any(map(partly_reached, all_nets.values())):

@@ -104,6 +104,22 @@ def first_epoch(losses: Sequence[float], accuracies: Sequence[float], loss: floa
     return 0
 
 
+def plan(chosen: Settings, arm: str) -> tuple[float, int | None, int]:
+    """Of an arm: the share of labels to shuffle, how many images (None: all), and at most how many epochs."""
+    if arm == "full":
+        return 1.0, None, chosen.epochs
+    if arm == "true":
+        return 0.0, None, chosen.true_epochs
+    return float(arm.removeprefix("share-")), chosen.share_images, chosen.share_epochs
+
+
+def fit_epoch(chosen: Settings, curves: dict[str, list[float]]) -> int:
+    """The epoch from which the labels count as fitted; 0 where they do not yet."""
+    return first_epoch(
+        curves["train_loss"], curves["train_accuracy"], chosen.fit_loss, chosen.fit_accuracy, chosen.fit_epochs
+    )
+
+
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train one net on one shuffle of the labels; `CURVES` by epoch, when the labels were fitted, and how it ended."""
     import keras
@@ -112,29 +128,24 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     from common import training
 
     # 1. The images, in a fixed random order, and the labels given to them. Test labels are never touched.
-    arm, seed = unit.split("/seed-")
-    if arm == "full":
-        share, count, epochs = 1.0, None, chosen.epochs
-    elif arm == "true":
-        share, count, epochs = 0.0, None, chosen.true_epochs
-    else:
-        share, count, epochs = float(arm.removeprefix("share-")), chosen.share_images, chosen.share_epochs
-    order = np.random.default_rng(0).permutation(len(digits.train_images))[:count]
-    images, true_labels = digits.train_images[order], digits.train_labels[order]
-    labels = shuffled(true_labels, share, seeds.stream(int(seed), "labels"))
+    arm, _, number = unit.partition("/seed-")
+    seed = int(number)
+    share, count, epochs = plan(chosen, arm)
+    images, true_labels = seeds.fixed_examples((digits.train_images, digits.train_labels), count)
+    labels = shuffled(true_labels, share, seeds.stream(seed, "labels"))
 
     # 2. The net: of one seed, all arms have the same initial weights.
-    keras.utils.set_random_seed(seeds.stream(int(seed), "weights"))
+    keras.utils.set_random_seed(seeds.stream(seed, "weights"))
     model = build_model()
     apply, slots = training.adam(model.trainable_variables, chosen.learning_rate)
     update = training.classifier_update(model, apply)
-    run = training.loop(update, (images, labels), chosen.batch_size, seeds.stream(int(seed), "batches"))
+    run = training.loop(update, (images, labels), chosen.batch_size, seeds.stream(seed, "batches"))
     evaluate = training.evaluator(model)
 
-    def evaluation(images: Any, labels: Any, true_labels: Any) -> tuple[float, float, float]:
+    def evaluation(pictures: Any, given: Any, true: Any) -> tuple[float, float, float]:
         """Loss and accuracy on training images by the labels given, and accuracy by the true ones."""
-        loss, accuracy = evaluate(images, labels)
-        return loss, accuracy, evaluate(images, true_labels)[1] if share else accuracy
+        loss, accuracy = evaluate(pictures, given)
+        return loss, accuracy, evaluate(pictures, true)[1] if share else accuracy
 
     probe = [tf.constant(array[: chosen.probe_images]) for array in (images, labels, true_labels)]
     test = [tf.constant(array) for array in (digits.test_images, digits.test_labels)]
@@ -142,51 +153,51 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     # 3. Training, until the labels are fitted; with true labels for the whole number of epochs.
     variables = [variable.value for variable in model.variables] + slots
     curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in CURVES}
-    sizes = np.full(-(-len(images) // chosen.batch_size), chosen.batch_size)
-    sizes[-1] = len(images) - sizes[:-1].sum()
-
-    def fitted() -> int:
-        wanted = chosen.fit_loss, chosen.fit_accuracy, chosen.fit_epochs
-        return first_epoch(curves["train_loss"], curves["train_accuracy"], *wanted)
-
-    with progress.shown(unit, epochs * len(sizes), len(curves["test_loss"]) * len(sizes)) as tell:
-        while (done := len(curves["test_loss"])) < epochs and (arm == "true" or not fitted()):
-            running = run(done * len(sizes), len(sizes), tell)
-            values = (
-                np.average(running["loss"], weights=sizes),
-                np.average(running["accuracy"], weights=sizes),
-                *evaluation(*probe),
-                *evaluate(*test),
-            )
+    steps = training.steps_per_epoch(len(images), chosen.batch_size)
+    with progress.shown(unit, epochs * steps, len(curves["test_loss"]) * steps) as tell:
+        while (done := len(curves["test_loss"])) < epochs and (arm == "true" or not fit_epoch(chosen, curves)):
+            running = training.running_means(run(done * steps, steps, tell), len(images), chosen.batch_size)
+            values = running["loss"], running["accuracy"], *evaluation(*probe), *evaluate(*test)
             for name, value in zip(CURVES, values, strict=True):
                 curves[name].append(float(value))
             checkpoint.save(variables, curves)
 
-    # 4. What is kept.
-    best = int(np.argmax(curves["test_accuracy"]))
-    fit_epoch = fitted()
-    return {
+    about = {
         "parameters": model.count_params(),
         "images": len(images),
         "share": share,
         "wrong_labels": float(np.mean(labels != true_labels)),  # as a share of all
         "majority": float(np.bincount(digits.test_labels).max() / len(digits.test_labels)),  # always the same answer
-        "fit_epoch": fit_epoch,  # here and below, 0 stands for never
+    }
+    all_images = dict(zip(CURVES[2:5], evaluation(images, labels, true_labels), strict=True))
+    return {**about, **outcome(chosen, curves), "all_images": all_images, **curves, "summary": summary(chosen, curves)}
+
+
+def outcome(chosen: Settings, curves: dict[str, list[float]]) -> dict[str, float]:
+    """When the labels were fitted, by our bounds and by the reference's, and when the test accuracy was highest.
+
+    Epochs from 1; 0 stands for never.
+    """
+    best = int(np.argmax(curves["test_accuracy"]))
+    return {
+        "fit_epoch": fit_epoch(chosen, curves),
         "reference_epoch": first_epoch(curves["train_loss"], curves["train_accuracy"], **REFERENCE, held=1),
         "running_reference_epoch": first_epoch(curves["running_loss"], curves["running_accuracy"], **REFERENCE, held=1),
         "peak_test_epoch": best + 1,
         "peak_test_accuracy": curves["test_accuracy"][best],
-        "all_images": dict(zip(CURVES[2:5], evaluation(images, labels, true_labels), strict=True)),
-        **curves,
-        "summary": {
-            "epochs": len(curves["test_loss"]),
-            "epochs to fit": fit_epoch or float("nan"),
-            "train loss": curves["train_loss"][-1],
-            "train accuracy": curves["train_accuracy"][-1],
-            "test loss": curves["test_loss"][-1],
-            "test accuracy": curves["test_accuracy"][-1],
-            "peak test accuracy": curves["test_accuracy"][best],
-        },
+    }
+
+
+def summary(chosen: Settings, curves: dict[str, list[float]]) -> dict[str, float]:
+    """The numbers of the table that the script prints."""
+    return {
+        "epochs": len(curves["test_loss"]),
+        "epochs to fit": fit_epoch(chosen, curves) or float("nan"),
+        "train loss": curves["train_loss"][-1],
+        "train accuracy": curves["train_accuracy"][-1],
+        "test loss": curves["test_loss"][-1],
+        "test accuracy": curves["test_accuracy"][-1],
+        "peak test accuracy": max(curves["test_accuracy"]),
     }
 
 

@@ -132,6 +132,18 @@ def moved(birth: list[np.ndarray], arrays: list[np.ndarray]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ training
 
 
+def nets_of(chosen: Settings, unit: str) -> tuple[int, list[int]]:
+    """Batch size and seeds of a unit of `units_of`."""
+    batch, _, seed = unit.partition("/seed-")
+    return int(batch.removeprefix("batch-")), [int(seed)] if seed else list(range(chosen.seeds))
+
+
+def stops_of(chosen: Settings, ends: dict[str, int]) -> list[int]:
+    """Steps after which something is looked at: every so many, and the last of each budget. ends: {budget: step}."""
+    most = max(*ends.values(), chosen.most_steps)
+    return sorted({*range(chosen.check_every, most + 1, chosen.check_every), *ends.values()})
+
+
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train the nets of a unit once, as long as the longest budget takes, and measure each when a budget ends.
 
@@ -140,23 +152,21 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     """
     from common import seedwise, training
 
-    batch, _, seed = unit.partition("/seed-")
-    size = int(batch.removeprefix("batch-"))
-    numbers = [int(seed)] if seed else list(range(chosen.seeds))
+    size, numbers = nets_of(chosen, unit)
     models = seedwise.build(build_model, numbers)
     births = [model.get_weights() for model in models]
     variables = seedwise.trainable(models)
     apply, slots = training.adam(variables, chosen.learning_rate)
-    images, labels = digits.train_images, digits.train_labels
+    arrays = digits.train_images, digits.train_labels
     if len(models) == 1:
         update = training.classifier_update(models[0], apply)  # which shares out the images of a batch
     else:
         update = seedwise.classifier_update(models, apply)
-    run = training.loop(update, (images, labels), size, seeds.stream(0, "batches"), fused=size == 1)
+    run = training.loop(update, arrays, size, seeds.stream(0, "batches"), fused=size == 1)
     evaluate = seedwise.evaluator(models)
-    fixed = np.random.default_rng(0).permutation(len(images))[: chosen.fixed_images]
-    sets = {"train": (images[fixed], labels[fixed]), "test": (digits.test_images, digits.test_labels)}
-    steps_per_epoch = -(-len(images) // size)
+    fixed = seeds.fixed_examples(arrays, chosen.fixed_images)
+    sets = {"train": fixed, "test": (digits.test_images, digits.test_labels)}
+    steps_per_epoch = training.steps_per_epoch(len(digits.train_images), size)
 
     def measured(net: int, step: int) -> dict[str, Any]:
         arrays = models[net].get_weights()
@@ -165,8 +175,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         found = {name: measure(arrays, *examples) for name, examples in sets.items()}
         return {"step": step, "epoch": step / steps_per_epoch, **moved(births[net], arrays), **found}
 
-    nets = range(len(models))
-    state = [*variables, *slots]
+    nets, state = range(len(models)), [*variables, *slots]
     kept = checkpoint.load(state) or {
         "step": 0,
         "checks": {"steps": [], "loss": []},
@@ -177,14 +186,13 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     }
     budgets, checks = kept["budgets"], kept["checks"]
     ends = {"steps": chosen.steps, "epochs": chosen.epochs * steps_per_epoch}
-    last = max(ends.values())
-    most = max(last, chosen.most_steps)
-    with progress.shown(unit, most, kept["step"]) as tell:
-        for stop in sorted({*range(chosen.check_every, most + 1, chosen.check_every), *ends.values()}):
+    stops = stops_of(chosen, ends)
+    with progress.shown(unit, stops[-1], kept["step"]) as tell:
+        for stop in stops:
             waiting = [net for net in nets if stop <= chosen.most_steps and budgets["loss"][net] is None]
             if stop <= kept["step"]:
                 continue
-            if stop > last and not waiting:
+            if stop > max(ends.values()) and not waiting:
                 break
             run(kept["step"], stop - kept["step"], tell)
             kept["step"] = stop
@@ -199,16 +207,9 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
                 if stop == end:
                     budgets[budget] = [measured(net, stop) for net in nets]
             checkpoint.save(state, kept)
-    return {
-        "batch_size": size,
-        "images_per_step": min(size, len(images)),
-        "steps_per_epoch": steps_per_epoch,
-        "parameters": PARAMETERS,
-        "seeds": numbers,
-        "budgets": budgets,
-        "checks": checks,
-        "summary": summary(budgets),
-    }
+    about = {"batch_size": size, "images_per_step": min(size, len(digits.train_images))}
+    about |= {"steps_per_epoch": steps_per_epoch, "parameters": PARAMETERS, "seeds": numbers}
+    return {**about, "budgets": budgets, "checks": checks, "summary": summary(budgets)}
 
 
 def summary(budgets: dict[str, list]) -> dict[str, list[float]]:

@@ -51,8 +51,7 @@ class Settings:
     probes: settings.Count = 30  # random vectors of Hutchinson's estimate of the trace, which also has a closed form
     rescaling: settings.Positive = 4.0  # factor on the first layer of the rescaled twins; the second takes its inverse
 
-    def __post_init__(self) -> None:
-        settings.check_ranges(self)
+    __post_init__ = settings.check_ranges
 
 
 PAPER = Settings()
@@ -150,63 +149,91 @@ def measure(chosen: Settings, digits: data.Dataset, arrays: list[np.ndarray], bo
 # -------------------------------------------------------------------------------------------- training
 
 
-def training_set(chosen: Settings, digits: data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 28, 28, 1) and labels (n,): the first of a fixed shuffle, or all where there are fewer."""
-    order = np.random.default_rng(0).permutation(len(digits.train_images))[: chosen.images]
-    return digits.train_images[order], digits.train_labels[order]
+def training_set(chosen: Settings, digits: data.Dataset) -> list[np.ndarray]:
+    """Images (n, 28, 28, 1) and labels (n,) of the training."""
+    return seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.images)
 
 
-def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train the nets of one batch size side by side, and measure each at both stops and, rescaled, the first one."""
+def learn(
+    chosen: Settings, unit: str, models: list, examples: list[np.ndarray], checkpoint: history.Checkpoint
+) -> tuple[list, dict[str, Any]]:
+    """Train the nets of one batch size side by side to both stops. Returns what a checkpoint keeps.
+
+    Those are variables, the last of which has the weights at the stops, (stops, nets, parameters); and, lists over
+    nets, the step at which each `stopped` at equal loss, None for one that did not, and its `loss_before` that.
+    """
     import tensorflow as tf
 
     from common import seedwise, training
 
     batch_size = int(unit.removeprefix("batch-"))
-    numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # so that nets are independent
-    models = seedwise.build(build_model, numbers)
-    shapes = [array.shape for array in models[0].get_weights()]
-    born = [weights.flatten(model.get_weights()) for model in models]
     apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
-    images, labels = training_set(chosen, digits)
-    batches = seeds.stream(batch_size, "batches")
-    loop = training.loop(seedwise.classifier_update(models, apply), (images, labels), batch_size, batches)
+    update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(batch_size, "batches")
+    run = training.loop(update, examples, batch_size, batches_seed)
     evaluate = seedwise.evaluator(models)
-    snapshots = tf.Variable(tf.zeros((len(STOPS), chosen.seeds, PARAMETERS)))
+    snapshots = tf.Variable(tf.zeros((len(STOPS), len(models), PARAMETERS)))
     state = [*seedwise.trainable(models), *slots, snapshots]
     done = checkpoint.load(state) or {
         "step": 0,
-        "stopped": [None] * chosen.seeds,
-        "loss_before": [float("nan")] * chosen.seeds,  # at the look before the one that stopped it
+        "stopped": [None] * len(models),
+        "loss_before": [float("nan")] * len(models),  # at the look before the one that stopped it
         "measured": [],
     }
-
-    last = chosen.epochs * -(-len(images) // batch_size)  # step after which the second stop is
+    last = last_step(chosen, len(examples[0]), batch_size)
     checks = range(chosen.check_every, chosen.most_steps + 1, chosen.check_every)
     with progress.shown(f"{unit} training", max(last, chosen.most_steps), done["step"]) as tell:
         for step in sorted({*checks, last}):
             if step <= done["step"] or (step > last and None not in done["stopped"]):
                 continue
-            recorded = loop(done["step"], step - done["step"])
+            recorded = run(done["step"], step - done["step"])
             tell(step, loss=float(recorded["loss"][-1].mean()))
             if not np.isfinite(recorded["loss"]).all():
                 raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
-            if step % chosen.check_every == 0 and None in done["stopped"]:
-                for net, loss in enumerate(evaluate(images, labels)[0]):
-                    if done["stopped"][net] is not None:
-                        continue
-                    if not loss <= chosen.stop_loss:  # also where it is none
-                        done["loss_before"][net] = float(loss)
-                        continue
-                    done["stopped"][net] = step
-                    snapshots[0, net].assign(weights.flatten(models[net].get_weights()).astype(np.float32))
+            if step in checks and None in done["stopped"]:
+                for net in newly_stopped(done, step, evaluate(*examples)[0], chosen.stop_loss):
+                    snapshots[0, net].assign(seedwise.flat_weights(models[net : net + 1])[0])
             if step == last:
-                for net, model in enumerate(models):
-                    snapshots[1, net].assign(weights.flatten(model.get_weights()).astype(np.float32))
+                snapshots[1].assign(seedwise.flat_weights(models))
             done["step"] = step
             checkpoint.save(state, done)
+    return state, done
 
-    stored = snapshots.numpy()
+
+def last_step(chosen: Settings, examples: int, batch_size: int) -> int:
+    """The step after which the second stop is."""
+    from common import training
+
+    return chosen.epochs * training.steps_per_epoch(examples, batch_size)
+
+
+def newly_stopped(done: dict[str, Any], step: int, losses: np.ndarray, stop_loss: float) -> list[int]:
+    """The nets whose loss is at most `stop_loss` for the first time, noted in `done`, as are the losses of the others.
+
+    losses: (nets,), clean, after so many steps. A loss that is none, NaN, stops no net.
+    """
+    found = []
+    for net, loss in enumerate(losses):
+        if done["stopped"][net] is None:
+            if loss <= stop_loss:
+                done["stopped"][net] = step
+                found.append(net)
+            else:
+                done["loss_before"][net] = float(loss)
+    return found
+
+
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train the nets of one batch size side by side, and measure each at both stops and, rescaled, the first one."""
+    from common import seedwise
+
+    batch_size = int(unit.removeprefix("batch-"))
+    numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # so that nets are independent
+    models = seedwise.build(build_model, numbers)
+    born, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
+    examples = training_set(chosen, digits)
+    state, done = learn(chosen, unit, models, examples, checkpoint)
+
+    stored = state[-1].numpy()
     wanted = [(stop, net, 1.0) for stop in STOPS for net in range(chosen.seeds)]
     wanted.append((STOPS[0], 0, chosen.rescaling))  # the rescaled twin of the first net at equal loss
     with progress.shown(f"{unit} measures", len(wanted), len(done["measured"])) as tell:
@@ -220,13 +247,22 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
             tell(len(done["measured"]))
             checkpoint.save(state, done)
 
-    twin = done["measured"].pop()
-    by_stop = dict(zip(STOPS, (done["measured"][: chosen.seeds], done["measured"][chosen.seeds :]), strict=True))
-    results = {stop: over_seeds(nets, by_stop["equal_epochs"][0]) for stop, nets in by_stop.items()}
-    about = {"parameters": PARAMETERS, "images": len(images), "batch_size": min(batch_size, len(images))}
-    about |= {"steps": done["stopped"], "loss_before": done["loss_before"], "last_step": last, "rescaled": twin}
-    summary = {f"{stop.replace('_', ' ')}: {name}": results[stop][name] for stop in STOPS for name in ("gap", "wide")}
-    return {**about, **results, "summary": summary}
+    images = len(examples[0])
+    about = {"parameters": PARAMETERS, "images": images, "batch_size": min(batch_size, images)}
+    about |= {"steps": done["stopped"], "loss_before": done["loss_before"]}
+    about |= {"last_step": last_step(chosen, images, batch_size), "rescaled": done["measured"][-1]}
+    return about | by_stop(done["measured"][:-1], chosen.seeds)
+
+
+def by_stop(measured: list[dict | None], nets: int) -> dict[str, Any]:
+    """Results at each of STOPS, and the table's numbers. measured: of each net at the first stop, then at the other."""
+    at_epochs = measured[nets:]
+    names = at_epochs[0]
+    results: dict[str, Any] = {
+        stop: over_seeds(part, names) for stop, part in zip(STOPS, (measured[:nets], at_epochs), strict=True)
+    }
+    shown = {f"{stop.replace('_', ' ')}: {name}": results[stop][name] for stop in STOPS for name in ("gap", "wide")}
+    return results | {"summary": shown}
 
 
 def over_seeds(nets: list[dict | None], names: dict) -> dict[str, list[float]]:

@@ -25,7 +25,9 @@ from report import measured, readme
 
 HERE = Path(__file__).resolve().parent
 README = ROOT / "README.md"
-BESIDE = [ROOT / name for name in ("hw1_3/measures.py", "hw1_3/ten_nets.py", "common/figures.py")]  # make its numbers
+BESIDE = [  # make its numbers
+    ROOT / name for name in ("hw1_3/batch_nets.py", "hw1_3/measures.py", "hw1_3/ten_nets.py", "common/figures.py")
+]
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE
 

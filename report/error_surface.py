@@ -27,6 +27,7 @@ from report.wording import (
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 JUDGED = "sgd"  # the reference's setting
 LOSSES = {"train_loss": "training", "test_loss": "test"}
+EARLIER_END = 0.044  # training loss at the end of the earlier report's line
 NEAR = 1.045  # a ratio so near to the next one that chance could cross it
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 FIGURES = ("error_surface", "error_surface_planes")
@@ -173,6 +174,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
             for name, runs in by_name.items()
             for sentence in grouped({f"{name}, {words} loss": lowest(runs, loss) for loss, words in LOSSES.items()})
         ],
+        "earlier": beside(by_name),
         "start": grouped({f"with {name}": unrelated(runs) for name, runs in by_name.items()}),
         "planes": [shares(name, runs) for name, runs in by_name.items()],
     }
@@ -225,6 +227,18 @@ def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
     return f": lowest at \N{GREEK SMALL LETTER ALPHA} = {place}, the end {ratio} times as high (medians): {words}."
 
 
+def beside(by_name: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Whether our SGD, at the earlier report's learning rate and steps, has its minimum inside the line as well."""
+    ratios = [shape["end_to_minimum"] for shape in shapes(by_name.get("SGD", []), "line", "train_loss")]
+    if not ratios or not np.isfinite(ratios).all() or max(ratios) > AT_MINIMUM:
+        return []
+    ends = spread([run["line"]["train_loss"][-1] for run in by_name["SGD"]], count=2)
+    return [
+        f"That is not what its settings give here: with SGD our training loss falls up to the end, to {ends}, which is "
+        f"above its {EARLIER_END}."
+    ]
+
+
 def unrelated(runs: Sequence[dict[str, Any]]) -> str:
     """Whether a line from initial weights that the training never saw is smooth as well."""
     judged = smoothness(runs, "unrelated_line")
@@ -243,7 +257,19 @@ def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:
         spread([100 * run[plane]["share_of_displacement"] for run in runs], places, count=2)
         for plane, places in (("path_plane", 1), ("random_plane", None))
     )
-    return (
+    said = (
         f"With {name}, the plane of the path holds {path}{PERCENT} of the squared distance from start to end, "
         f"the random plane {random}{PERCENT}."
     )
+    drops = [beyond(run["path_plane"]) for run in runs]
+    if not np.isfinite(drops).all():
+        return said
+    times = " to ".join(dict.fromkeys(digits(drop, 2) for drop in (min(drops), max(drops))))
+    return f"{said} Its lowest loss is {times} times below that at the end of training."
+
+
+def beyond(plane: dict[str, Any]) -> float:
+    """How many times the lowest loss of a plane is below that at its middle, where training ended."""
+    loss = np.array(plane["loss"], float)
+    row, column = (int(np.argmin(np.abs(np.array(plane[axis], float)))) for axis in ("y", "x"))
+    return float(loss[row, column] / loss.min()) if loss.min() > 0 else math.nan

@@ -203,9 +203,8 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     relu = {function: end_losses(found, function, "relu").get("deep") for function in ("f1", "f2")}
     born = {function: float(about["born_dead"].mean()) for function, about in relu.items() if about}
     if any(born.values()):
-        said.append(
-            f"Of the deep ReLU nets {_alike({on: percent(share) for on, share in born.items()})} are born dead."
-        )
+        share = _alike({on: percent(share) for on, share in born.items()})
+        said.append(f"Of the deep ReLU nets {share} are born dead: their output is constant, and stays so.")
     return " ".join(said)
 
 
@@ -226,7 +225,22 @@ def comment(
     live += _changed(verdict, "live", "Leaving out the nets that were born dead")
     tanh += _outcome(verdict, "tanh", "with tanh")
     tanh += _changed(verdict, "tanh", "Tanh in place of ReLU")
-    return {"order": order, "dead": dead, "live": live, "tanh": tanh}
+    return {"order": order, "dead": dead, "live": live, "tanh": tanh, "why": _why(verdict)}
+
+
+def _why(verdict: dict[str, Any]) -> list[str]:
+    """Whether dying can be why the deep nets are worse than the medium ones, and what might be."""
+    part_of = {view: [part[view] for part in verdict["parts"] if part["lower"] == "deep"] for view in ("live", "tanh")}
+    worse = {
+        view: bool(parts) and all(part["verdict"] == claims.FAILS for part in parts) for view, parts in part_of.items()
+    }
+    if not all(worse.values()):
+        return []
+    return [
+        "Dying is not all that makes deep worse than medium: deep is worse also among the nets that were live at "
+        "birth, and with tanh. The deep net's layers have only 2 to 4 units, and all that a layer knows of the input "
+        "has passed through them. Whether that is the reason, deep nets with wider layers would tell; none was trained."
+    ]
 
 
 def _outcome(verdict: dict[str, Any], view: str, where: str) -> list[str]:
@@ -261,7 +275,8 @@ def _outside(found: dict[str, Any], earlier: dict[tuple[str, str], str]) -> list
         where, nearest = ("below", min(ours)) if float(loss) < min(ours) else ("above", max(ours))
         said.append(
             f"The earlier report's loss of {net} on {function}, {loss} in one run, lies {where} all {len(ours)} of "
-            f"ours ({digits(nearest, 2)}): one more run of ours would do so in 1 of {len(ours) + 1} cases."
+            f"ours ({digits(nearest, 2)}): had it been made as ours were, it would do so with a probability of "
+            f"1 in {len(ours) + 1}."
         )
     return said
 

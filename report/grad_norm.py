@@ -15,8 +15,10 @@ from report.wording import (
     PERCENT,
     SHORT_WORDS,
     VERDICT_WORDS,
+    apart,
     at_least,
     capital,
+    listed,
     mean_and_interval,
     number,
     seed_count,
@@ -25,6 +27,7 @@ from report.wording import (
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 JUDGED = "mnist/adam"  # the reference's setting
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the jumps count as the landscape's
+PLATEAU = 50  # times the median loss at the end: a net that has learnt little
 FIGURES = ("grad_norm", "grad_norm_window")
 NEEDED = ("statistics",)
 PARTS = {  # statistic: from where on it agrees, up to where it denies
@@ -157,8 +160,8 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     said["trend"] = [trend_sentence(ARMS[arm], results[arm]) for arm in ARMS if arm in results]
     said["optimizer"] = [against("With momentum", found, "mnist/sgd")] if "mnist/sgd" in results else []
     said["window"] = [line for arm in ARMS if arm in results for line in window_sentences(ARMS[arm], results[arm])]
-    said["lowest"] = lowest(results[JUDGED]) if JUDGED in results else []
-    said["function"] = [against("On f1", found, "f1/adam")] if "f1/adam" in results else []
+    said["lowest"] = lowest({ARMS[arm]: results[arm] for arm in ARMS if arm in results and arm.startswith("mnist/")})
+    said["function"] = function_sentences(found) if "f1/adam" in results else []
     dead = sum(results["f1/adam"].get("dead", [])) if "f1/adam" in results else 0
     if dead:
         said["function"].append(f"Dead nets, whose output is constant, are left out: {dead}.")
@@ -173,7 +176,8 @@ def part_sentence(part: dict[str, Any]) -> str:
     outcome = PART_WORDS[part["verdict"]]
     spread = ""
     if part["low"] is not None:
-        low, high = number(max(part["low"], -1)), number(min(part["high"], 1))
+        ends = [max(part["low"], -1), min(part["high"], 1)]
+        low, high = (number(end, apart(ends, 2)) for end in ends)
         spread = f", 95{PERCENT} interval {low} to {high}"
     seeds = seed_count(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
@@ -203,15 +207,38 @@ def against(where: str, found: dict[str, Any], arm: str) -> str:
     )
 
 
-def lowest(results: dict[str, Any]) -> list[str]:
-    """How near the norm on the fixed set comes to zero in the window: a critical point would bring it there."""
-    norms = np.array(results["window"]["fixed_gradient_norm"], float) if "window" in results else np.zeros(0)
-    if not norms.size or not np.isfinite(norms).all():
+def lowest(arms: dict[str, dict[str, Any]]) -> list[str]:
+    """How near the norm on the fixed set comes to zero: a critical point would bring it there."""
+    said = []
+    for words, results in arms.items():
+        norms = np.array(results["fixed"]["gradient_norm"], float) if "fixed" in results else np.zeros(0)
+        if norms.size and np.isfinite(norms).all():
+            said.append(f"{at_least(float(norms.min()))} ({words}, {seed_count(len(norms))})")
+    if not said:
         return []
     return [
-        f"With Adam on MNIST the norm on the fixed set never falls below {at_least(float(norms.min()))} in "
-        f"the window, in any of {seed_count(len(norms))}: in this window no critical point of its loss is entered."
+        f"Wherever the norm was measured on the fixed set, from the start to the end, it is at least {listed(said)}: "
+        f"no critical point of that loss was met, at most passed by between two measurements."
     ]
+
+
+def function_sentences(found: dict[str, Any]) -> list[str]:
+    """The correlations on f1, how far its seeds go apart, and which of them stay on a plateau of the loss."""
+    results = found["results"]["f1/adam"]
+    said = [against("On f1", found, "f1/adam")]
+    large, small = (np.array(results["statistics"][name], float) for name in ("large_scale", "small_scale"))
+    ends = np.array(results["fixed"]["loss"], float)[:, -1] if "fixed" in results else np.zeros(0)
+    if len(ends) != len(large) or len(ends) < 2 or not np.isfinite([*ends, *large, *small]).all():
+        return said
+    said.append(f"Seed by seed it is {number(large.min())} to {number(large.max())} at large scale.")
+    stuck = np.flatnonzero(ends > PLATEAU * np.median(ends))
+    if len(stuck):
+        over, between = (listed([number(values[seed]) for seed in stuck]) for values in (large, small))
+        said.append(
+            f"{len(stuck)} of the {len(ends)} seeds end on a plateau, at {PLATEAU} times the median loss or more: "
+            f"their correlation is {over} over the training and {between} from batch to batch."
+        )
+    return said
 
 
 def window_sentences(arm: str, results: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from report.wording import (
     capital,
     counted,
     decimals,
+    digits,
     listed,
     median_and_range,
     models,
@@ -74,6 +75,7 @@ CURVES = (  # of a CNN: heading, curve, in percent
     ("running accuracy", "running_accuracy", True),
 )
 Quantity = Callable[[dict[str, Any]], float]  # a number of a net's results
+RISEN = 1.05  # times its lowest value: a test loss that has turned
 CLOSE = 3  # images by which a lead is as good as none
 
 
@@ -264,8 +266,11 @@ def answer(found: dict[str, Any]) -> str:
     }
     best, learnt = (winner(leaders(found, name, 1)) for name in ("test_accuracy", "train_accuracy"))
     shown = listed([f"{net} {number(100 * value)}" for net, value in tests.items()])
-    of = " (medians)" if len(whole) > 1 else ", of one seed, which decides nothing about others"
-    return f"Most accurate on the test images is {best}, in training {learnt}. Test accuracy: {shown}{PERCENT}{of}."
+    of = " (medians)" if len(whole) > 1 else f" (seed {next(iter(whole))}, the only one with all three nets)"
+    return (
+        f"Of the three nets {best} is the most accurate on the test images, and in training {learnt}. "
+        f"Test accuracy: {shown}{PERCENT}{of}."
+    )
 
 
 def _task(found: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
@@ -305,6 +310,62 @@ def _arithmetic(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def _turn(found: dict[str, Any]) -> list[str]:
+    """Where each net's test loss is lowest, where it ends, and whether accuracy follows: medians over its seeds."""
+    said, risen, gains = [], [], []
+    for net in LAYERS[found["experiment"]]:
+        runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
+        if not runs or not np.isfinite([run["test_loss"] for run in runs]).all():
+            continue
+        places = [int(np.argmin(run["test_loss"])) for run in runs]
+        lowest, end = (float(np.median(values)) for values in zip(*_ends(runs, places, "test_loss"), strict=True))
+        said.append(f"{net} {digits(lowest)} at epoch {int(np.median(places)) + 1}, then {digits(end)}")
+        if end > RISEN * lowest:
+            risen.append(net)
+            gains += [last - there for there, last in _ends(runs, places, "test_accuracy")]
+    if not said:
+        return []
+    words = [f"The lowest test loss, and that at the end (medians over the seeds): {'; '.join(said)}."]
+    if risen:
+        many = len(risen) > 1
+        rise = f"{number(100 * (RISEN - 1), 0)}{PERCENT}"
+        words.append(
+            f"That of {listed(risen)} rises by more than {rise}: the {'nets go' if many else 'net goes'} on to learn "
+            f"single training images by heart"
+            + (
+                ", and stopping early would lower the test loss."
+                if min(gains) < 0
+                else ". Test accuracy does not fall with it in any seed: what grows is how sure the wrong answers are."
+            )
+        )
+    return words
+
+
+def _ends(runs: list[dict[str, Any]], places: list[int], name: str) -> list[tuple[float, float]]:
+    """Of each run a curve's value at its place, and its last."""
+    return [(run[name][place], run[name][-1]) for run, place in zip(runs, places, strict=True)]
+
+
+def _beside(found: dict[str, Any]) -> list[str]:
+    """How far the test accuracies are from those of the earlier report, at its settings."""
+    if found["scale"] != "paper":
+        return []
+    apart = []
+    for net, earlier in EARLIER[found["experiment"]].items():
+        runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
+        if runs:
+            ours = 100 * float(np.median([results["test_accuracy"][-1] for results in runs]))
+            apart.append(f"{net} {number(ours - float(earlier['test_accuracy']))}")
+    if not apart:
+        return []
+    said = [f"Our test accuracies less those of the earlier report, in percentage points: {listed(apart)}."]
+    if "JPEG" in found["data"]["name"]:
+        said.append(
+            "Its pictures were the originals, ours were re-encoded as JPEG; whether that is why was not tested."
+        )
+    return said
+
+
 def _running(found: dict[str, Any]) -> list[str]:
     """Whether the running accuracy names another winner than the clean evaluation."""
     running, clean = leaders(found, "running_accuracy", 1), leaders(found, "train_accuracy", 1)
@@ -340,14 +401,24 @@ def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     ]
 
 
+def _comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
+    return {
+        "result": _task(found, verdict),
+        "turn": _turn(found),
+        "beside": _beside(found),
+        "arithmetic": _arithmetic(found),
+        "running": _running(found),
+    }
+
+
 def cifar10_comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
-    """Paragraphs under the CIFAR-10 figure: result, arithmetic, running."""
-    return {"result": _task(found, verdict), "arithmetic": _arithmetic(found), "running": _running(found)}
+    """Paragraphs under the CIFAR-10 figure: result, turn of the test loss, beside the earlier, arithmetic, running."""
+    return _comment(found, verdict)
 
 
 def mnist_comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
-    """Paragraphs under the MNIST figure: result, arithmetic, running, noise of a test accuracy."""
-    said = {"result": _task(found, verdict), "arithmetic": _arithmetic(found), "running": _running(found)}
+    """Paragraphs under the MNIST figure: those of CIFAR-10, and the noise of a test accuracy."""
+    said = _comment(found, verdict)
     said["running"] += _nearest(found, "middle")
     ends = {}
     for unit, results in found["results"].items():
@@ -388,16 +459,17 @@ def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
     (hard, easy), (hard_ratio, easy_ratio) = points.values(), ratios.values()
     words = "the seeds do not tell on which task depth shows more"
     if (np.median(hard) > np.median(easy)) != (np.median(hard_ratio) < np.median(easy_ratio)):
-        words = "on which task depth shows more depends on the scale"
+        words = "so on which task depth shows more depends on whether points or errors are compared"
     elif min(len(hard), len(easy)) > 1 and min(hard) > max(easy):
         words = "depth shows more on CIFAR-10, in every seed"
     elif min(len(hard), len(easy)) > 1 and max(hard) < min(easy):
         words = "depth shows less on CIFAR-10, in every seed"
-    shown = [
-        f"{number(gap)} percentage points in the {task} experiment, its test error being {number(ratio)} times as high "
-        f"({'median of ' if len(points[name]) > 1 else ''}{seed_count(len(points[name]))})"
-        for (name, (gap, ratio)), task in zip(middle.items(), ("CIFAR-10", "MNIST"), strict=True)
+    gains = [
+        f"{number(gap)} on {task} ({'median of ' if len(points[name]) > 1 else ''}{seed_count(len(points[name]))})"
+        for (name, (gap, _)), task in zip(middle.items(), ("CIFAR-10", "MNIST"), strict=True)
     ]
+    times = listed([number(ratio) for _, ratio in middle.values()])
     sections["mnist_cnn"]["comment"]["tasks"] = [
-        f"The test accuracy of deep is above that of shallow by {shown[0]}, and by {shown[1]}: {words}."
+        f"In percentage points of test accuracy deep gains over shallow {listed(gains)}; it makes {times} times the "
+        f"errors of shallow there: {words}."
     ]

@@ -28,7 +28,8 @@ from report import (
     sensitivity,
     sharpness,
 )
-from report.wording import listed, short_line
+from report.setting_names import settings_of
+from report.wording import NOTHING, listed, short_line
 
 LARGEST_FIGURE = 20 * history.MEGABYTE
 FIGURES = {  # names of the drawings of each experiment, in the order of the report
@@ -45,6 +46,11 @@ FIGURES = {  # names of the drawings of each experiment, in the order of the rep
     "hw1_3/sharpness": sharpness.FIGURES,
 }
 EXPERIMENTS = tuple(FIGURES)
+THREADS = ("cores", "intra_threads", "inter_threads")  # of an environment, which differ between experiments
+SINGLE = {  # lists of seeds, and what they are the seeds of
+    ("hw1_3/param_count", "widest_seeds"): "nets of more than 1,024 units a layer (1-3.2)",
+    ("hw1_3/sensitivity", "large_seeds"): "batch sizes above 1,000 (1-3.4)",
+}
 
 
 def gather(
@@ -61,7 +67,7 @@ def gather(
     for experiment, about in histories.items():
         name = experiment.split("/")[1]
         found = about["history"]
-        sections[name] = {"settings": _settings(found), **SECTIONS[experiment](found)} if found else {"answer": ""}
+        sections[name] = {"settings": settings_of(found), **SECTIONS[experiment](found)} if found else {"answer": ""}
         sections[name] |= {"state": about["state"], "words": about["words"]}
     read = [about["history"] for about in histories.values() if about["history"]]
     image_nets.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
@@ -81,6 +87,7 @@ def gather(
         "figures": figures,
         "histories": [{key: value for key, value in about.items() if key != "history"} for about in histories.values()],
         "environments": _environments(histories),
+        "not_done": _not_done(histories),
     }
     return shown, drawings
 
@@ -141,9 +148,10 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         "source": short_line(str(found["data"].get("source", "computed from the formula"))),
         "fingerprint": short_line(found["data"]["fingerprint"]),
         "revision": str(found["code"]["revision"]),
-        "code": short_line(found["code"]["hash"])[:12],
+        "code": [short_line(each)[:12] for each in dict.fromkeys(unit["code"] for unit in done)],
         "commit": short_line(str(found["code"].get("commit", ""))),
         "other_code": other,
+        **{name: short_line(str(found["environment"].get(name, NOTHING))) for name in THREADS},
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
         "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
     }
@@ -215,6 +223,8 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
             lines.append(f"Sample data in {experiment}: {about['source']}.")
         elif name.startswith("unverified"):
             lines.append(f"Data of unknown origin in {experiment}: {name}, {about['source']}.")
+        elif "JPEG copy" in name:
+            lines.append(f"{name} in {experiment}: the pictures were re-encoded as JPEG; they are not the originals.")
     for experiment, about in histories.items():
         if about["state"] != "complete":
             lines.append(f"{experiment}: {about['words']}.")
@@ -229,6 +239,29 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
     return lines
 
 
+def _not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
+    """What the report leaves open: what is not measured, what has one seed, and what nobody tried."""
+    said = []
+    due = [f"{name} ({about['words']})" for name, about in histories.items() if about["state"] != "complete"]
+    if due:
+        said.append(f"Not complete: {listed(due)}.")
+    if any(about.get("other_code") for about in histories.values()):
+        said.append("Those marked \N{DAGGER} were not measured again: the changes were not meant to change results.")
+    single = [
+        words
+        for (experiment, name), words in SINGLE.items()
+        if len(((histories[experiment]["history"] or {}).get("settings", {})).get(name, ())) == 1
+    ]
+    if single:
+        said.append(f"One seed only: {listed(single)}.")
+    said.append(
+        "Not tried: other orders of the batches from the same initial weights, initial weights of another scale, "
+        "activations other than ReLU and tanh."
+    )
+    said.append("The earlier report's table of who did what has no counterpart.")
+    return said
+
+
 def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each setting of the machine its values and, where they differ, in which experiments."""
     items: dict[str, dict[str, list[str]]] = {}
@@ -236,7 +269,10 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         kept = about["history"] or {}
         found = {name: [value] for name, value in kept.get("environment", {}).items()}  # of the unit that came last
         devices = {record["device"] for record in kept.get("units", {}).values() if record}
-        for name, each in (found | ({"device": sorted(devices)} if devices else {})).items():
+        found |= {"device": sorted(devices)} if devices else {}
+        for name, each in found.items():
+            if name in THREADS:
+                continue
             values = items.setdefault(short_line(name).replace("_", " "), {})
             for value in each:
                 values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
@@ -257,29 +293,6 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def duration(seconds: float) -> str:
     """12 s or 340.5 min: a column of them is compared at a glance."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-
-
-def words_of(value: Any) -> str:
-    """A setting as a reader writes it: 30,000, 0.001, f1 and f2."""
-    if isinstance(value, list):
-        items = sorted(value) if all(isinstance(item, (int, float)) for item in value) else value
-        words = [words_of(item) for item in items]
-        return ("; " if any("," in word for word in words) else ", ").join(words)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return short_line(function_fit.ACTIVATIONS.get(value, str(value)) if isinstance(value, str) else str(value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def _settings(found: dict[str, Any]) -> list[list[str]]:
-    """Name and value of every setting; what each counts stands in its script's help."""
-    return [[short_line(name.replace("_", " ")), numbered(name, value)] for name, value in found["settings"].items()]
-
-
-def numbered(name: str, value: Any) -> str:
-    """`words_of`, where a list names seeds by their numbers: a lone 0 would read as none."""
-    return (
-        f"no. {words_of(value)}" if isinstance(value, list) and name.endswith(("seeds", "stacks")) else words_of(value)
-    )
 
 
 def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:

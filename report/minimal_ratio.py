@@ -348,7 +348,7 @@ def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
     by_points = agreed(distinct(points(found["results"][JUDGED]))) if shown else verdict["verdict"]
     if by_points != verdict["verdict"]:
-        evidence += f"; by distinct points it {VERBS[by_points]}"
+        evidence += f"; counting each point once, which is sounder, it {VERBS[by_points]}"
     if shown and other_nets(found):
         evidence += f"; by the same rule it {other_nets(found)}"
     return {
@@ -449,11 +449,14 @@ def soundness(results: dict[str, Any]) -> list[str]:
         said.append(f"Among points whose output is not constant the sampled share is {span(moving, number)}.")
     by_size = int(np.sum(critical & ~about["zero"]))
     count = len(set(about["level"][critical]))
-    said.append(
-        f"The {int(critical.sum())} points stand at {count} level{'s' if count != 1 else ''} of loss, and the interval "
-        f"takes repeats of one critical point for independent{once_each(about)}; {by_size} of the points are critical "
-        "only because the bound grows with the Hessian."
+    said.insert(
+        0,
+        f"The {int(critical.sum())} points stand at {count} level{'s' if count != 1 else ''} of loss: trainings meet "
+        f"the same critical points again. The rule's interval takes them for independent, which is "
+        f"unsound{once_each(about)}.",
     )
+    if by_size:
+        said.append(f"{by_size} of the points are critical only because the bound grows with the Hessian.")
     return said + within(about)
 
 
@@ -466,7 +469,7 @@ def once_each(about: dict[str, np.ndarray]) -> str:
         f"{number(part['value'])} for {part['words']} (p {probability(part['p'])}: this part {VERBS[part['verdict']]})"
         for part in parts
     ]
-    return f": with each counted once it is {listed(shown)}"
+    return f"; with each counted once the correlation is {listed(shown)}"
 
 
 def within(about: dict[str, np.ndarray]) -> list[str]:
@@ -514,8 +517,7 @@ def norm_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
     largest = by_net({net: two_digits(float(norm.max())) for net, norm in norms.items()})
     return [
         f"After Adam the gradient norm is {adam} (medians).",
-        f"In the end it is below 1e{MINUS}8 in {below} trainings; the largest left is {largest}. The tables "
-        "also count points that are critical by a wider bound.",
+        f"In the end it is below 1e{MINUS}8 in {below} trainings; the largest remaining norm is {largest}.",
     ]
 
 
@@ -548,8 +550,8 @@ def share_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
         about = points(results)
         if about["critical"].any():
             sampled, predicted, index = (about[name][about["critical"]] for name in ("sampled", "predicted", "index"))
-            differ[net] = f"{np.abs(sampled - predicted).max():.2f}"
-            apart[net] = f"{np.abs(sampled - index).max():.2f}"
+            differ[net] = at_most(float(np.abs(sampled - predicted).max()))
+            apart[net] = at_most(float(np.abs(sampled - index).max()))
     if not differ:
         return []
     return [

@@ -21,6 +21,7 @@ from report.wording import (
     SHORT_WORDS,
     VERDICT_WORDS,
     capital,
+    digits,
     listed,
     number,
     percent,
@@ -463,9 +464,9 @@ def running_sentences(nets: Nets) -> list[str]:
         )
         where = f" ({listed(running_pairs)} units)" if running_pairs else ""
         said.append(
-            f"Training gets worse by the running loss and testing better, in all seeds, between {len(running_pairs)} "
-            f"of {pairs} pairs of neighbouring widths with several seeds{where}; by the clean loss between "
-            f"{len(clean_pairs)}."
+            f"Of {pairs} pairs of neighbouring widths with several seeds, {len(running_pairs) or 'none'}{where} "
+            f"{'is' if len(running_pairs) == 1 else 'are'} worse in training and better in testing at the wider net, "
+            f"in all seeds, by the running loss, and {len(clean_pairs) or 'none'} by the clean loss."
         )
     return said
 
@@ -493,7 +494,8 @@ def reference_sentences(nets: Nets) -> list[str]:
     one_side = max(above, below)
     if min(above, below) == 0 and one_side > ONE_SIDED:
         said.append(
-            f"As many equals would all lie on one side in 1 of {2 ** (one_side - 1)} cases; why ours do is not known."
+            f"If both were equally good, {one_side} differences would have one sign in 1 of {2 ** (one_side - 1)} "
+            "cases; why ours have is not known."
         )
     return said
 
@@ -613,8 +615,8 @@ def noise_comment(nets: Nets) -> list[str]:
     error, loss = bump(nets, "test_accuracy", -1), bump(nets, "test_loss", 1)
     if not (error["reason"] and loss["reason"]):
         said.append(
-            "The highest of many medians stands out by chance alone, so in each seed the height of a hump is taken at "
-            "the widths where the other seeds have it."
+            "The highest of many medians stands out by chance alone, so in each seed a hump is measured at the widths "
+            "where the other seeds have it; the seeds agree on it where both of its heights surely are above 0."
         )
     said.append(bump_sentence("error", error, nets, "percentage points", 100))
     said.append(bump_sentence("loss", loss, nets, "nats", 1))
@@ -662,9 +664,9 @@ def bump_sentence(quantity: str, found: dict[str, Any], nets: Nets, unit: str, s
         claims.UNCLEAR: "the seeds do not agree on it",
     }[found["verdict"]]
     outcome = "one seed decides nothing" if seeds == 1 else outcome
+    both = int(np.sum(np.minimum(found["rise"], found["fall"]) > 0))
     return (
         f"The median test {quantity} of live nets has a hump at {found['peak']:,} units between lower ones at "
-        f"{found['before']:,} and at {found['after']:,}. It stands {number(rise)} {unit} above the narrower "
-        f"net and {number(fall)} above the wider one (means of {seeds} seed{'s' if seeds > 1 else ''}): "
-        f"{outcome}."
+        f"{found['before']:,} and at {found['after']:,}. It stands {digits(rise, 2)} {unit} above the narrower net and "
+        f"{digits(fall, 2)} above the wider one (means), above both in {both} of {seed_count(seeds)}: {outcome}."
     )

@@ -347,8 +347,8 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
     )
     if min(tests[1]) > max(tests[0]):
         said.append(
-            "Net, images, optimizer and training result are the same in both. So neither the size of a net nor its "
-            "training error alone tells whether it will generalize."
+            "Net, images, optimizer and training result are the same in both, though not the number of updates. So "
+            "neither the size of a net nor its training error alone tells whether it will generalize."
         )
     else:
         said.append(

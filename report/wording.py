@@ -151,7 +151,14 @@ def mean_and_interval(values: Sequence[float], places: int = 2, bounds: float = 
     if len(values) == 1:
         return mean
     low, high = claims.student_interval(values) if len(values) >= claims.ENOUGH else (min(values), max(values))
-    return f"{mean} [{number(max(low, -bounds), places)}, {number(min(high, bounds), places)}]"
+    ends = [max(low, -bounds), min(high, bounds)]
+    places = apart(ends, places)
+    return f"{number(float(np.mean(values)), places)} [{', '.join(number(end, places) for end in ends)}]"
+
+
+def apart(ends: Sequence[float], places: int) -> int:
+    """So many places, or one more where two ends that differ would be written alike."""
+    return places + (min(ends) < max(ends) and len({number(end, places) for end in ends}) == 1)
 
 
 def decimals(values: Sequence[float]) -> int:

@@ -251,7 +251,7 @@ def test_a_shared_start_is_one_and_the_batches_are_not(digits, nowhere, monkeypa
     small, large = (
         interpolation.learn(same, digits, f"sgd/{end}", "early", nowhere, lambda: None) for end in interpolation.ENDS
     )
-    began = interpolation.flat_weights(seedwise.build(interpolation.build_model, range(2)))
+    began = seedwise.flat_weights(seedwise.build(interpolation.build_model, range(2)))
     assert not np.array_equal(small, large)  # other batches
     assert np.linalg.norm(small - began) < 0.05 * np.linalg.norm(began)  # one step from the same weights
     assert np.linalg.norm(large - began) < 0.05 * np.linalg.norm(began)

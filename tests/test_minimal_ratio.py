@@ -495,7 +495,7 @@ def test_points_that_are_repeats_decide_less():
     assert parts[0]["value"] == pytest.approx(-1.0)
     assert parts[0]["p"] == pytest.approx(2 / 120, abs=0.005)  # of the 120 orders of five points
     assert parts[1]["p"] == pytest.approx(2 / 5, abs=0.03)  # of the five places, the two at either end
-    assert "by distinct points it is unclear" in shown["claim"]["evidence"]
+    assert "counting each point once, which is sounder, it is unclear" in shown["claim"]["evidence"]
     assert "this part is unclear" in " ".join(shown["comment"]["soundness"])
 
 

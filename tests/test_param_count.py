@@ -423,7 +423,7 @@ def test_a_planted_bump_is_found():
     assert found["fall"] == pytest.approx(0.25)
     said = reported.bump_sentence("error", found, nets, "points", 100)
     assert "agree: double descent" in said
-    assert "15.00 points above the narrower net and 25.00 above the wider one (means of 8 seeds)" in said
+    assert "15 points above the narrower net and 25 above the wider one (means), above both in 8 of 8 seeds" in said
     nets[16]["dead"][0] = 1
     assert len(reported.bump(nets, "test_accuracy", -1)["rise"]) == 7
     falling = nets_with(test_accuracy={width: [0.1 * width] * 8 for width in (2, 4, 8)})
@@ -593,7 +593,8 @@ def test_the_running_loss_beside_the_clean_one():
         net["running_loss"] = 3 * net["train_loss"]
     factor, _, pairs = reported.running_sentences(same)
     assert "is 3.0 to 3.0 times the clean training loss. Both are lowest at 4,000 units." in factor
-    assert "between 0 of 9 pairs of neighbouring widths with several seeds; by the clean loss between 0." in pairs
+    assert "Of 9 pairs of neighbouring widths with several seeds, none are worse in training" in pairs
+    assert pairs.endswith("in all seeds, by the running loss, and none by the clean loss.")
 
 
 def test_the_gap_in_words():
@@ -650,7 +651,7 @@ def test_the_earlier_reports_accuracies_beside_ours():
     assert "at 9 of 10 widths, below it at 1 and equal in its digits at 0; the largest" in difference
     assert "difference is \N{MINUS SIGN}1.00 points, at 64" in difference
     below = nets_with(test_accuracy={width: [value - 0.001] for width, value in theirs.items()})
-    assert "As many equals would all lie on one side in 1 of 512 cases" in reported.reference_sentences(below)[1]
+    assert "10 differences would have one sign in 1 of 512 cases" in reported.reference_sentences(below)[1]
     below[64]["test_accuracy"] = np.full_like(below[64]["test_accuracy"], theirs[64] - 0.00004)
     tied = reported.reference_sentences(below)
     assert "at 0 of 10 widths, below it at 9 and equal in its digits at 1" in tied[0]
@@ -689,7 +690,7 @@ def test_wrong_labels_in_words():
     assert "at the widths where the other seeds have it" in how
     assert "The median test error" in error
     assert "percentage points above the narrower net" in error
-    assert "(means of 8 seeds): the seeds agree: double descent" in error
+    assert "above both in 8 of 8 seeds: the seeds agree: double descent" in error
     assert "stands 0.30 nats above the narrower net and 0.50 above the wider one" in loss
     assert "The median test loss at the best epoch" in stopped
     assert "by up to 0.0 points" in best

@@ -100,7 +100,7 @@ def test_the_control_starts_from_one_net_and_ends_in_many(trained):
     records = trained["control"]["records"]
     assert records.shape == (4, 3, param_pca.PARAMETERS)
     assert (records[0] == trained["runs"]["records"][0, 0]).all()
-    assert trained["control"]["seeds"] == [0, 0, 0]
+    assert trained["control"]["seeds"].tolist() == [0, 0, 0]
     assert min(weight_paths.between_ends(records, param_pca.WIDTHS)["distances"]) > 0
 
 
@@ -128,12 +128,12 @@ def test_dead_runs_are_found_replaced_and_left_out_of_distances(nowhere, monkeyp
 
     monkeypatch.setattr(param_pca, "initial_weights", with_dead)
     found = param_pca.train(replace(TINY, spare_runs=2, epochs=2), nowhere)
-    assert found["runs"]["seeds"] == [0, 1, 2, 3, 4]  # three live ones
+    assert found["runs"]["seeds"].tolist() == [0, 1, 2, 3, 4]  # three live ones
     assert (
         found["runs"]["dead"].tolist() == found["runs"]["dead_at_birth"].tolist() == [True, True, False, False, False]
     )
     assert (found["runs"]["dead_of_trained"], found["runs"]["trained"]) == (2, 5)
-    assert found["control"]["seeds"] == [2, 2, 2]  # the first that is live
+    assert found["control"]["seeds"].tolist() == [2, 2, 2]  # the first that is live
     results = param_pca.measure(replace(TINY, surface_steps=3), found, "whole")
     assert len(results["runs"]["matched_distances"]) == 3
     assert np.shape(results["paths"]["runs"]["runs"]) == (5, 2, 2)

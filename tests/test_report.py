@@ -1,5 +1,6 @@
 """The report: built whatever is missing, its sentences follow the numbers, the same histories give the same bytes."""
 
+import ast
 import itertools
 import json
 import re
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
-from report import build, claims, function_fit, image_nets, measured, readme, wording
+from report import build, claims, function_fit, image_nets, measured, readme, setting_names, wording
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -422,11 +423,17 @@ def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
     assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
     assert "deep does 4.5 times" in holds["comment"]["arithmetic"][0]
-    assert "Most accurate on the test images is deep (3 of 3 seeds), in training deep" in holds["answer"]
-    assert "Most accurate on the test images is shallow (3 of 3 seeds), in training shallow" in fails["answer"]
+    assert (
+        "Of the three nets deep (3 of 3 seeds) is the most accurate on the test images, and in training deep"
+        in holds["answer"]
+    )
+    assert (
+        "Of the three nets shallow (3 of 3 seeds) is the most accurate on the test images, and in training shallow"
+        in fails["answer"]
+    )
     alone = cnn("cifar10_cnn")
     alone["results"] = {unit: found for unit, found in alone["results"].items() if unit.endswith("seed-0")}
-    assert image_nets.answer(alone).endswith("of one seed, which decides nothing about others.")
+    assert image_nets.answer(alone).endswith("(seed 0, the only one with all three nets).")
     assert image_nets.answer(alone | {"results": {}}) == "No seed has all three nets yet."
     alone["results"]["deep/seed-0"]["test_accuracy"][-1] = float("nan")
     assert "deep \N{EN DASH}" in image_nets.answer(alone)
@@ -613,7 +620,7 @@ def test_an_earlier_loss_beyond_all_of_ours_is_named() -> None:
 
     assert f"lies below all {len(losses)} of ours ({wording.digits(losses.min(), 2)})" in said("1e-9")
     assert f"above all {len(losses)} of ours" in said("1e9")
-    assert f"in 1 of {len(losses) + 1} cases" in said("1e9")
+    assert f"with a probability of 1 in {len(losses) + 1}." in said("1e9")
     assert "The earlier report's loss" not in said(str(float(np.median(losses))))
     few = fit(seeds=10)
     words = function_fit.comment(few, function_fit.c1(few), {("f1", "deep"): "1e-9"})["order"]
@@ -633,7 +640,7 @@ def test_more_than_half_dead() -> None:
         results["dead_at_birth"][:12] = results["dead_at_end"][:12] = True
     said = " ".join(function_fit.comment(dead, function_fit.c1(dead), {})["dead"])
     assert "and so is the median of the deep nets, most of which are dead." in said
-    assert f"Of the deep ReLU nets 60{wording.PERCENT} are born dead." in function_fit.answer(
+    assert f"Of the deep ReLU nets 60{wording.PERCENT} are born dead: their output" in function_fit.answer(
         dead, function_fit.c1(dead)
     )
     for function in ("f1", "f2"):
@@ -743,11 +750,67 @@ def test_settings_are_shown_with_their_values(tmp_path: Path) -> None:
     text = shown(tmp_path)
     for name, value in (
         ("epochs", "30,000"),
-        ("learning rate", "0.001"),
+        ("learning rate of Adam", "0.001"),
         ("functions", "f1, f2"),
-        ("batch size", "128"),
+        ("images a batch", "128"),
     ):
         assert re.search(rf"{name}\s*{value}", text), name
+
+
+@pytest.mark.parametrize("experiment", measured.EXPERIMENTS)
+def test_every_setting_has_a_readers_name(experiment: str) -> None:
+    tree = ast.parse((ROOT / f"{experiment}.py").read_text())
+    (fields,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+    names = {field.target.id for field in fields if isinstance(field, ast.AnnAssign)}
+    assert names and names == set(setting_names.NAMES[experiment])
+
+
+def test_settings_are_written_as_a_reader_does() -> None:
+    found = {
+        "experiment": "hw1_3/sharpness",
+        "settings": {"lanczos_tolerance": 1e-06, "stop_loss": 0.01, "batch_sizes": [1024, 32], "old_one": ["sgd/late"]},
+    }
+    assert setting_names.settings_of(found) == [
+        ["residual of an eigenvalue", "1e\N{MINUS SIGN}6"],
+        ["equal training loss", "0.01 nats"],
+        ["images a batch", "32; 1,024"],
+        ["old one", "SGD late"],
+    ]
+    assert setting_names.numbered("seeds", [0]) == "no. 0"
+
+
+def test_the_turn_of_a_test_loss_is_told_with_what_accuracy_does() -> None:
+    found = cnn("mnist_cnn", seeds=1)
+    assert "rises" not in " ".join(image_nets._turn(found))
+    results = found["results"]["deep/seed-0"]
+    results["test_loss"] = [0.4, 0.2, 0.3]
+    results["test_accuracy"] = [0.8, 0.9, 0.9]
+    lowest, risen = image_nets._turn(found)
+    assert "deep 0.200 at epoch 2, then 0.300." in lowest
+    assert "That of deep rises by more than 5" in risen and "Test accuracy does not fall with it" in risen
+    results["test_accuracy"] = [0.8, 0.9, 0.89]
+    assert image_nets._turn(found)[1].endswith("stopping early would lower the test loss.")
+
+
+def test_test_accuracies_stand_beside_the_earlier_reports() -> None:
+    found = cnn("cifar10_cnn", seeds=1)
+    found["data"] = found["data"] | {"name": "CIFAR-10 (JPEG copy)"}
+    found["results"]["deep/seed-0"]["test_accuracy"][-1] = 0.838
+    apart, why = image_nets._beside(found)
+    assert "deep 3.00." in apart
+    assert "re-encoded as JPEG" in why
+    assert image_nets._beside(found | {"scale": "quick"}) == []
+
+
+def test_what_was_not_done_is_named() -> None:
+    nothing = {name: {"state": "complete", "words": "complete", "history": None} for name in measured.EXPERIMENTS}
+    partial = {"state": "partial", "words": "partial: 1 of 2 units", "other_code": True}
+    partial |= {"history": {"settings": {"widest_seeds": [0]}}}
+    said = " ".join(measured._not_done(nothing | {"hw1_3/param_count": partial}))
+    assert "Not complete: hw1_3/param_count (partial: 1 of 2 units)." in said
+    assert "Those marked \N{DAGGER} were not measured again" in said
+    assert "One seed only: nets of more than 1,024 units a layer (1-3.2)." in said
+    assert "Not complete" not in " ".join(measured._not_done(nothing))
 
 
 def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results():
@@ -756,15 +819,14 @@ def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results
 
 def test_figures_and_verdicts_share_their_thresholds() -> None:
     from hw1_2 import plot_grad_norm, plot_minimal_ratio, plot_param_pca
-    from hw1_3 import plot_interpolation, plot_random_labels, plot_sensitivity
-    from report import grad_norm, interpolation, minimal_ratio, param_pca, random_labels, sensitivity
+    from hw1_3 import plot_interpolation, plot_random_labels
+    from report import grad_norm, interpolation, minimal_ratio, param_pca, random_labels
 
     assert (plot_param_pca.TIMES, plot_param_pca.NORMAL_95) == (param_pca.TIMES, param_pca.NORMAL_95)
     for name, bounds in grad_norm.PARTS.items():
         assert plot_grad_norm.CORRELATIONS[name][1:] == bounds
     assert plot_interpolation.TENTH == interpolation.TENTH
     assert plot_minimal_ratio.RADIUS == minimal_ratio.RADIUS
-    assert plot_sensitivity.BEST == sensitivity.BEST
     drawn = plot_random_labels
     assert (drawn.CHANCE, drawn.UNIFORM_LOSS) == (random_labels.CHANCE, random_labels.UNIFORM_LOSS)
     assert random_labels.REFERENCE["loss"] == drawn.REFERENCE_LOSS
