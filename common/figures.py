@@ -408,6 +408,16 @@ def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:
     return np.where(np.isinf(numbers), np.nan, numbers)  # drawn as gaps
 
 
+def words(kept: dict[str, Any], unit: str, name: str) -> np.ndarray:
+    """A list of words in a unit's results; Problem where there is none."""
+    found = kept["results"][unit].get(name)
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        raise settings.Problem(
+            f"the history of {kept['experiment']} has no usable {name} in {unit}: measure it again (--force)"
+        )
+    return np.array(found, str)
+
+
 def setting(kept: dict[str, Any], name: str) -> float:
     """A number of the run's settings; Problem where it is missing."""
     value = kept["settings"].get(name)

@@ -84,16 +84,14 @@ def draw_planes(history: dict) -> Any:
     planes = {(name, unit): shown_losses(history, unit, name) for name in PLANES for unit in units.values()}
     norm = LogNorm(*span([losses for _, _, losses in planes.values()]))
     figure, panels = figures.grid(2, len(optimizers), 5.0)
-    titles = []
+    titles, levels = [], np.geomspace(norm.vmin, norm.vmax, LEVELS)
     for name, row in zip(PLANES, panels, strict=True):
         for axes, (optimizer, unit) in zip(row, units.items(), strict=True):
             x, y, losses = planes[name, unit]
             axes.grid(visible=False)
-            levels = np.geomspace(norm.vmin, norm.vmax, LEVELS)
             if np.isfinite(losses).any():
                 axes.contourf(x, y, np.ma.masked_invalid(losses), levels, norm=norm).set_rasterized(True)
                 drawn = axes.contour(x, y, np.ma.masked_invalid(losses), levels[::3], colors="black", linewidths=0.3)
-                axes.clabel(drawn, fmt=figures.short, fontsize=6)
                 drawn.set_rasterized(True)
             PLANES[name](axes, history, unit)
             if np.isfinite([x[0], x[-1], y[0], y[-1]]).all():
@@ -104,6 +102,8 @@ def draw_planes(history: dict) -> Any:
     figures.letters(panels.flat, titles)
     bar = figure.colorbar(ScalarMappable(norm), ax=panels, label="training loss (nats)", aspect=40, pad=0.02)
     figures.log_ticks(bar.ax.yaxis)
+    for level in levels[::3]:
+        bar.ax.axhline(level, color="black", linewidth=0.3)  # which loss a contour has
     figures.key(figure, {"path of the training": PATH, "initial weights": START, "final": END})
     figures.subtitle(figure, figures.caveats(history, list(OPTIMIZERS)))
     return figure

@@ -70,7 +70,7 @@ def draw_ratio(history: dict) -> Any:
     known = np.concatenate([each[np.isfinite(each)] for each in norms.values()])
     shade = ScalarMappable(LogNorm(min(known, default=SMALLEST), max(known, default=1.0)), colours)
     for net, row in zip(nets, panels, strict=True):
-        loss, kinds = figures.field(history, net, "loss"), np.array(history["results"][net]["kind"])
+        loss, kinds = figures.field(history, net, "loss"), figures.words(history, net, "kind")
         cancelled = figures.field(history, net, "channel").astype(bool)
         for axes, name in zip(row, RATIOS, strict=True):
             x = np.minimum(ratio_of(history, net, name), 1 - JITTER / 2)  # so that no mark lies beyond 1
@@ -104,7 +104,7 @@ def draw_ratio(history: dict) -> Any:
 
 def any_of(history: dict, nets: list[str], kind: str) -> bool:
     """Whether some net ended at such a point."""
-    return any(kind in history["results"][net]["kind"] for net in nets)
+    return any(kind in figures.words(history, net, "kind") for net in nets)
 
 
 def draw_norm(history: dict) -> Any:

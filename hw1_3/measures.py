@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from common.settings import Problem
+
 MEASURES = {  # name in the history: words; the family of the correction
     "short_wide": "10-iteration sharpness (wide box)",
     "wide": "converged sharpness (wide box)",
@@ -37,7 +39,7 @@ BESIDE = {  # shown, and in no family
     "train_loss": "training loss",
 }
 NEGATED = ("bottom",)
-GAPS = {"gap": "loss", "accuracy_gap": "accuracy"}
+GAPS = ("gap", "accuracy_gap")  # in loss and in accuracy
 PERMUTATIONS = 10_000
 RESAMPLINGS = 2000
 LEVEL = 0.05
@@ -45,10 +47,18 @@ CHUNK = 500  # permutations at once: some 16 MB for 64 nets
 
 
 def nets_of(history: dict[str, Any], stop: str) -> dict[str, np.ndarray]:
-    """{name: (nets,)} of all measured nets that have values at this stop, with `batch_size` as configured."""
+    """{name: (nets,)} of all measured nets that have values at this stop, with `batch_size` as configured.
+
+    Problem where a unit of the history lacks one of MEASURES, BESIDE and GAPS, or has it for some nets only.
+    """
     gathered: dict[str, list[float]] = {}
     for unit, results in history["results"].items():
-        values = results[stop]
+        values = results.get(stop, {})
+        counts = {np.shape(values.get(name)) for name in (*MEASURES, *BESIDE, *GAPS)}
+        if len(counts) != 1 or len(*counts) != 1:
+            raise Problem(
+                f"the history of {history['experiment']} has no usable {stop} in {unit}: measure it again (--force)"
+            )
         for name, numbers in values.items():
             gathered.setdefault(name, []).extend(numbers)
         gathered.setdefault("batch_size", []).extend([int(unit.removeprefix("batch-"))] * len(values["gap"]))

@@ -24,6 +24,11 @@ STARTS = {  # from where the two ends began
     "independent": {"color": "#BB5566"},
     "matched": {"color": "#DDAA33"},
 }
+MARKED = {  # so that a grey print tells them apart
+    "shared": {},
+    "independent": {"marker": "s", "markersize": 2.8, "markevery": (7, 14)},
+    "matched": {"marker": "^", "markersize": 3.2, "markevery": (0, 14)},
+}
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 WORDS = {"shared": "same start", "independent": "other start", "matched": "other start, units matched"}
 TRAINING, TESTING = {"linestyle": "-", "linewidth": 1.3}, {"linestyle": "--", "linewidth": 1.1}
@@ -103,9 +108,9 @@ def draw_line(panels: np.ndarray, history: dict, unit: str) -> None:
     for start, colour in STARTS.items():
         for data, style in (("test", TESTING), ("train", TRAINING)):
             values = figures.field(history, unit, "lines", start, f"{data}_loss")
-            loss.plot(alpha, np.median(values, axis=0), **colour, **style)
+            loss.plot(alpha, np.median(values, axis=0), **colour, **style, **MARKED[start])
             values = error_of(figures.field(history, unit, "lines", start, f"{data}_accuracy"))
-            accuracy.plot(alpha, np.median(values, axis=0), **colour, **style)
+            accuracy.plot(alpha, np.median(values, axis=0), **colour, **style, **MARKED[start])
     for place, end in enumerate(ENDS):
         for data in ("train", "test"):
             own = figures.field(history, unit, "ends", end, f"{data}_loss")
@@ -148,7 +153,7 @@ def finish(figure: Any, panels: np.ndarray, history: dict) -> Any:
         axes.set_ylim(high, low)  # the better, the higher
         axes.set_yticks([1 - tick for tick in shown], [f"{100 * tick:.3g}" for tick in shown])
         axes.yaxis.set_minor_locator(ticker.NullLocator())
-    entries = {WORDS[start]: colour | {"linewidth": 2.5} for start, colour in STARTS.items()}
+    entries = {WORDS[start]: colour | MARKED[start] | {"markevery": None} for start, colour in STARTS.items()}
     entries |= {"training": TRAINING, "test": TESTING, "solutions": SOLUTION}
     entries["each seed, same start"] = SEED | {"linewidth": 0.9, "alpha": 0.8}
     figures.key(figure, entries, columns=4)

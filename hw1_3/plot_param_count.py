@@ -91,10 +91,10 @@ def draw_sizes(history: dict) -> Any:
             theirs = [unit * ten_nets.REFERENCE[width][f"{data}_{quantity}"] for width in known]
             axes.plot(list(known.values()), theirs, marker=MARKERS[data], **HOLLOW | plain(style))
         running = [unit * ten_nets.at_the_end(net, f"running_{quantity}") for net in nets.values()]
-        axes.plot(sizes, [np.median(each) for each in running], **RUNNING)
+        axes.plot(sizes, [middle(net, each) for net, each in zip(nets.values(), running, strict=True)], **RUNNING)
     for axes, quantity, unit in zip(panels[1], ("loss", "accuracy"), (1, 100), strict=True):
         points(axes, nets, [unit * ten_nets.gap(net, quantity) for net in nets.values()], BETWEEN, "gap")
-        running = [unit * np.median(ten_nets.running_gap(net, quantity)) for net in nets.values()]
+        running = [unit * middle(net, ten_nets.running_gap(net, quantity)) for net in nets.values()]
         axes.plot(sizes, running, **RUNNING | plain(BETWEEN))
         for width, size in known.items():
             theirs = ten_nets.REFERENCE[width]

@@ -298,7 +298,7 @@ def comment(found: dict[str, Any], eleven: dict[str, Any], twelve: dict[str, Any
     said["best"] = [f"The claim {VERDICT_WORDS[twelve['verdict']]}."]
     said["best"] += best_sentences(nets)
     said["best"] += beside_12(found, twelve)
-    if found["scale"] == "paper":
+    if found.get("scale") == "paper":
         said["best"].append(
             f"In the earlier report's own figure test loss is lowest at batch size {EARLIER_BEST['loss']} and test "
             f"accuracy highest at {EARLIER_BEST['accuracy']}, not at {BEST}."

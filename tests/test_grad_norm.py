@@ -477,9 +477,6 @@ def test_sentences_follow_the_numbers():
     other = planted(-0.8, 0.3)
     other["results"]["f1/adam"] = planted(-0.8, 0.1)["results"]["mnist/adam"]
     other["results"]["mnist/adam"]["fixed"] = {"gradient_norm": [[0.3, 0.0416], [0.2, 0.5]]}
-    on_f1 = other["results"]["f1/adam"]
-    on_f1["statistics"] |= {"large_scale": [0.8, -0.3, 0.2, 0.1], "small_scale": [0.01, 0.2, 0.3, 0.4]}
-    on_f1["fixed"] = {"gradient_norm": [[1.0]], "loss": [[0.4, 0.1], [0.4, 0.001], [0.4, 0.001], [0.4, 0.0012]]}
     said = reported.section(other)
     assert (
         "epoch: no (rank correlation \N{MINUS SIGN}0.80); between mini-batches around their trend: unclear"
@@ -487,7 +484,10 @@ def test_sentences_follow_the_numbers():
     )
     assert said["answer"].endswith("On f1: no.")
     assert "at least 0.041 (MNIST, Adam, 2 seeds): no critical point" in said["comment"]["lowest"][0]
-    _, apart, stuck = said["comment"]["function"]
+    on_f1 = other["results"]["f1/adam"]
+    on_f1["statistics"] |= {"large_scale": [0.8, -0.3, 0.2, 0.1], "small_scale": [0.01, 0.2, 0.3, 0.4]}
+    on_f1["fixed"] = {"gradient_norm": [[1.0]], "loss": [[0.4, 0.1], [0.4, 0.001], [0.4, 0.001], [0.4, 0.0012]]}
+    _, apart, stuck = reported.section(other)["comment"]["function"]
     assert apart == "Seed by seed it is \N{MINUS SIGN}0.30 to 0.80 at large scale."
     assert "1 of the 4 seeds end on a plateau" in stuck and "is 0.80 over the training and 0.01 from batch" in stuck
     assert reported.section({"results": {}})["answer"] == ""

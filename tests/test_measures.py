@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hw1_3"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "hw1_3")]
 
 import measures
+
+from common import settings
 
 GROUPS = np.repeat([32.0, 64.0, 128.0, 256.0], 8)
 APART = 1.0 - np.eye(len(GROUPS))
@@ -132,9 +135,14 @@ def test_medians_of_the_batch_sizes_count_once():
 
 def test_nets_are_gathered_in_order_and_without_those_that_did_not_stop():
     def unit(gap: list[float]) -> dict:
-        return {"equal_loss": {"gap": gap, "wide": [1.0, 2.0]}}
+        names = (*measures.MEASURES, *measures.BESIDE, *measures.GAPS)
+        return {"equal_loss": {name: [1.0, 2.0] for name in names} | {"gap": gap}}
 
-    history = {"results": {"batch-0032": unit([0.1, np.nan]), "batch-0064": unit([0.3, 0.4])}}
+    history = {"experiment": "x", "results": {"batch-0032": unit([0.1, np.nan]), "batch-0064": unit([0.3, 0.4])}}
     nets = measures.nets_of(history, "equal_loss")
     np.testing.assert_array_equal(nets["batch_size"], [32, 64, 64])
     np.testing.assert_array_equal(nets["wide"], [1, 1, 2])
+    for broken in ({}, {"equal_loss": unit([0.3])["equal_loss"]}):
+        history["results"]["batch-0064"] = broken
+        with pytest.raises(settings.Problem, match="no usable equal_loss in batch-0064: measure it again"):
+            measures.nets_of(history, "equal_loss")

@@ -481,7 +481,7 @@ def test_the_report_says_what_the_verdict_rests_on():
     said = " ".join(shown["comment"]["soundness"])
     assert "of which none leads to both" in said
     assert "tells the 8 nets with constant output from the others" in said
-    assert "with each counted once it is" in said
+    assert "with each counted once the correlation is" in said
 
 
 def test_points_that_are_repeats_decide_less():

@@ -120,7 +120,8 @@ STUB = """
 #let say(sentences) = sentences.join(" ")
 #let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
 #let pieces = (
-  say: say, question: (section, words) => asked(words, section.answer), drawing: drawing, by: script => raw(script),
+  say: say, question: (section, homework, words) => asked(homework, words, section.answer), drawing: drawing,
+  by: script => raw(script),
   settings-of: (section, name) => [], state-of: section => [], has: section => section.state != "missing",
 )
 #set heading(numbering: "1.1")
