@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from common import files, history, provenance, settings
+from common import files, history, provenance, reading, settings
 
 SHEET = Path(__file__).with_name("hw1.mplstyle")
 WIDE = 6.3  # inches: the report's line
@@ -391,60 +391,9 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-# --------------------------------------------------------------------------------- what a history holds
-
-
-def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:
-    """The numbers of a unit's results under `path` as an array, infinities as NaN; Problem where they are missing."""
-    found: Any = kept["results"][unit]
-    try:
-        for name in path:
-            found = found[name]
-        numbers = np.array(found, dtype=float)
-    except (KeyError, TypeError, ValueError):
-        raise settings.Problem(
-            f"the history of {kept['experiment']} has no usable {'/'.join(path)} in {unit}: measure it again (--force)"
-        ) from None
-    return np.where(np.isinf(numbers), np.nan, numbers)  # drawn as gaps
-
-
-def words(kept: dict[str, Any], unit: str, name: str) -> np.ndarray:
-    """A list of words in a unit's results; Problem where there is none."""
-    found = kept["results"][unit].get(name)
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise settings.Problem(
-            f"the history of {kept['experiment']} has no usable {name} in {unit}: measure it again (--force)"
-        )
-    return np.array(found, str)
-
-
-def setting(kept: dict[str, Any], name: str) -> float:
-    """A number of the run's settings; Problem where it is missing."""
-    value = kept["settings"].get(name)
-    if not isinstance(value, (int, float)):
-        raise settings.Problem(f"the history of {kept['experiment']} has no setting {name}: measure it again (--force)")
-    return value
-
-
-def units_of(kept: dict[str, Any], group: str) -> list[str]:
-    """The measured units of a group, such as deep/seed-0 and deep/seed-1 of deep."""
-    return [unit for unit in kept["units"] if unit in kept["results"] and history.group_of(unit) == group]
-
-
-def by_seed(kept: dict[str, Any], group: str, name: str) -> np.ndarray:
-    """(seeds, points): a list of numbers that each unit of a group holds. Problem where there is none."""
-    values = [field(kept, unit, name) for unit in units_of(kept, group)]
-    if len({value.shape for value in values}) != 1 or values[0].ndim != 1 or not values[0].size:
-        raise settings.Problem(
-            f"the history of {kept['experiment']}: {name} of {group} differs in length over seeds: measure it again "
-            f"(--force)"
-        )
-    return np.stack(values)
-
-
 def over_epochs(axes: Any, kept: dict[str, Any], net: str, name: str, **style: Any) -> float:
     """Draw a net's quantity `name` by epoch, from 1, over its seeds; returns the last median."""
-    values = by_seed(kept, net, name)
+    values = reading.by_seed(kept, net, name)
     band(axes, range(1, values.shape[1] + 1), values, **net_style(net) | style)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if values.shape[1] > 1:
@@ -472,7 +421,7 @@ def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
     """What is not measured, such as "2 of 3 seeds"; empty if nothing."""
     planned = {group: sum(history.group_of(unit) == group for unit in kept["units"]) for group in groups}
     whole = max(planned.values(), default=0)
-    done = {group: len(units_of(kept, group)) for group in groups}
+    done = {group: len(reading.units_of(kept, group)) for group in groups}
     short = {group: count for group, count in done.items() if count < whole}
     if not short:
         return ""

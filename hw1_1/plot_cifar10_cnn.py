@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 NETS = ("shallow", "middle", "deep")
 TRAINING, TESTING = {"linestyle": "-"}, {"linestyle": "--"}
@@ -20,7 +20,7 @@ RUNNING = {"linestyle": ":", "linewidth": 1.0}
 
 def draw_learning(history: dict) -> Any:
     """Four panels: training (left) and testing (right), loss (above) and accuracy (below)."""
-    nets = [net for net in NETS if figures.units_of(history, net)]
+    nets = [net for net in NETS if reading.units_of(history, net)]
     figure, panels = figures.grid(2, 2, 4.6, sharex=True, sharey="row")
     ends: dict[Any, dict[str, float]] = {axes: {} for axes in panels.flat}
     for row, quantity in enumerate(("loss", "accuracy")):
@@ -36,7 +36,7 @@ def draw_learning(history: dict) -> Any:
     for axes in panels[-1]:
         axes.set_xlabel("epoch")
     figures.letters(panels.flat, ["training loss", "testing loss", "training accuracy", "testing accuracy"])
-    seeds = [len(figures.units_of(history, net)) for net in nets]
+    seeds = [len(reading.units_of(history, net)) for net in nets]
     lines = {"training, dropout off": TRAINING, "training, dropout on": RUNNING, "testing": TESTING}
     figures.key(figure, {**lines, **figures.band_key(seeds)}, columns=2)
     figures.subtitle(figure, figures.caveats(history, NETS))

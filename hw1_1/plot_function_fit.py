@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 NETS = ("shallow", "medium", "deep")
 FUNCTIONS = ("f1", "f2")
@@ -62,12 +62,12 @@ def measured_pairs(history: dict) -> list[tuple[str, str]]:
 
 def seeds_of(history: dict) -> int:
     """How many nets of each kind are trained."""
-    return len(figures.field(history, next(iter(history["results"])), "end_loss"))
+    return len(reading.field(history, next(iter(history["results"])), "end_loss"))
 
 
 def any_dead(history: dict) -> bool:
     """Whether any net is dead at birth."""
-    return any(figures.field(history, unit, "dead_at_birth").any() for unit in history["results"])
+    return any(reading.field(history, unit, "dead_at_birth").any() for unit in history["results"])
 
 
 def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
@@ -98,8 +98,8 @@ def draw_losses(axes: Any, history: dict, units: dict[str, str]) -> dict[str, fl
     """One panel; returns the last median loss of the live nets by net."""
     ends, dead_losses, counts = {}, [], []
     for net, unit in units.items():
-        epochs, loss = figures.field(history, unit, "epochs"), figures.field(history, unit, "loss")
-        dead = figures.field(history, unit, "dead_at_birth").astype(bool)
+        epochs, loss = reading.field(history, unit, "epochs"), reading.field(history, unit, "loss")
+        dead = reading.field(history, unit, "dead_at_birth").astype(bool)
         if not dead.all():
             figures.band(axes, epochs, loss[~dead], figures.TENTHS, **figures.net_style(net))
             ends[net] = float(np.median(loss[~dead][:, -1]))
@@ -142,14 +142,14 @@ def draw_curves(history: dict) -> Any:
 def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> None:
     """One panel: the target, the best or the median net of each kind, and their losses, in the order of the key."""
     for place, (net, unit) in enumerate(units.items()):
-        inputs = figures.field(history, unit, "curve_inputs")
+        inputs = reading.field(history, unit, "curve_inputs")
         if place == 0:
-            axes.plot(inputs, figures.field(history, unit, "curve_target"), **TARGET)
+            axes.plot(inputs, reading.field(history, unit, "curve_target"), **TARGET)
         style = figures.net_style(net) | {"zorder": 3 - 0.1 * place}  # solid lines under broken ones
-        axes.plot(inputs, figures.field(history, unit, "curves", name), **style)
-        seed = int(figures.field(history, unit, "curve_seeds", name))
-        dead = figures.field(history, unit, "dead_at_birth")[seed]
-        words = "dead" if dead else figures.short(figures.field(history, unit, "end_loss")[seed])
+        axes.plot(inputs, reading.field(history, unit, "curves", name), **style)
+        seed = int(reading.field(history, unit, "curve_seeds", name))
+        dead = reading.field(history, unit, "dead_at_birth")[seed]
+        words = "dead" if dead else figures.short(reading.field(history, unit, "end_loss")[seed])
         axes.text(0.04 + 0.36 * place, 0.04, words, transform=axes.transAxes, color=figures.net_colour(net))
 
 
@@ -177,8 +177,8 @@ def draw_end_loss(history: dict) -> Any:
 
 def draw_strip(axes: Any, history: dict, unit: str, place: int) -> None:
     """The end losses of one unit around x = place."""
-    end_loss = figures.field(history, unit, "end_loss")
-    dead = figures.field(history, unit, "dead_at_birth").astype(bool)
+    end_loss = reading.field(history, unit, "end_loss")
+    dead = reading.field(history, unit, "dead_at_birth").astype(bool)
     x = figures.scattered(place, end_loss, width=0.6)
     colour = figures.net_style(unit.rpartition("/")[2])["color"]
     axes.plot(x[~dead], end_loss[~dead], **LIVE | {"color": colour})

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 NETS = ("shallow", "middle", "deep")
 HALF_AN_IMAGE = 5e-5  # of 10,000 images: so far below 1 an accuracy of 1 is drawn, since log 0 is nowhere
@@ -25,7 +25,7 @@ TRAINING, TESTING = {"linestyle": "-"}, {"linestyle": "--"}
 
 def draw_learning(history: dict) -> Any:
     """Four panels: loss (left) and accuracy (right), dropout off (above) and on (below)."""
-    nets = [net for net in NETS if figures.units_of(history, net)]
+    nets = [net for net in NETS if reading.units_of(history, net)]
     figure, panels = figures.grid(2, 2, 4.6, sharex=True, sharey="col")
     for loss, accuracy in panels:
         loss.set(yscale="log", ylabel="cross-entropy (nats)")
@@ -48,7 +48,7 @@ def draw_learning(history: dict) -> Any:
         axes.set_xlabel("epoch")
     titles = ["loss, dropout off", "accuracy, dropout off", "running loss, dropout on", "running accuracy, dropout on"]
     figures.letters(panels.flat, titles)
-    seeds = [len(figures.units_of(history, net)) for net in nets]
+    seeds = [len(reading.units_of(history, net)) for net in nets]
     figures.key(figure, {"training": TRAINING, "testing": TESTING, **figures.band_key(seeds)})
     figures.subtitle(figure, figures.caveats(history, NETS))
     figures.label_ends(figure, ends)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LEVELS = 24  # of loss, evenly on a log scale
@@ -32,7 +32,7 @@ END = START | {"marker": "*", "markersize": 8}
 
 def measured(history: dict) -> list[str]:
     """The optimizers with at least one seed."""
-    return [optimizer for optimizer in OPTIMIZERS if figures.units_of(history, optimizer)]
+    return [optimizer for optimizer in OPTIMIZERS if reading.units_of(history, optimizer)]
 
 
 def draw_lines(history: dict) -> Any:
@@ -41,22 +41,22 @@ def draw_lines(history: dict) -> Any:
     figure, panels = figures.grid(2, len(optimizers), 4.1, sharex=True, sharey="row")
     for (loss, accuracy), optimizer in zip(panels.T, optimizers, strict=True):
         loss.set_yscale("log", nonpositive="mask")
-        for unit in figures.units_of(history, optimizer):
+        for unit in reading.units_of(history, optimizer):
             for axes, quantity, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
-                alpha = figures.field(history, unit, "unrelated_line", "alpha")
+                alpha = reading.field(history, unit, "unrelated_line", "alpha")
                 axes.plot(
-                    alpha, scale * figures.field(history, unit, "unrelated_line", f"train_{quantity}"), **UNRELATED
+                    alpha, scale * reading.field(history, unit, "unrelated_line", f"train_{quantity}"), **UNRELATED
                 )
-                alpha = figures.field(history, unit, "line", "alpha")
-                axes.plot(alpha, scale * figures.field(history, unit, "line", f"test_{quantity}"), **TESTING)
-                axes.plot(alpha, scale * figures.field(history, unit, "line", f"train_{quantity}"), **TRAINING)
+                alpha = reading.field(history, unit, "line", "alpha")
+                axes.plot(alpha, scale * reading.field(history, unit, "line", f"test_{quantity}"), **TESTING)
+                axes.plot(alpha, scale * reading.field(history, unit, "line", f"train_{quantity}"), **TRAINING)
             for name in ("test_loss", "train_loss"):
-                places = figures.field(history, unit, "line", "shape", name, "maxima")
-                values = figures.field(history, unit, "line", name)
+                places = reading.field(history, unit, "line", "shape", name, "maxima")
+                values = reading.field(history, unit, "line", name)
                 loss.plot(places, values[np.searchsorted(alpha, places)], **BUMP)
                 bumps |= bool(len(places))
             shape = ("line", "shape", "train_loss")
-            place, lowest = (figures.field(history, unit, *shape, name) for name in ("minimum_at", "minimum"))
+            place, lowest = (reading.field(history, unit, *shape, name) for name in ("minimum_at", "minimum"))
             loss.plot([place], [lowest], **LOWEST, clip_on=False)
         accuracy.set_xlabel("\N{GREEK SMALL LETTER ALPHA} (0: initial weights, 1: final weights)")
         loss.margins(x=0)
@@ -80,7 +80,7 @@ def draw_planes(history: dict) -> Any:
     from matplotlib.colors import LogNorm
 
     optimizers = measured(history)
-    units = {optimizer: figures.units_of(history, optimizer)[0] for optimizer in optimizers}
+    units = {optimizer: reading.units_of(history, optimizer)[0] for optimizer in optimizers}
     planes = {(name, unit): shown_losses(history, unit, name) for name in PLANES for unit in units.values()}
     norm = LogNorm(*span([losses for _, _, losses in planes.values()]))
     figure, panels = figures.grid(2, len(optimizers), 5.0)
@@ -111,7 +111,7 @@ def draw_planes(history: dict) -> Any:
 
 def shown_losses(history: dict, unit: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, y and the losses (rows, columns) of a plane; NaN where a loss is not finite."""
-    x, y, losses = (figures.field(history, unit, name, key) for key in ("x", "y", "loss"))
+    x, y, losses = (reading.field(history, unit, name, key) for key in ("x", "y", "loss"))
     return x, y, np.where(np.isfinite(losses), np.maximum(losses, DEEPEST), np.nan)
 
 
@@ -130,7 +130,7 @@ def mark_centre(axes: Any, history: dict, unit: str) -> None:
 
 def mark_path(axes: Any, history: dict, unit: str) -> None:
     """The way of the training, seen from straight above its plane."""
-    path, explained = figures.field(history, unit, "path"), figures.field(history, unit, "explained")
+    path, explained = reading.field(history, unit, "path"), reading.field(history, unit, "explained")
     axes.plot(*path.T, **EDGE)
     axes.plot(*path.T, **PATH)
     axes.plot(*path[0], **START)

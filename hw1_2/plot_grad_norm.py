@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 ROWS = ("gradient_norm", "loss")
@@ -49,8 +49,8 @@ def shown_seed(history: dict, arm: str) -> int:
 def dead_of(history: dict, arm: str) -> np.ndarray:
     """(seeds,) booleans; a net for MNIST is never dead."""
     if "dead" in history["results"][arm]:
-        return figures.field(history, arm, "dead").astype(bool)
-    return np.zeros(len(figures.field(history, arm, "fixed", "loss")), bool)
+        return reading.field(history, arm, "dead").astype(bool)
+    return np.zeros(len(reading.field(history, arm, "fixed", "loss")), bool)
 
 
 def panels_of(history: dict) -> tuple[Any, np.ndarray]:
@@ -84,15 +84,15 @@ def draw_training(history: dict) -> Any:
     for name, row in zip(ROWS, panels, strict=True):
         for axes, arm in zip(row, measured(history), strict=True):
             live = ~dead_of(history, arm)
-            raw = figures.field(history, arm, "first_seed", name)
+            raw = reading.field(history, arm, "first_seed", name)
             axes.plot(np.arange(len(raw)), raw, **RAW)
-            iterations = figures.field(history, arm, "running_median", "iterations")
-            medians = figures.field(history, arm, "running_median", name)
+            iterations = reading.field(history, arm, "running_median", "iterations")
+            medians = reading.field(history, arm, "running_median", name)
             marker = {"marker": "o"} if len(iterations) == 1 else {}
             axes.plot(iterations, medians[1:][live[1:]].T, **OTHERS)
             axes.plot(iterations, medians[0], **MEDIAN, **marker)
-            records = figures.field(history, arm, "fixed", "iterations")
-            fixed = figures.field(history, arm, "fixed", name)[0]
+            records = reading.field(history, arm, "fixed", "iterations")
+            fixed = reading.field(history, arm, "fixed", name)[0]
             axes.plot(records, fixed, **FIXED)
             axes.set_ylim(*limits(raw, np.concatenate([medians.ravel(), fixed])))
     entries = {
@@ -116,9 +116,9 @@ def draw_window(history: dict) -> Any:
     for name, row in zip(ROWS, panels, strict=True):
         for axes, arm in zip(row, measured(history), strict=True):
             seed = shown_seed(history, arm)
-            iterations = figures.field(history, arm, "window", "iterations")
-            axes.plot(iterations, figures.field(history, arm, "window", name)[seed], **BATCH)
-            axes.plot(iterations, figures.field(history, arm, "window", f"fixed_{name}")[seed], **FIXED_INSIDE)
+            iterations = reading.field(history, arm, "window", "iterations")
+            axes.plot(iterations, reading.field(history, arm, "window", name)[seed], **BATCH)
+            axes.plot(iterations, reading.field(history, arm, "window", f"fixed_{name}")[seed], **FIXED_INSIDE)
     return finish(figure, panels, {"mini-batch": BATCH, "fixed set": FIXED_INSIDE})
 
 
@@ -129,7 +129,7 @@ def draw_correlation(history: dict) -> Any:
     any_dead = False
     for axes, (name, (_, agrees, denies)) in zip(panels[0], CORRELATIONS.items(), strict=True):
         for place, arm in enumerate(arms):
-            values, dead = figures.field(history, arm, "statistics", name), dead_of(history, arm)
+            values, dead = reading.field(history, arm, "statistics", name), dead_of(history, arm)
             any_dead |= bool(dead.any())
             x = place + (np.arange(len(values)) - (len(values) - 1) / 2) * 0.5 / len(values)
             axes.plot(x[~dead], values[~dead], **MARK)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
 RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
@@ -50,8 +50,8 @@ def nets_of(history: dict) -> list[str]:
 def ratio_of(history: dict, net: str, name: str) -> np.ndarray:
     """(nets,): a minimal ratio, of the middle radius where there are several; `not_negative` is one as well."""
     if name == "not_negative":
-        return 1 - figures.field(history, net, "negative_share")
-    values = figures.field(history, net, name)
+        return 1 - reading.field(history, net, "negative_share")
+    values = reading.field(history, net, name)
     return values[:, RADIUS] if values.ndim == 2 else values
 
 
@@ -65,13 +65,13 @@ def draw_ratio(history: dict) -> Any:
     if not nets:
         return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
     figure, panels = figures.grid(len(nets), len(RATIOS), 1.45 * len(nets) + 0.9, sharex="col", sharey="row")
-    norms = {net: np.maximum(figures.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
+    norms = {net: np.maximum(reading.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
     colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
     known = np.concatenate([each[np.isfinite(each)] for each in norms.values()])
     shade = ScalarMappable(LogNorm(min(known, default=SMALLEST), max(known, default=1.0)), colours)
     for net, row in zip(nets, panels, strict=True):
-        loss, kinds = figures.field(history, net, "loss"), figures.words(history, net, "kind")
-        cancelled = figures.field(history, net, "channel").astype(bool)
+        loss, kinds = reading.field(history, net, "loss"), reading.words(history, net, "kind")
+        cancelled = reading.field(history, net, "channel").astype(bool)
         for axes, name in zip(row, RATIOS, strict=True):
             x = np.minimum(ratio_of(history, net, name), 1 - JITTER / 2)  # so that no mark lies beyond 1
             x = x + figures.scattered(0, loss, JITTER)
@@ -104,7 +104,7 @@ def draw_ratio(history: dict) -> Any:
 
 def any_of(history: dict, nets: list[str], kind: str) -> bool:
     """Whether some net ended at such a point."""
-    return any(kind in figures.words(history, net, "kind") for net in nets)
+    return any(kind in reading.words(history, net, "kind") for net in nets)
 
 
 def draw_norm(history: dict) -> Any:
@@ -122,7 +122,7 @@ def draw_norm(history: dict) -> Any:
     for axes, (net, (before, after)) in zip(panels.flat, names.items(), strict=False):
         axes.axvspan(*OTHERS_STOP, color=STOP["color"], zorder=0)
         for name, style in ((before, BEFORE), (after, AFTER)):
-            axes.hist(np.clip(figures.field(history, net, name), SMALLEST, 1), bins, **style)
+            axes.hist(np.clip(reading.field(history, net, name), SMALLEST, 1), bins, **style)
         axes.set_xscale("log")
         axes.set_ylabel("nets")
         axes.yaxis.get_major_locator().set_params(integer=True)
@@ -144,17 +144,17 @@ def draw_predicted(history: dict) -> Any:
     if not nets and not recipe:
         return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
     figure, panels = figures.grid(1, bool(nets) + recipe, 2.9)
-    shares = [(figures.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
+    shares = [(reading.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
     if nets:
         axes = panels[0, 0]
         for net, pair in zip(nets, shares, strict=True):
             axes.plot(*pair, **POINT | SHARES[net])
         low = np.floor(20 * min(np.nanmin(each) for pair in shares for each in pair) - 0.2) / 20
-        diagonal(axes, max(0.0, low), figures.setting(history, "sphere_points"))
+        diagonal(axes, max(0.0, low), reading.setting(history, "sphere_points"))
         axes.set(xlabel="predicted share", ylabel="sampled share")
     if recipe:
         axes = panels[0, -1]
-        axes.plot(figures.field(history, RECIPE, "exact_ratio"), figures.field(history, RECIPE, "ratio"), **POINT)
+        axes.plot(reading.field(history, RECIPE, "exact_ratio"), reading.field(history, RECIPE, "ratio"), **POINT)
         diagonal(axes, 0.0, 0)
         axes.set(xlabel="share in float64", ylabel="share in float32")
     titles = ["share of higher points"] * bool(nets) + ["share of the earlier recipe"] * recipe

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 # Paul Tol's "muted" scheme: told apart with any colour vision.
 COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#DDCC77", "#44AA99", "#AA4499", "#999933")
@@ -66,12 +66,12 @@ def draw_path(axes: Any, path: np.ndarray, dead: bool, colour: str) -> None:
 
 def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
     """One panel: all runs in the plane fitted to the runs from different starts, or to all, the control included."""
-    shares = figures.field(history, unit, "explained", plane)
+    shares = reading.field(history, unit, "explained", plane)
     names = ["control", "runs"] if plane == "all" else ["runs"]
-    paths = {name: figures.field(history, unit, "paths", plane, name) for name in names}
-    seeds = figures.field(history, unit, "runs", "seeds")
+    paths = {name: reading.field(history, unit, "paths", plane, name) for name in names}
+    seeds = reading.field(history, unit, "runs", "seeds")
     for name in names:
-        dead = figures.field(history, unit, name, "dead").astype(bool)
+        dead = reading.field(history, unit, name, "dead").astype(bool)
         for index, path in enumerate(paths[name]):
             draw_path(axes, path, dead[index], COLOURS[index % len(COLOURS)] if name == "runs" else CONTROL)
     everything = np.concatenate([path.transpose(1, 0, 2).reshape(2, -1) for path in paths.values()], axis=1)
@@ -108,14 +108,14 @@ def number_ends(axes: Any, ends: dict[str, np.ndarray], drawn: np.ndarray) -> No
 
 def run_key(figure: Any, history: dict, unit: str) -> None:
     """Colours, seeds and last losses of the runs, and what the marks mean."""
-    seeds, losses = (figures.field(history, unit, "runs", name) for name in ("seeds", "end_loss"))
-    dead = figures.field(history, unit, "runs", "dead").astype(bool)
+    seeds, losses = (reading.field(history, unit, "runs", name) for name in ("seeds", "end_loss"))
+    dead = reading.field(history, unit, "runs", "dead").astype(bool)
     entries = {}
     for index, (seed, loss) in enumerate(zip(seeds, losses, strict=True)):
         ended = "dead" if dead[index] else f"loss {figures.short(loss)}"
         entries[f"seed {seed:.0f}: {ended}"] = {"color": COLOURS[index % len(COLOURS)], "linewidth": 2.5}
-    control = figures.field(history, unit, "control", "dead").astype(bool)
-    control_seed = figures.field(history, unit, "control", "seeds")[0]
+    control = reading.field(history, unit, "control", "dead").astype(bool)
+    control_seed = reading.field(history, unit, "control", "seeds")[0]
     entries[f"control: {len(control)} from seed {control_seed:.0f}"] = {"color": CONTROL, "linewidth": 2.5}
     entries |= {"start": START, "end": END}
     if dead.any() or control.any():
@@ -160,7 +160,7 @@ def draw_surface(figure: Any, panels: Sequence[Any], history: dict) -> None:
     """Contours of the loss in the first panel's plane, in equal steps of its logarithm; their scale below."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    across, along, loss = (figures.field(history, "whole", "surface", name) for name in ("across", "along", "loss"))
+    across, along, loss = (reading.field(history, "whole", "surface", name) for name in ("across", "along", "loss"))
     finite = loss[np.isfinite(loss) & (loss > 0)]
     axes = panels[0]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (1.0, 1.0)
@@ -186,17 +186,17 @@ def draw_distances(history: dict) -> Any:
         for quantity, words in (("distances", "as trained"), ("matched_distances", "matched"))
     ]
     draw_strips(distances, history, columns)
-    bound = figures.field(history, "whole", "control", "matched_distances")
+    bound = reading.field(history, "whole", "control", "matched_distances")
     if bound.size:
         distances.axhline(TIMES * np.median(bound), **BOUND)
     distances.set_ylim(bottom=0)
     distances.set_ylabel("distance of two ends")
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
-    spread = NORMAL_95 / np.sqrt(figures.field(history, "whole", "parameters"))
+    spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
     cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
     cosines.set_ylabel("cosine of two displacements")
     figures.letters((distances, cosines), ["distances of the ends", "directions from start to end"])
-    live = {name: len(figures.field(history, "whole", name, "lengths")) for name in GROUPS}
+    live = {name: len(reading.field(history, "whole", name, "lengths")) for name in GROUPS}
     entries = {
         f"a pair of live runs ({live['runs']} from different starts, {live['control']} from one)": POINTS,
         "median": MEDIAN,
@@ -211,7 +211,7 @@ def draw_distances(history: dict) -> Any:
 def draw_strips(axes: Any, history: dict, columns: Sequence[tuple[str, str, str]]) -> None:
     """A strip of points for each of the columns (group, quantity, words below it), with its median."""
     for place, (name, quantity, _) in enumerate(columns):
-        values = figures.field(history, "whole", name, quantity)
+        values = reading.field(history, "whole", name, quantity)
         x = figures.scattered(place, values, width=0.5)
         axes.plot(x, values, color=COLOURS[0] if name == "runs" else CONTROL, **POINTS)
         if values.size:

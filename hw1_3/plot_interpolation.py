@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 UNITS = ("sgd/early", "sgd/late", "sgd/converged", "adam/converged")
 ENDS = ("small", "large")
@@ -55,14 +55,14 @@ def measured(history: dict, units: tuple[str, ...] = UNITS) -> list[str]:
 def title_of(history: dict, unit: str) -> str:
     """Optimizer and number of steps."""
     optimizer, stage = unit.split("/")
-    steps = figures.setting(history, f"{stage if optimizer == 'sgd' else 'adam'}_steps")
+    steps = reading.setting(history, f"{stage if optimizer == 'sgd' else 'adam'}_steps")
     return f"{stage}, {steps:,} steps" if optimizer == "sgd" else f"Adam, {steps:,} steps"
 
 
 def end_names(history: dict, unit: str) -> tuple[str, str, str]:
     """What differs between the ends, in a word, and its two values."""
     word, name = ("batch", "batch") if unit.startswith("sgd") else ("rate", "learning_rate")
-    small, large = (f"{figures.setting(history, f'{end}_{name}'):g}" for end in ENDS)
+    small, large = (f"{reading.setting(history, f'{end}_{name}'):g}" for end in ENDS)
     return word, small, large
 
 
@@ -104,21 +104,21 @@ def draw_rates(history: dict) -> Any:
 def draw_line(panels: np.ndarray, history: dict, unit: str) -> None:
     """Loss, accuracy and enlarged test accuracy of one unit in three panels: medians over seeds, and the ends."""
     loss, accuracy, enlarged = panels
-    alpha = figures.field(history, unit, "alpha")
+    alpha = reading.field(history, unit, "alpha")
     for start, colour in STARTS.items():
         for data, style in (("test", TESTING), ("train", TRAINING)):
-            values = figures.field(history, unit, "lines", start, f"{data}_loss")
+            values = reading.field(history, unit, "lines", start, f"{data}_loss")
             loss.plot(alpha, np.median(values, axis=0), **colour, **style, **MARKED[start])
-            values = error_of(figures.field(history, unit, "lines", start, f"{data}_accuracy"))
+            values = error_of(reading.field(history, unit, "lines", start, f"{data}_accuracy"))
             accuracy.plot(alpha, np.median(values, axis=0), **colour, **style, **MARKED[start])
     for place, end in enumerate(ENDS):
         for data in ("train", "test"):
-            own = figures.field(history, unit, "ends", end, f"{data}_loss")
+            own = reading.field(history, unit, "ends", end, f"{data}_loss")
             loss.plot([place], [np.median(own)], **SOLUTION)
-            own = error_of(figures.field(history, unit, "ends", end, f"{data}_accuracy"))
+            own = error_of(reading.field(history, unit, "ends", end, f"{data}_accuracy"))
             accuracy.plot([place], [np.median(own)], **SOLUTION)
-    curves = 100 * figures.field(history, unit, "lines", "shared", "test_accuracy")
-    own = 100 * np.array([figures.field(history, unit, "ends", end, "test_accuracy") for end in ENDS])
+    curves = 100 * reading.field(history, unit, "lines", "shared", "test_accuracy")
+    own = 100 * np.array([reading.field(history, unit, "ends", end, "test_accuracy") for end in ENDS])
     curves, own = curves - own.mean(axis=0)[:, None], own - own.mean(axis=0)
     enlarged.plot(alpha, curves.T, **SEED)
     enlarged.plot(alpha, np.median(curves, axis=0), **STARTS["shared"], linewidth=1.8)
@@ -188,9 +188,9 @@ def draw_barriers(history: dict) -> Any:
 
 def shares_of_limit(history: dict, unit: str, start: str) -> np.ndarray:
     """(seeds,): barriers of the training loss, each as a multiple of its own line's limit."""
-    alpha = figures.field(history, unit, "alpha")
-    losses = figures.field(history, unit, "lines", start, "train_loss")[:, np.searchsorted(alpha, (0, 1))]
-    heights = figures.field(history, unit, "lines", start, "barrier", "train_loss", "height")
+    alpha = reading.field(history, unit, "alpha")
+    losses = reading.field(history, unit, "lines", start, "train_loss")[:, np.searchsorted(alpha, (0, 1))]
+    heights = reading.field(history, unit, "lines", start, "barrier", "train_loss", "height")
     return heights / (TENTH * (np.log(10) - losses.mean(axis=1)))
 
 
@@ -199,7 +199,7 @@ def draw_flatness(history: dict) -> Any:
     units = measured(history)
     figure, panels = figures.grid(1, len(units), 2.8, sharey=True)
     for axes, unit in zip(panels[0], units, strict=True):
-        distances = [figures.field(history, unit, "flatness", end).mean(axis=(1, 2)) for end in ENDS]
+        distances = [reading.field(history, unit, "flatness", end).mean(axis=(1, 2)) for end in ENDS]
         axes.plot([0, 1], distances, **PAIR)
         axes.plot([0, 1], np.median(distances, axis=1), **MIDDLE)
         word, *values = end_names(history, unit)

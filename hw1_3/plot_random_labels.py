@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, history, settings
+from common import figures, history, reading, settings
 
 ARMS = {"full": "shuffled labels", "true": "true labels"}
 CHANCE = 0.1
@@ -55,13 +55,13 @@ def level(axes: Any, value: float, words: str, above: float) -> None:
 
 def draw_training(kept: dict) -> Any:
     """A column for shuffled and for true labels: loss (log), accuracy, and the accuracy close up."""
-    arms = [arm for arm in ARMS if figures.units_of(kept, arm)]
+    arms = [arm for arm in ARMS if reading.units_of(kept, arm)]
     if not arms:
         return figures.unmeasured("nets that learn all images", figures.caveats(kept, []))
     figure, panels = figures.grid(len(arms), 3, 2.1 * len(arms) + 0.6)
     for (loss, accuracy, closer), arm in zip(panels, arms, strict=True):
         loss.set_yscale("log", nonpositive="mask")
-        for unit in figures.units_of(kept, arm):
+        for unit in reading.units_of(kept, arm):
             draw_unit(kept, unit, loss, (accuracy, closer))
         for axes in (loss, accuracy, closer):
             axes.set_xlim(left=0)
@@ -99,29 +99,29 @@ def draw_training(kept: dict) -> Any:
 
 def draw_unit(kept: dict, unit: str, loss: Any, accuracies: tuple[Any, Any]) -> None:
     """One training, a line a curve, and a mark where its labels count as fitted."""
-    epochs = np.arange(1, len(figures.field(kept, unit, "train_loss")) + 1)
+    epochs = np.arange(1, len(reading.field(kept, unit, "train_loss")) + 1)
     marker = {"marker": "."} if len(epochs) == 1 else {}
-    fit = int(figures.field(kept, unit, "fit_epoch"))
+    fit = int(reading.field(kept, unit, "fit_epoch"))
     for axes, quantity, scale in ((loss, "loss", 1), *((each, "accuracy", 100) for each in accuracies)):
         curves = {f"running_{quantity}": RUNNING, f"train_{quantity}": TRAINING, f"test_{quantity}": TESTING}
         if quantity == "accuracy" and history.group_of(unit) != "true":
             curves = {"true_accuracy": BY_TRUTH} | curves
         every = slice(None, None, THINNED if axes is accuracies[1] and len(epochs) > MANY else 1)
         for name, style in curves.items():
-            axes.plot(epochs[every], scale * figures.field(kept, unit, name)[every], **style | marker)
+            axes.plot(epochs[every], scale * reading.field(kept, unit, name)[every], **style | marker)
         if fit:
-            axes.plot([fit], [scale * figures.field(kept, unit, f"train_{quantity}")[fit - 1]], **FITTED)
+            axes.plot([fit], [scale * reading.field(kept, unit, f"train_{quantity}")[fit - 1]], **FITTED)
 
 
 def majority_of(kept: dict) -> float:
     """Test accuracy of an answer that is always the most frequent class."""
-    return float(figures.field(kept, figures.units_of(kept, "full")[0], "majority"))
+    return float(reading.field(kept, reading.units_of(kept, "full")[0], "majority"))
 
 
 def close_limits(kept: dict, arm: str) -> tuple[float, float]:
     """Percent: around the test accuracies, for shuffled labels with chance and majority, else up to all right."""
-    units = figures.units_of(kept, arm)
-    tested = 100 * np.concatenate([figures.field(kept, unit, "test_accuracy") for unit in units])
+    units = reading.units_of(kept, arm)
+    tested = 100 * np.concatenate([reading.field(kept, unit, "test_accuracy") for unit in units])
     tested = tested[np.isfinite(tested)]
     if arm == "true":
         low = min(float(np.quantile(tested, 0.1)), 99.5) if len(tested) else 99.5
@@ -136,7 +136,7 @@ def close_limits(kept: dict, arm: str) -> tuple[float, float]:
 def shares_of(kept: dict) -> dict[float, list[str]]:
     """{share: its measured units}, least first."""
     groups = {history.group_of(unit) for unit in kept["units"] if unit.startswith("share-")}
-    found = {float(group.removeprefix("share-")): figures.units_of(kept, group) for group in groups}
+    found = {float(group.removeprefix("share-")): reading.units_of(kept, group) for group in groups}
     return {share: found[share] for share in sorted(found) if found[share]}
 
 
@@ -149,7 +149,7 @@ def draw_share(kept: dict) -> Any:
     speed, ends, by_epoch = panels[0]
     unfitted = draw_epochs(speed, kept, shares)
     for name, style in (("peak_test_accuracy", PEAK), ("test_accuracy", END)):
-        values = [[100 * figures.field(kept, unit, name).flat[-1] for unit in units] for units in shares.values()]
+        values = [[100 * reading.field(kept, unit, name).flat[-1] for unit in units] for units in shares.values()]
         strip(ends, shares, values, style)
     level(ends, 100 * CHANCE, "chance", above=False)
     level(by_epoch, 100 * CHANCE, "", above=False)
@@ -180,8 +180,8 @@ def strip(axes: Any, shares: dict, values: list[list[float]], style: dict) -> No
 
 def draw_epochs(axes: Any, kept: dict, shares: dict) -> bool:
     """Epochs until the labels were fitted; whether some were not, which are marked at their last epoch."""
-    ran = {unit: len(figures.field(kept, unit, "test_accuracy")) for units in shares.values() for unit in units}
-    fit = {unit: int(figures.field(kept, unit, "fit_epoch")) for unit in ran}
+    ran = {unit: len(reading.field(kept, unit, "test_accuracy")) for units in shares.values() for unit in units}
+    fit = {unit: int(reading.field(kept, unit, "fit_epoch")) for unit in ran}
     strip(axes, shares, [[fit[unit] for unit in units if fit[unit]] for units in shares.values()], {"color": "black"})
     for share, units in shares.items():
         missed = [ran[unit] for unit in units if not fit[unit]]
@@ -200,7 +200,7 @@ def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> tuple[dict[str, fl
     for share, units in shares.items():
         words = f"{100 * share:g} %"
         colours[words] = colour = colormaps["viridis"](0.75 * share)
-        curves = [100 * figures.field(kept, unit, "test_accuracy") for unit in units]
+        curves = [100 * reading.field(kept, unit, "test_accuracy") for unit in units]
         for curve in curves:
             axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linewidth=0.9)
             axes.plot([len(curve)], curve[-1:], color=colour, marker="o", markersize=3)

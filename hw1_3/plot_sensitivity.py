@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import batch_nets
 
-from common import figures, settings
+from common import figures, reading, settings
 
 BUDGETS = {"steps": "equal updates\n({:,})", "epochs": "equal passes\n({:,})", "loss": "equal training loss\n({:g})"}
 TARGETS = {"steps": "steps", "epochs": "epochs", "loss": "target_loss"}  # settings that the words above name
@@ -109,7 +109,7 @@ def draw(history: dict, name: str) -> Any:
         for axes, paths in zip(row, columns.values(), strict=True):
             draw_panel(axes, all_nets[budget], paths)
             axes.axvline(batch_nets.BEST, **CLAIMED)
-        row[0].set_ylabel(words.format(figures.setting(history, TARGETS[budget])))
+        row[0].set_ylabel(words.format(reading.setting(history, TARGETS[budget])))
     for axes in panels[-1]:
         axes.set_xlabel("batch size")
     figures.letters(panels.flat, list(columns) * len(BUDGETS))

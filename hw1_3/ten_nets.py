@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from common import figures
+from common import reading
 
 LAST = 5  # epochs that a net's results are averaged over: its last ones
 FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
@@ -39,9 +39,9 @@ def by_width(history: dict[str, Any], noisy: bool = False) -> dict[int, dict[str
     names = (*CURVES, "wrong_learnt") if noisy else CURVES
     for unit in history["results"]:
         if unit.startswith("noisy/") == noisy:
-            width = int(figures.field(history, unit, "width"))
+            width = int(reading.field(history, unit, "width"))
             fields = ("seeds", "parameters", "epochs", "dead", *names)
-            found.setdefault(width, []).append({name: figures.field(history, unit, name) for name in fields})
+            found.setdefault(width, []).append({name: reading.field(history, unit, name) for name in fields})
     return {width: _joined(parts) for width, parts in sorted(found.items())}
 
 

@@ -26,7 +26,8 @@ from report import measured, readme
 HERE = Path(__file__).resolve().parent
 README = ROOT / "README.md"
 BESIDE = [  # make its numbers
-    ROOT / name for name in ("hw1_3/batch_nets.py", "hw1_3/measures.py", "hw1_3/ten_nets.py", "common/figures.py")
+    *(ROOT / "hw1_3" / name for name in ("batch_nets.py", "measures.py", "ten_nets.py")),
+    *(ROOT / "common" / name for name in ("figures.py", "reading.py")),
 ]
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE

@@ -26,13 +26,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import figures, settings
+from common import figures, reading, settings
 
 
 def draw(kept):
     figure, panels = figures.grid(1, 1, 2)
     for unit in kept["results"]:
-        panels[0, 0].plot(figures.field(kept, unit, "loss"))
+        panels[0, 0].plot(reading.field(kept, unit, "loss"))
     return figure
 
 
