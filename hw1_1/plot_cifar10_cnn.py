@@ -21,7 +21,7 @@ RUNNING = {"linestyle": ":", "linewidth": 1.0}
 def draw_learning(history: dict) -> Any:
     """Four panels: training (left) and testing (right), loss (above) and accuracy (below)."""
     nets = [net for net in NETS if reading.units_of(history, net)]
-    figure, panels = figures.grid(2, 2, 4.6, sharex=True, sharey="row")
+    figure, panels = figures.grid(2, 2, 4.3, sharex=True, sharey="row")
     ends: dict[Any, dict[str, float]] = {axes: {} for axes in panels.flat}
     for row, quantity in enumerate(("loss", "accuracy")):
         training, testing = panels[row]

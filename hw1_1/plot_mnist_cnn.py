@@ -26,7 +26,7 @@ TRAINING, TESTING = {"linestyle": "-"}, {"linestyle": "--"}
 def draw_learning(history: dict) -> Any:
     """Four panels: loss (left) and accuracy (right), dropout off (above) and on (below)."""
     nets = [net for net in NETS if reading.units_of(history, net)]
-    figure, panels = figures.grid(2, 2, 4.6, sharex=True, sharey="col")
+    figure, panels = figures.grid(2, 2, 4.3, sharex=True, sharey="col")
     for loss, accuracy in panels:
         loss.set(yscale="log", ylabel="cross-entropy (nats)")
         accuracy.set_yscale("function", functions=(spread_accuracy, gather_accuracy))

@@ -25,7 +25,7 @@ RATIOS = {
     "not_negative": "not negative",
     "positive_share": "positive",
 }
-JITTER = 0.04  # width of the strip across which equal ratios are spread
+JITTER = 0.05  # width of the strip across which equal ratios are spread, as a share of the axis
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
 DARKEST, BRIGHTEST = 0.0, 0.85  # of the colour map: its yellow vanishes on paper
 BEFORE = {"color": "#DDAA33"}
@@ -73,8 +73,9 @@ def draw_ratio(history: dict) -> Any:
         loss, kinds = reading.field(history, net, "loss"), reading.words(history, net, "kind")
         cancelled = reading.field(history, net, "channel").astype(bool)
         for axes, name in zip(row, RATIOS, strict=True):
-            x = np.minimum(ratio_of(history, net, name), 1 - JITTER / 2)  # so that no mark lies beyond 1
-            x = x + figures.scattered(0, loss, JITTER)
+            strip = JITTER * (1 - min(np.nanmin(ratio_of(history, each, name)) for each in nets))
+            x = np.minimum(ratio_of(history, net, name), 1 - strip / 2)  # so that no mark lies beyond 1
+            x = x + figures.scattered(0, loss, strip)
             colours = shade.to_rgba(norms[net])
             for kind, marker in MARKERS.items():
                 for hollow in (False, True):

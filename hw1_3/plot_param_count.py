@@ -168,7 +168,9 @@ def draw_noise(history: dict) -> Any:
     figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
     figures.subtitle(figure, remark(history, noisy=True))
     figure.align_ylabels()
-    figures.label_ends(figure, {loss_by_epoch: lasts, error_by_epoch: errors}, colours_of(nets))
+    widths = list(errors)
+    outer = {width: errors[width] for width in (widths[0], widths[-1])}  # the others end too close to each other
+    figures.label_ends(figure, {loss_by_epoch: lasts, error_by_epoch: outer}, colours_of(nets))
     return figure
 
 

@@ -28,7 +28,7 @@ LINES = {
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
 COUNT = {"color": "#555555", "ha": "center", "va": "top"}
-CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9}
+CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9, "zorder": 0}  # under the marks
 ROOM = 0.16  # of the height of an axis, for crosses below its points and for counts above them
 DECADES = 10  # an axis is logarithmic where its largest value is more than so many times its smallest
 COLUMNS = {  # of each figure: title of a column and what it shows
@@ -103,7 +103,7 @@ def partly_reached(nets: batch_nets.Nets) -> dict[int, str]:
 def draw(history: dict, name: str) -> Any:
     """A figure with a row for each budget and a column for each entry of COLUMNS[name]."""
     columns = COLUMNS[name]
-    figure, panels = figures.grid(len(BUDGETS), len(columns), 5.2, sharex=True)
+    figure, panels = figures.grid(len(BUDGETS), len(columns), 4.7, sharex=True)
     all_nets = {budget: batch_nets.nets_of(history, budget) for budget in BUDGETS}
     for row, (budget, words) in zip(panels, BUDGETS.items(), strict=True):
         for axes, paths in zip(row, columns.values(), strict=True):

@@ -218,7 +218,7 @@ def lowest(runs: Sequence[dict[str, Any]], loss: str) -> str:
         rises = [number(100 * (each - 1), 1, DIVERGED) for each in (min(ratios), max(ratios))]
         words = (
             f"from there it rises by {' to '.join(dict.fromkeys(rises))}{PERCENT}, so little that the end "
-            f"counts as the minimum{', though another seed might not' if max(ratios) > NEAR else ''}"
+            f"counts as the minimum{', though that of another seed might not' if max(ratios) > NEAR else ''}"
         )
     elif count == 0:
         words = "the minimum lies inside the line, and the loss rises again towards the end"
@@ -234,8 +234,8 @@ def beside(by_name: dict[str, list[dict[str, Any]]]) -> list[str]:
         return []
     ends = spread([run["line"]["train_loss"][-1] for run in by_name["SGD"]], count=2)
     return [
-        f"That is not what its settings give here: with SGD our training loss falls up to the end, to {ends}, which is "
-        f"above its {EARLIER_END}."
+        f"The earlier report's settings do not give its minimum here: with SGD our training loss falls up to the end, "
+        f"to {ends}, where its is {EARLIER_END}."
     ]
 
 
@@ -261,15 +261,15 @@ def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:
         f"With {name}, the plane of the path holds {path}{PERCENT} of the squared distance from start to end, "
         f"the random plane {random}{PERCENT}."
     )
-    drops = [beyond(run["path_plane"]) for run in runs]
-    if not np.isfinite(drops).all():
+    ratios = [end_loss(run) / np.min(run["path_plane"]["loss"]) for run in runs]
+    if not np.isfinite(ratios).all() or min(ratios) <= 1:
         return said
-    times = " to ".join(dict.fromkeys(digits(drop, 2) for drop in (min(drops), max(drops))))
-    return f"{said} Its lowest loss is {times} times below that at the end of training."
+    times = " to ".join(dict.fromkeys(digits(float(ratio), 2) for ratio in (min(ratios), max(ratios))))
+    return f"{said} On the part of the path's plane that is drawn, the loss at the end is {times} times the lowest."
 
 
-def beyond(plane: dict[str, Any]) -> float:
-    """How many times the lowest loss of a plane is below that at its middle, where training ended."""
-    loss = np.array(plane["loss"], float)
+def end_loss(run: dict[str, Any]) -> float:
+    """The loss at the end of training on the images of the planes: that in the middle of the random plane."""
+    plane = run["random_plane"]
     row, column = (int(np.argmin(np.abs(np.array(plane[axis], float)))) for axis in ("y", "x"))
-    return float(loss[row, column] / loss.min()) if loss.min() > 0 else math.nan
+    return float(np.array(plane["loss"], float)[row, column])

@@ -81,8 +81,8 @@ def c1(history: dict[str, Any]) -> dict[str, Any]:
     """C1: at equal parameters the deeper net has the lower loss. Judged on all seeds of the ReLU nets.
 
     Returns verdict, parts, and beside them the comparison of the outer two nets, which decides nothing; each has
-    function, lower, higher (names of nets), and for each of `all`, `live` (at birth), `tanh` and `best` (of ten) what
-    `lower` returns.
+    function, lower, higher (names of nets), and for each of `all`, `live` (at birth), `alive` (at the end), `tanh` and
+    `best` (of ten) what `lower` returns.
     """
     parts: list[dict[str, Any]] = []
     beside: list[dict[str, Any]] = []
@@ -92,6 +92,7 @@ def c1(history: dict[str, Any]) -> dict[str, Any]:
             views = {
                 "all": [relu[net]["loss"] for net in (deeper, flatter) if net in relu],
                 "live": [relu[net]["loss"][~relu[net]["born_dead"]] for net in (deeper, flatter) if net in relu],
+                "alive": [relu[net]["loss"][~relu[net]["dead"]] for net in (deeper, flatter) if net in relu],
                 "tanh": [tanh[net]["loss"] for net in (deeper, flatter) if net in tanh],
                 "best": [best_of(relu[net]["loss"]) for net in (deeper, flatter) if net in relu],
             }
@@ -223,6 +224,7 @@ def comment(
     order += _outside(found, earlier)
     live += _outcome(verdict, "live", "among the nets that were live at birth")
     live += _changed(verdict, "live", "Leaving out the nets that were born dead")
+    live += _changed(verdict, "alive", "Leaving out all that are dead at the end")
     tanh += _outcome(verdict, "tanh", "with tanh")
     tanh += _changed(verdict, "tanh", "Tanh in place of ReLU")
     return {"order": order, "dead": dead, "live": live, "tanh": tanh, "why": _why(verdict)}
@@ -230,16 +232,15 @@ def comment(
 
 def _why(verdict: dict[str, Any]) -> list[str]:
     """Whether dying can be why the deep nets are worse than the medium ones, and what might be."""
-    part_of = {view: [part[view] for part in verdict["parts"] if part["lower"] == "deep"] for view in ("live", "tanh")}
-    worse = {
-        view: bool(parts) and all(part["verdict"] == claims.FAILS for part in parts) for view, parts in part_of.items()
-    }
-    if not all(worse.values()):
+    parts = [part for part in verdict["parts"] if part["lower"] == "deep"]
+    if any(part[view]["verdict"] != claims.FAILS for part in parts for view in ("alive", "tanh")):
         return []
+    shares = listed([f"{percent(part['alive']['superiority'])} of pairs on {part['function']}" for part in parts])
     return [
-        "Dying is not all that makes deep worse than medium: deep is worse also among the nets that were live at "
-        "birth, and with tanh. The deep net's layers have only 2 to 4 units, and all that a layer knows of the input "
-        "has passed through them. Whether that is the reason, deep nets with wider layers would tell; none was trained."
+        "Dying is not all that makes deep worse than medium: deep is worse also among the nets that are live at the "
+        f"end (below medium in {shares}), and with tanh. The deep net's layers have only 2 to 4 units, and all that a "
+        "layer knows of the input has passed through them. Whether that is the reason, deep nets with wider layers "
+        "would tell; none was trained."
     ]
 
 

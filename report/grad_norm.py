@@ -236,7 +236,7 @@ def function_sentences(found: dict[str, Any]) -> list[str]:
         over, between = (listed([number(values[seed]) for seed in stuck]) for values in (large, small))
         said.append(
             f"{len(stuck)} of the {len(ends)} seeds end on a plateau, at {PLATEAU} times the median loss or more: "
-            f"their correlation is {over} over the training and {between} from batch to batch."
+            f"their correlation is {over} at large and {between} at small scale."
         )
     return said
 

@@ -75,7 +75,7 @@ CURVES = (  # of a CNN: heading, curve, in percent
     ("running accuracy", "running_accuracy", True),
 )
 Quantity = Callable[[dict[str, Any]], float]  # a number of a net's results
-RISEN = 1.05  # times its lowest value: a test loss that has turned
+HALF_A_POINT = 0.5  # of accuracy, in percent: a smaller fall is none to speak of
 CLOSE = 3  # images by which a lead is as good as none
 
 
@@ -268,7 +268,7 @@ def answer(found: dict[str, Any]) -> str:
     shown = listed([f"{net} {number(100 * value)}" for net, value in tests.items()])
     of = " (medians)" if len(whole) > 1 else f" (seed {next(iter(whole))}, the only one with all three nets)"
     return (
-        f"Of the three nets {best} is the most accurate on the test images, and in training {learnt}. "
+        f"The most accurate of the three nets is, on the test images, {best}, and in training {learnt}. "
         f"Test accuracy: {shown}{PERCENT}{of}."
     )
 
@@ -289,7 +289,9 @@ def _task(found: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
             ("the highest test accuracy that of", "test_accuracy", 1),
         )
     ]
-    return [*said, f"After the last epoch, {listed(ahead)}."]
+    rest = [part for part in verdict["parts"] if "area" in part["words"] or "shallow" in part["words"]]
+    others = [f"{part['words']} ({part['agree']} of {seed_count(part['seeds'])})" for part in rest]
+    return [*said, f"After the last epoch, {listed(ahead)}.", *(f"{capital(words)}." for words in others)]
 
 
 def _arithmetic(found: dict[str, Any]) -> list[str]:
@@ -311,59 +313,52 @@ def _arithmetic(found: dict[str, Any]) -> list[str]:
 
 
 def _turn(found: dict[str, Any]) -> list[str]:
-    """Where each net's test loss is lowest, where it ends, and whether accuracy follows: medians over its seeds."""
-    said, risen, gains = [], [], []
+    """Where each net's test loss is lowest, and how far loss and accuracy go from there to the end, seed by seed."""
+    lowest, rises, gains = [], [], []
     for net in LAYERS[found["experiment"]]:
         runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
-        if not runs or not np.isfinite([run["test_loss"] for run in runs]).all():
+        losses = np.array([run["test_loss"] for run in runs])
+        if not losses.size or not np.isfinite(losses).all():
             continue
-        places = [int(np.argmin(run["test_loss"])) for run in runs]
-        lowest, end = (float(np.median(values)) for values in zip(*_ends(runs, places, "test_loss"), strict=True))
-        said.append(f"{net} {digits(lowest)} at epoch {int(np.median(places)) + 1}, then {digits(end)}")
-        if end > RISEN * lowest:
-            risen.append(net)
-            gains += [last - there for there, last in _ends(runs, places, "test_accuracy")]
-    if not said:
+        places = np.argmin(losses, axis=1)
+        lowest.append(f"{net} {digits(float(np.median(losses.min(axis=1))))} at epoch {int(np.median(places)) + 1}")
+        growth = 100 * (losses[:, -1] / losses.min(axis=1) - 1)
+        ends = dict.fromkeys(digits(end, 2) for end in (float(growth.min()), float(growth.max())))
+        rises.append(f"{net} {' to '.join(ends)}{PERCENT}")
+        gains += [
+            100 * (run["test_accuracy"][-1] - run["test_accuracy"][at]) for run, at in zip(runs, places, strict=True)
+        ]
+    if not lowest:
         return []
-    words = [f"The lowest test loss, and that at the end (medians over the seeds): {'; '.join(said)}."]
-    if risen:
-        many = len(risen) > 1
-        rise = f"{number(100 * (RISEN - 1), 0)}{PERCENT}"
-        words.append(
-            f"That of {listed(risen)} rises by more than {rise}: the {'nets go' if many else 'net goes'} on to learn "
-            f"single training images by heart"
-            + (
-                ", and stopping early would lower the test loss."
-                if min(gains) < 0
-                else ". Test accuracy does not fall with it in any seed: what grows is how sure the wrong answers are."
-            )
-        )
-    return words
-
-
-def _ends(runs: list[dict[str, Any]], places: list[int], name: str) -> list[tuple[float, float]]:
-    """Of each run a curve's value at its place, and its last."""
-    return [(run[name][place], run[name][-1]) for run, place in zip(runs, places, strict=True)]
+    said = [
+        f"Lowest test loss, medians over the seeds: {', '.join(lowest)}. Its rise from there to the end: "
+        f"{', '.join(rises)}; test accuracy changes by {number(min(gains))} to {number(max(gains))} points meanwhile."
+    ]
+    if min(gains) > -HALF_A_POINT:
+        said.append("So what grows then is mainly how sure the wrong answers are.")
+    return said
 
 
 def _beside(found: dict[str, Any]) -> list[str]:
-    """How far the test accuracies are from those of the earlier report, at its settings."""
+    """How far accuracies are from those of the earlier report, at its settings."""
     if found["scale"] != "paper":
         return []
-    apart = []
-    for net, earlier in EARLIER[found["experiment"]].items():
-        runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
-        if runs:
-            ours = 100 * float(np.median([results["test_accuracy"][-1] for results in runs]))
-            apart.append(f"{net} {number(ours - float(earlier['test_accuracy']))}")
-    if not apart:
+    said = []
+    for words, name in (("test accuracy", "test_accuracy"), ("running accuracy", "running_accuracy")):
+        apart = []
+        for net, earlier in EARLIER[found["experiment"]].items():
+            runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
+            if runs:
+                ours = 100 * float(np.median([results[name][-1] for results in runs]))
+                apart.append(f"{net} {number(ours - float(earlier[name]))}")
+        if apart:
+            said.append(f"{words} {', '.join(apart)}")
+    if not said:
         return []
-    said = [f"Our test accuracies less those of the earlier report, in percentage points: {listed(apart)}."]
+    sentences = [f"Ours less the earlier report's, in percentage points: {'; '.join(said)}."]
     if "JPEG" in found["data"]["name"]:
-        said.append(
-            "Its pictures were the originals, ours were re-encoded as JPEG; whether that is why was not tested."
-        )
-    return said
+        sentences.append("Its pictures were the originals; whether that is why was not tested.")
+    return sentences
 
 
 def _running(found: dict[str, Any]) -> list[str]:

@@ -255,8 +255,8 @@ def _not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
     if single:
         said.append(f"One seed only: {listed(single)}.")
     said.append(
-        "Not tried: other orders of the batches from the same initial weights, initial weights of another scale, "
-        "activations other than ReLU and tanh."
+        "Not tried: other orders of the batches from the same initial weights, but in 1-2.1; initial weights of "
+        "another scale, but in the earlier recipe of 1-2.3; activations other than ReLU and tanh."
     )
     said.append("The earlier report's table of who did what has no counterpart.")
     return said

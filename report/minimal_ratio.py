@@ -37,7 +37,8 @@ MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
 ZERO = 1e-8  # a gradient norm that counts as zero
 ROUND_OFF = 1e-9  # of a gradient whose Hessian is large
-LEVEL = 1e-6  # losses that differ by a smaller share are one: repeats of one critical point
+LEVEL = 1e-6  # losses that differ by a smaller share tie
+ONE_PLACE = 1e-4  # by a smaller share, they are of one critical point, or of one channel, stopped sooner or later
 RATIOS = {
     "index": "the share of eigenvalues that are not negative",
     "sampled": "the share of points on the sphere that are higher",
@@ -64,7 +65,8 @@ def points(results: dict[str, Any]) -> dict[str, np.ndarray]:
     kind = np.array(results["kind"])
     return {
         "loss": np.array(results["loss"], float),
-        "level": levels(np.array(results["loss"], float)),
+        "level": levels(np.array(results["loss"], float), LEVEL),
+        "place": levels(np.array(results["loss"], float), ONE_PLACE),
         "index": 1 - np.array(results["index"], float) / results["parameters"],
         "positive": np.array(results["positive_share"], float),
         "sampled": np.array(results["sampled"], float)[:, RADIUS],
@@ -79,10 +81,10 @@ def points(results: dict[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def levels(losses: np.ndarray) -> np.ndarray:
-    """Number of the level, lowest first, at which each loss lies: neighbours closer than LEVEL share one."""
+def levels(losses: np.ndarray, share: float) -> np.ndarray:
+    """Number of the level, lowest first, at which each loss lies: neighbours that differ by no more share one."""
     order = np.argsort(losses, kind="stable")
-    gaps = np.diff(losses[order]) > LEVEL * losses[order][1:]
+    gaps = np.diff(losses[order]) > share * losses[order][1:]
     found = np.zeros(len(losses))
     found[order[1:]] = np.cumsum(gaps)
     return found
@@ -279,7 +281,7 @@ def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]
     parts = {
         "norm below 1e\N{MINUS SIGN}8": np.flatnonzero(critical & about["zero"]),
         "output not constant": np.flatnonzero(critical & ~about["constant"]),
-        "one point a level of loss": one_a_level(about),
+        "each point once": one_a_level(about),
     }
     rows = [
         {
@@ -294,9 +296,9 @@ def correlations(net: str, about: dict[str, np.ndarray]) -> list[dict[str, str]]
 
 
 def one_a_level(about: dict[str, np.ndarray]) -> np.ndarray:
-    """Indices of one critical point of each level of loss and index."""
+    """Indices of one critical point of each `place` and index."""
     places = np.flatnonzero(about["critical"])
-    _, first = np.unique(np.stack([about["level"][places], about["index"][places]]), axis=1, return_index=True)
+    _, first = np.unique(np.stack([about["place"][places], about["index"][places]]), axis=1, return_index=True)
     return places[first]
 
 
@@ -448,12 +450,12 @@ def soundness(results: dict[str, Any]) -> list[str]:
     elif len(moving):
         said.append(f"Among points whose output is not constant the sampled share is {span(moving, number)}.")
     by_size = int(np.sum(critical & ~about["zero"]))
-    count = len(set(about["level"][critical]))
+    count = len(one_a_level(about))
     said.insert(
         0,
-        f"The {int(critical.sum())} points stand at {count} level{'s' if count != 1 else ''} of loss: trainings meet "
-        f"the same critical points again. The rule's interval takes them for independent, which is "
-        f"unsound{once_each(about)}.",
+        f"The {int(critical.sum())} points are {count} different one{'s' if count != 1 else ''}, by loss and index: "
+        f"trainings meet the same critical points, or the same channels, again. The rule's interval takes them for "
+        f"independent, which is unsound{once_each(about)}.",
     )
     if by_size:
         said.append(f"{by_size} of the points are critical only because the bound grows with the Hessian.")

@@ -324,7 +324,7 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         few = f"; {rest} pair{'s' if rest > 1 else ''} of {NEIGHBOURS} have fewer seeds" if rest else ""
         return (
             f"None of {part['several']} pairs of neighbouring widths with two or more seeds has a higher training loss "
-            f"and a higher test accuracy at the wider net in all of them, where one such pair would do{few}: {outcome}."
+            f"and a higher test accuracy at the wider net in all seeds, where one such pair would do{few}: {outcome}."
         )
     seeds = f"in {'all ' if pair['seeds'] > 1 else ''}{seed_count(pair['seeds'])}"
     return (

@@ -142,9 +142,10 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
         claims.UNCLEAR: "The claim's rule leaves open whether their ends are different places",
     }[verdict["verdict"]]
     if farthest(whole) < verdict["bound"]:
-        places += ", but no two could have been"
+        most, asked = digits(farthest(whole)), digits(verdict["bound"])
+        places += f", but no two could have been: they can be {most} apart at most, and the rule asks for {asked}"
     control = verdict["bound"] / TIMES
-    times = f": they are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
+    times = f". They are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
     losses = live_losses(whole["runs"])
     unequal = ""
     if several_places(losses):

@@ -271,9 +271,12 @@ def answer(eleven: dict[str, Any], twelve: dict[str, Any]) -> str:
         shown = []
         for words, verdict in (("worse", claims.HOLDS), ("better", claims.FAILS)):
             apart = [part for part in compared if (part["quantity"], part["verdict"]) == (quantity, verdict)]
+            few = [f"{part['size']:,} ({part['seeds']} seeds)" for part in apart if part["seeds"] < claims.ENOUGH]
+            apart = [part for part in apart if part["seeds"] >= claims.ENOUGH]
             sure = [f"{part['size']:,}" for part in apart if corrected(part, twelve) < claims.LEVEL]
             rest = [f"{part['size']:,}" for part in apart if corrected(part, twelve) >= claims.LEVEL]
             shown += [f"{words} at {listed(sure)}"] if sure else []
+            shown += [f"{words} in all seeds at {listed(few)}"] if few else []
             shown += [f"{words} at {listed(rest)} before correction for {len(compared)} comparisons"] if rest else []
         if shown:
             sentences.append(f"Test {quantity} at equal updates, against batch size {BEST}: {', '.join(shown)}.")

@@ -172,8 +172,8 @@ def answer(verdict: dict[str, Any]) -> str:
     fixed = reach([part["fixed"]["tau"] for part in parts])
     few = "" if verdict["nets"] >= claims.ENOUGH else f" With {verdict['nets']} nets nothing is decided."
     return (
-        f"At {STOPS[JUDGED]}, as the gap grows, of {len(parts)} measures, four of which are ways to measure one "
-        f"sharpness: {'; '.join(said)}. There tau is {fixed}.{few}"
+        f"At {STOPS[JUDGED]}, {len(parts)} measures are held against the gap; four of them are one sharpness, measured "
+        f"in four ways. As the gap grows, {'; '.join(said)}. There tau is {fixed}.{few}"
     )
 
 

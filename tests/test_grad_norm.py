@@ -489,7 +489,7 @@ def test_sentences_follow_the_numbers():
     on_f1["fixed"] = {"gradient_norm": [[1.0]], "loss": [[0.4, 0.1], [0.4, 0.001], [0.4, 0.001], [0.4, 0.0012]]}
     _, apart, stuck = reported.section(other)["comment"]["function"]
     assert apart == "Seed by seed it is \N{MINUS SIGN}0.30 to 0.80 at large scale."
-    assert "1 of the 4 seeds end on a plateau" in stuck and "is 0.80 over the training and 0.01 from batch" in stuck
+    assert "1 of the 4 seeds end on a plateau" in stuck and "is 0.80 at large and 0.01 at small scale" in stuck
     assert reported.section({"results": {}})["answer"] == ""
 
 

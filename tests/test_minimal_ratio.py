@@ -473,7 +473,7 @@ def test_the_report_says_what_the_verdict_rests_on():
     results = found["results"]["1-4-1"]
     said = " ".join(reported.section(found)["comment"]["soundness"])
     assert "come from 2 starts, of which 2 lead to both" in said
-    assert "stand at 5 levels of loss" in said
+    assert "are 5 different ones, by loss and index" in said
     results["start"] = [int(each > 0) for each in results["index"]]
     results["constant"] = [each == 4 for each in results["index"]]
     results["sampled"] = [[0.9 if constant else 1.0] * 5 for constant in results["constant"]]
@@ -501,7 +501,10 @@ def test_points_that_are_repeats_decide_less():
 
 def test_losses_that_differ_by_round_off_are_one_level():
     losses = np.array([0.3, 0.1, 0.1 + 1e-9, 1e-8, 0.3 - 1e-9, 2e-8])
-    assert reported.levels(losses).tolist() == [3, 2, 2, 0, 3, 1]
+    assert reported.levels(losses, reported.LEVEL).tolist() == [3, 2, 2, 0, 3, 1]
+    stopped_sooner = np.array([0.05467517, 0.05467526, 0.0801, 0.0547])
+    assert reported.levels(stopped_sooner, reported.LEVEL).tolist() == [0, 1, 3, 2]
+    assert reported.levels(stopped_sooner, reported.ONE_PLACE).tolist() == [0, 0, 2, 1]
 
 
 def test_figures_of_partial_histories_say_what_is_missing():

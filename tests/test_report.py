@@ -423,14 +423,8 @@ def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
     assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
     assert "deep does 4.5 times" in holds["comment"]["arithmetic"][0]
-    assert (
-        "Of the three nets deep (3 of 3 seeds) is the most accurate on the test images, and in training deep"
-        in holds["answer"]
-    )
-    assert (
-        "Of the three nets shallow (3 of 3 seeds) is the most accurate on the test images, and in training shallow"
-        in fails["answer"]
-    )
+    assert "nets is, on the test images, deep (3 of 3 seeds), and in training deep (3" in holds["answer"]
+    assert "nets is, on the test images, shallow (3 of 3 seeds), and in training shallow (3" in fails["answer"]
     alone = cnn("cifar10_cnn")
     alone["results"] = {unit: found for unit, found in alone["results"].items() if unit.endswith("seed-0")}
     assert image_nets.answer(alone).endswith("(seed 0, the only one with all three nets).")
@@ -771,7 +765,7 @@ def test_settings_are_written_as_a_reader_does() -> None:
         "settings": {"lanczos_tolerance": 1e-06, "stop_loss": 0.01, "batch_sizes": [1024, 32], "old_one": ["sgd/late"]},
     }
     assert setting_names.settings_of(found) == [
-        ["residual of an eigenvalue", "1e\N{MINUS SIGN}6"],
+        ["residual, of largest eigenvalue", "1e\N{MINUS SIGN}6"],
         ["equal training loss", "0.01 nats"],
         ["images a batch", "32; 1,024"],
         ["old one", "SGD late"],
@@ -781,15 +775,17 @@ def test_settings_are_written_as_a_reader_does() -> None:
 
 def test_the_turn_of_a_test_loss_is_told_with_what_accuracy_does() -> None:
     found = cnn("mnist_cnn", seeds=1)
-    assert "rises" not in " ".join(image_nets._turn(found))
     results = found["results"]["deep/seed-0"]
     results["test_loss"] = [0.4, 0.2, 0.3]
-    results["test_accuracy"] = [0.8, 0.9, 0.9]
-    lowest, risen = image_nets._turn(found)
-    assert "deep 0.200 at epoch 2, then 0.300." in lowest
-    assert "That of deep rises by more than 5" in risen and "Test accuracy does not fall with it" in risen
+    results["test_accuracy"] = [0.8, 0.9, 0.901]
+    lowest, sure = image_nets._turn(found)
+    assert "deep 0.200 at epoch 2. Its rise" in lowest
+    assert f"deep 50{wording.PERCENT}; test accuracy changes by 0.00 to 0.10 points meanwhile." in lowest
+    assert "how sure the wrong answers are" in sure
     results["test_accuracy"] = [0.8, 0.9, 0.89]
-    assert image_nets._turn(found)[1].endswith("stopping early would lower the test loss.")
+    assert len(image_nets._turn(found)) == 1
+    found["results"] = {}
+    assert image_nets._turn(found) == []
 
 
 def test_test_accuracies_stand_beside_the_earlier_reports() -> None:
@@ -797,7 +793,7 @@ def test_test_accuracies_stand_beside_the_earlier_reports() -> None:
     found["data"] = found["data"] | {"name": "CIFAR-10 (JPEG copy)"}
     found["results"]["deep/seed-0"]["test_accuracy"][-1] = 0.838
     apart, why = image_nets._beside(found)
-    assert "deep 3.00." in apart
+    assert "points: test accuracy shallow" in apart and "deep 3.00; running accuracy shallow" in apart
     assert "re-encoded as JPEG" in why
     assert image_nets._beside(found | {"scale": "quick"}) == []
 
