@@ -357,7 +357,7 @@ def _beside(found: dict[str, Any]) -> list[str]:
         return []
     sentences = [f"Ours less the earlier report's, in percentage points: {'; '.join(said)}."]
     if "JPEG" in found["data"]["name"]:
-        sentences.append("Its pictures were the originals; whether that is why was not tested.")
+        sentences.append("It had the original pictures, ours are a JPEG copy; whether that is why was not tested.")
     return sentences
 
 

@@ -455,7 +455,7 @@ def test_sentences_follow_the_numbers():
 def test_the_tables_count_points_and_searches():
     shown = reported.section(made_up(channel=True))
     rows = {row["words"]: row for row in shown["rows"]}
-    assert (rows["all critical points"]["points"], rows["one point a level of loss"]["points"]) == ("40", "5")
+    assert (rows["all critical points"]["points"], rows["each point once"]["points"]) == ("40", "5")
     assert (shown["ends"][0]["minima_width"], shown["ends"][0]["saddles_width"]) == ("4", "3 to 4")
     assert shown["ends"][0]["minima"] == shown["ends"][0]["minima_channel"] == "8"
     assert shown["searches"][0] == ["0", "40", "0", "0", "40", "0"]  # tried, minima, saddles, flat, others

@@ -794,7 +794,7 @@ def test_test_accuracies_stand_beside_the_earlier_reports() -> None:
     found["results"]["deep/seed-0"]["test_accuracy"][-1] = 0.838
     apart, why = image_nets._beside(found)
     assert "points: test accuracy shallow" in apart and "deep 3.00; running accuracy shallow" in apart
-    assert "re-encoded as JPEG" in why
+    assert "ours are a JPEG copy" in why
     assert image_nets._beside(found | {"scale": "quick"}) == []
 
 
