@@ -17,6 +17,7 @@ from report.wording import (
     VERDICT_WORDS,
     capital,
     digits,
+    from_to,
     listed,
     number,
     seed_count,
@@ -264,8 +265,10 @@ def shares(name: str, runs: Sequence[dict[str, Any]]) -> str:
     ratios = [end_loss(run) / np.min(run["path_plane"]["loss"]) for run in runs]
     if not np.isfinite(ratios).all() or min(ratios) <= 1:
         return said
-    times = " to ".join(dict.fromkeys(digits(float(ratio), 2) for ratio in (min(ratios), max(ratios))))
-    return f"{said} On the part of the path's plane that is drawn, the loss at the end is {times} times the lowest."
+    return (
+        f"{said} On the part of the path's plane that is drawn, the loss at the end is {from_to(ratios)} times the "
+        "lowest."
+    )
 
 
 def end_loss(run: dict[str, Any]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from common import reading
 from common.plain_pickle import are_counts, are_numbers
 from report import claims
 from report.wording import (
@@ -13,9 +14,9 @@ from report.wording import (
     PERCENT,
     VERDICT_WORDS,
     capital,
-    counted,
     decimals,
     digits,
+    from_to,
     listed,
     median_and_range,
     models,
@@ -90,6 +91,11 @@ def is_unit(nets: dict[str, str], unit: str, results: dict[str, Any]) -> bool:
     )
 
 
+def runs_of(found: dict[str, Any], net: str) -> list[dict[str, Any]]:
+    """The results of a net's measured seeds."""
+    return [found["results"][unit] for unit in reading.units_of(found, net)]
+
+
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """{seed: {net: results}} of the seeds for which all three nets were measured."""
     seeds: dict[str, dict[str, dict[str, Any]]] = {}
@@ -154,9 +160,7 @@ def c3(history: dict[str, Any]) -> dict[str, Any]:
 
 def measured(found: dict[str, Any]) -> dict[str, Any]:
     """What both CNN questions show: nets, and the values after the last epoch."""
-    by_net: dict[str, list[dict[str, Any]]] = {net: [] for net in LAYERS[found["experiment"]]}
-    for unit, results in found["results"].items():
-        by_net[unit.split("/seed-")[0]].append(results)
+    by_net = {net: runs_of(found, net) for net in LAYERS[found["experiment"]]}
     ends = {
         (net, name): [(100 if percent else 1) * results[name][-1] for results in runs]
         for net, runs in by_net.items()
@@ -184,20 +188,17 @@ def measured(found: dict[str, Any]) -> dict[str, Any]:
 def cifar10_cnn(found: dict[str, Any]) -> dict[str, Any]:
     """Train on Actual Tasks, CIFAR-10."""
     verdict = c2(found)
-    return _section(found, verdict, claim_2(verdict), cifar10_comment(found, verdict))
+    return _section(found, claim_2(verdict), cifar10_comment(found, verdict))
 
 
 def mnist_cnn(found: dict[str, Any]) -> dict[str, Any]:
     """Train on Actual Tasks, MNIST."""
     verdict = c3(found)
-    return _section(found, verdict, claim_3(verdict), mnist_comment(found, verdict, claims.test_images(found)))
+    return _section(found, claim_3(verdict), mnist_comment(found, verdict, claims.test_images(found)))
 
 
-def _section(
-    found: dict[str, Any], verdict: dict[str, Any], claim: dict[str, str], comment: dict[str, list[str]]
-) -> dict[str, Any]:
-    said = {"parts": counted(verdict), "claim": claim, "answer": answer(found), "comment": comment}
-    return measured(found) | said
+def _section(found: dict[str, Any], claim: dict[str, str], comment: dict[str, list[str]]) -> dict[str, Any]:
+    return measured(found) | {"claim": claim, "answer": answer(found), "comment": comment}
 
 
 def _claim(name: str, statement: str, section: str, verdict: dict[str, Any]) -> dict[str, str]:
@@ -316,15 +317,14 @@ def _turn(found: dict[str, Any]) -> list[str]:
     """Where each net's test loss is lowest, and how far loss and accuracy go from there to the end, seed by seed."""
     lowest, rises, gains = [], [], []
     for net in LAYERS[found["experiment"]]:
-        runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
+        runs = runs_of(found, net)
         losses = np.array([run["test_loss"] for run in runs])
         if not losses.size or not np.isfinite(losses).all():
             continue
         places = np.argmin(losses, axis=1)
         lowest.append(f"{net} {digits(float(np.median(losses.min(axis=1))))} at epoch {int(np.median(places)) + 1}")
         growth = 100 * (losses[:, -1] / losses.min(axis=1) - 1)
-        ends = dict.fromkeys(digits(end, 2) for end in (float(growth.min()), float(growth.max())))
-        rises.append(f"{net} {' to '.join(ends)}{PERCENT}")
+        rises.append(f"{net} {from_to(growth)}{PERCENT}")
         gains += [
             100 * (run["test_accuracy"][-1] - run["test_accuracy"][at]) for run, at in zip(runs, places, strict=True)
         ]
@@ -347,7 +347,7 @@ def _beside(found: dict[str, Any]) -> list[str]:
     for words, name in (("test accuracy", "test_accuracy"), ("running accuracy", "running_accuracy")):
         apart = []
         for net, earlier in EARLIER[found["experiment"]].items():
-            runs = [results for unit, results in found["results"].items() if unit.startswith(f"{net}/")]
+            runs = runs_of(found, net)
             if runs:
                 ours = 100 * float(np.median([results[name][-1] for results in runs]))
                 apart.append(f"{net} {number(ours - float(earlier[name]))}")

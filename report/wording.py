@@ -135,6 +135,11 @@ def spread(values: Sequence[float], places: int | None = None, count: int = 3, g
     return middle if len(values) == 1 else f"{middle}{gap}[{write(np.min(values))}, {write(np.max(values))}]"
 
 
+def from_to(values: Sequence[float], count: int = 2) -> str:
+    """The smallest and the largest in so many digits, 1.7 to 12; one of them where they are written alike."""
+    return " to ".join(dict.fromkeys(digits(float(end), count) for end in (min(values), max(values))))
+
+
 def two_lines(values: Sequence[float], places: int | None = None) -> str:
     """As `spread`, in two digits that count or so many places, and the range below the median."""
     return spread(values, places, count=2, gap="\n")
@@ -174,18 +179,6 @@ def median_and_range(values: Sequence[float], places: int | None = None) -> dict
 
 
 # --------------------------------------------------------------------------------- rows of several tables
-
-
-def counted(verdict: dict[str, Any]) -> list[dict[str, str]]:
-    """The parts of a claim that is judged seed by seed, as rows of a table."""
-    return [
-        {
-            "words": part["words"],
-            "seeds": f"{part['agree']} of {part['seeds']}" if part["seeds"] else NOTHING,
-            "verdict": part["verdict"] if part["seeds"] else "not measured",
-        }
-        for part in verdict["parts"]
-    ]
 
 
 def models(found: dict[str, Any], described: dict[str, str]) -> list[dict[str, str]]:
