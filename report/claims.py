@@ -1,9 +1,23 @@
-"""What the histories say about the reference's claims: holds, does not hold, unclear.
+"""What the histories say about the reference's claims: holds, does not hold, unclear. The rules and their numbers.
 
 The unit of evidence is the seed, a training from its own initial weights. From 8 seeds on a part of a claim is
 judged by a test over the seeds (95 %); with fewer it holds if all seeds agree, does not hold if all disagree, and is
 unclear otherwise; one seed leaves it unclear. A claim in parts holds if all parts hold, and does not hold if any does
-not.
+not. What of a history enters a rule is read beside the words on it, in the function that has the claim's name:
+
+    C1   function_fit.c1     each pair of nets, all seeds: `lower`
+    C2   image_nets.c2       the deep net's lead over the others in training, seed by seed: `by_margins`
+    C3   image_nets.c3       the leads in training and test accuracy, seed by seed: `by_margins`
+    C4   param_pca.c4        the share of pairs of ends that are far apart: `by_share`
+    C5   grad_norm.c5        the rank correlations of norm and loss: `beyond`
+    C6   minimal_ratio.c6    the rank correlations of loss and ratio over points: `by_interval`, `unanimous`
+    C7   error_surface.c7    whether a seed's line has a bump: `by_signs`
+    C8   random_labels.c8    training result reached, test results: `by_signs`, `by_margins`
+    C9   param_count.c9      trends and level of mean results over widths: `by_limits`, `by_span`
+    C10  interpolation.c10   barriers against their limits, distances to a rise: `by_margins`
+    C11  sensitivity.c11     rank correlations with batch size, seed by seed: `by_margins`
+    C12  sensitivity.c12     losses and accuracies against those at batch size 50, seed by seed: `by_margins`
+    bonus  sharpness.bonus   each measure's taus with the gap: `by_directions`
 """
 
 import math
@@ -16,6 +30,23 @@ import numpy as np
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.05
 ENOUGH = 8  # seeds from which a test over them is made
+
+# The numbers of the rules, which stood before the measurements.
+C4_TIMES = 3  # the control's median distance: ends farther apart than so many of it count as different places
+C4_SHARES = 0.95, 0.5  # of pairs that far apart: from the first on the claim holds, below the second it does not
+C5_PARTS = {  # rank correlation of norm and loss: from where on it agrees, up to where it denies
+    "large_scale": (0.5, 0.0),  # on the fixed images, after the first epoch, they rise and fall together
+    "small_scale": (0.5, 0.2),  # around their trend, bumps of the mini-batch's norm and loss match
+}
+C8_REACHED = {"loss": 0.055, "accuracy": 0.989, "epochs": 530}  # the reference's training result, and by when
+C8_CHANCE, C8_AROUND = 0.1, 0.015  # test accuracy of a guess, and how far from it the claim's may lie
+C8_UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
+C9_RISING_TO, C9_LEVEL_FROM = 512, 1024  # units a layer up to which results improve, and from which on they are level
+C9_TREND = 0.9, 0.5  # rank correlations with the width from which on they improve, and up to which they do not
+C9_LEVEL = 0.3  # percentage points between the highest and the lowest test accuracy that is level
+C10_BARRIER = 0.1  # of the way from the ends' mean loss to that of guessing: a lower barrier is none
+C11_TREND = 0.5  # a rank correlation with batch size above which a quantity rises
+C12_SMALLER, C12_LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes not better than 50, and worse
 
 
 def superiority(first: Sequence[float], second: Sequence[float]) -> float:
@@ -71,8 +102,25 @@ def lower(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
         agreed = {1.0: HOLDS, 0.0: FAILS}.get(share, UNCLEAR) if min(len(first), len(second)) > 1 else UNCLEAR
         return {"superiority": share, "p": None, "verdict": agreed}
     p = mann_whitney(first, second)
-    verdict = UNCLEAR if p >= LEVEL else HOLDS if share > 0.5 else FAILS
-    return {"superiority": share, "p": p, "verdict": verdict}
+    return {"superiority": share, "p": p, "verdict": by_p(p, share > 0.5)}
+
+
+def by_p(p: float, agrees: bool) -> str:
+    """Of a test's p and the side on which its statistic lies; NaN is unclear."""
+    if not p < LEVEL:
+        return UNCLEAR
+    return HOLDS if agrees else FAILS
+
+
+def by_interval(low: float, high: float) -> str:
+    """Of an interval of what is above 0 where the claim holds; NaN is unclear."""
+    return HOLDS if low > 0 else FAILS if high < 0 else UNCLEAR
+
+
+def by_limits(low: float, high: float, limits: tuple[float, float]) -> str:
+    """Of an interval, or of one number given twice: from the first limit on it holds, up to the second it does not."""
+    agrees, denies = limits
+    return HOLDS if low >= agrees else FAILS if high <= denies else UNCLEAR
 
 
 def by_margins(margins: Sequence[float]) -> dict[str, Any]:
@@ -84,8 +132,7 @@ def by_margins(margins: Sequence[float]) -> dict[str, Any]:
     agree, count = int(np.sum(margins > 0)), len(margins)
     verdict = UNCLEAR
     if count >= ENOUGH and np.all(np.isfinite(margins)):
-        low, high = student_interval(margins)
-        verdict = HOLDS if low > 0 else FAILS if high < 0 else UNCLEAR
+        verdict = by_interval(*student_interval(margins))
     elif count > 1:
         verdict = HOLDS if agree == count else FAILS if np.all(margins < 0) else UNCLEAR
     return {"agree": agree, "seeds": count, "verdict": verdict}
@@ -103,6 +150,48 @@ def by_signs(votes: Sequence[float]) -> dict[str, Any]:
     sure = found["agree"] + against and stats.binomtest(found["agree"], found["agree"] + against).pvalue < LEVEL
     verdict = HOLDS if found["agree"] > against else FAILS
     return found | {"verdict": verdict if sure and np.isfinite(votes).all() else UNCLEAR}
+
+
+def beyond(values: Sequence[float], limits: tuple[float, float]) -> dict[str, Any]:
+    """Whether a statistic, one value a seed, lies at the first limit or above, or at the second or below.
+
+    From ENOUGH seeds on their mean's 95 % interval by Student's t decides, with fewer all seeds must. Returns
+    mean, low, high (None with fewer), agree (how many seeds do), seeds, verdict; a seed without a value leaves the
+    verdict unclear.
+    """
+    values = np.asarray(values, float)
+    result = {"mean": float(np.mean(values)) if len(values) else math.nan, "low": None, "high": None}
+    result |= {"agree": int(np.sum(values >= limits[0])), "seeds": len(values), "verdict": UNCLEAR}
+    low, high = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
+    if len(values) >= ENOUGH:
+        low, high = student_interval(values)
+        result |= {"low": low, "high": high}
+    if len(values) > 1 and np.isfinite(values).all():
+        result["verdict"] = by_limits(low, high, limits)
+    return result
+
+
+def by_share(share: float, live: Sequence[int]) -> str:
+    """C4, of the share of pairs that are far apart; too few live runs of either kind decide nothing."""
+    if min(live) < ENOUGH:
+        return UNCLEAR
+    most, half = C4_SHARES
+    return HOLDS if share >= most else FAILS if share < half else UNCLEAR
+
+
+def by_span(points: float) -> str:
+    """C9's level, of the percentage points between the highest and the lowest mean test accuracy."""
+    return HOLDS if points <= C9_LEVEL else FAILS if points > C9_LEVEL else UNCLEAR
+
+
+def by_directions(signs: Sequence[float], nets: int) -> str:
+    """The bonus, of the signs of a measure's taus with the gap, 0 where one does not surely differ from 0.
+
+    Both positive: holds; any negative: does not hold; otherwise, and with fewer than ENOUGH nets, unclear.
+    """
+    if nets < ENOUGH:
+        return UNCLEAR
+    return FAILS if min(signs) < 0 else HOLDS if min(signs) > 0 else UNCLEAR
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -128,6 +217,11 @@ def combined(verdicts: Sequence[str]) -> str:
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNCLEAR
+
+
+def unanimous(verdicts: Sequence[str]) -> str:
+    """Of a claim whose parts must all agree, either way (C6)."""
+    return verdicts[0] if len(set(verdicts)) == 1 else UNCLEAR
 
 
 def score(value: float) -> float:

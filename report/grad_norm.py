@@ -30,10 +30,6 @@ SHARED = 0.5  # a rank correlation of mini-batch and fixed set above which the j
 PLATEAU = 50  # times the median loss at the end: a net that has learnt little
 FIGURES = ("grad_norm", "grad_norm_window")
 NEEDED = ("statistics",)
-PARTS = {  # statistic: from where on it agrees, up to where it denies
-    "large_scale": (0.5, 0.0),  # on the fixed images, after the first epoch, norm and loss rise and fall together
-    "small_scale": (0.5, 0.2),  # around their trend, bumps of the mini-batch's norm and loss match
-}
 COLUMNS = {  # statistic: heading of its column; the first two decide C5
     "large_scale": "fixed set,\nafter epoch 1",
     "small_scale": "mini-batches,\naround trend",
@@ -50,31 +46,12 @@ def live(results: dict[str, Any], name: str) -> np.ndarray:
     return values[~np.array(results.get("dead", [False] * len(values)), bool)]
 
 
-def judged(values: Sequence[float], agrees: float, denies: float) -> dict[str, Any]:
-    """Whether a statistic, one value a seed, lies at `agrees` or above, or at `denies` or below.
-
-    From claims.ENOUGH seeds on their mean's 95 % interval by Student's t decides, with fewer all seeds must. Returns
-    mean, low, high (None with fewer), agree (how many seeds do), seeds, verdict; a seed without a value leaves the
-    verdict unclear.
-    """
-    values = np.asarray(values, float)
-    result = {"mean": float(np.mean(values)) if len(values) else math.nan, "low": None, "high": None}
-    result |= {"agree": int(np.sum(values >= agrees)), "seeds": len(values), "verdict": claims.UNCLEAR}
-    low, high = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
-    if len(values) >= claims.ENOUGH:
-        low, high = claims.student_interval(values)
-        result |= {"low": low, "high": high}
-    if len(values) > 1 and np.isfinite(values).all():
-        result["verdict"] = claims.HOLDS if low >= agrees else claims.FAILS if high <= denies else claims.UNCLEAR
-    return result
-
-
 def c5(found: dict[str, Any], arm: str = JUDGED) -> dict[str, Any]:
     """C5: norm and loss fall together at large scale, and their bumps match at small scale. Adam on MNIST decides."""
     parts = []
-    for name, (agrees, denies) in PARTS.items():
+    for name, limits in claims.C5_PARTS.items():
         values = live(found["results"][arm], name) if arm in found["results"] else []
-        parts.append({"name": name, **judged(values, agrees, denies)})
+        parts.append({"name": name, **claims.beyond(values, limits)})
     return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
 
@@ -181,7 +158,7 @@ def part_sentence(part: dict[str, Any]) -> str:
         spread = f", 95{PERCENT} interval {low} to {high}"
     seeds = seed_count(part["seeds"])
     mean = f"mean of {seeds}" if part["seeds"] > 1 else seeds
-    agrees, denies = PARTS[part["name"]]
+    agrees, denies = claims.C5_PARTS[part["name"]]
     return (
         f"{where} the rank correlation of norm and loss is {number(part['mean'])} ({mean}{spread}; at least "
         f"{number(agrees)} holds, at most {number(denies)} does not): {outcome}."

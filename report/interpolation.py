@@ -36,7 +36,6 @@ UNITS = {  # unit: its name in tables
 STARTS = {"shared": "same start", "independent": "other start", "matched": "other start, units matched"}
 ENDS = {"small": "small", "large": "large"}
 PLANE, FLATTER = "sgd/converged", "sgd/early"  # the stages that the claim is about
-TENTH = 0.1  # of the way from the ends' mean loss to that of guessing
 FIGURES = ("interpolation", "interpolation_adam")
 NEEDED = ("alpha", "ends", "lines", "flatness")
 EARLIER_STEPS = 100_000  # after which an earlier report stopped early
@@ -61,7 +60,7 @@ def at(results: dict[str, Any], start: str, name: str, place: float) -> np.ndarr
 def limits(results: dict[str, Any], start: str) -> np.ndarray:
     """The height below which the line counts as a plane."""
     mean = (at(results, start, "train_loss", 0) + at(results, start, "train_loss", 1)) / 2
-    return TENTH * (math.log(10) - mean)
+    return claims.C10_BARRIER * (math.log(10) - mean)
 
 
 def distances(results: dict[str, Any], end: str) -> np.ndarray:

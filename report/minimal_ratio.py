@@ -137,7 +137,7 @@ def distinct(about: dict[str, np.ndarray]) -> list[dict[str, Any]]:
             value = float(rank_correlations(level[None], ratio[None])[0])
             drawn = rank_correlations(np.tile(level, (PERMUTATIONS, 1)), ratio[orders])
             p = float(1 + np.sum(np.abs(drawn) >= abs(value) - ROUND_OFF)) / (1 + PERMUTATIONS)
-            verdict = claims.UNCLEAR if p >= claims.LEVEL else claims.HOLDS if value < 0 else claims.FAILS
+            verdict = claims.by_p(p, value < 0)
         parts.append({"name": name, "words": words, "value": value, "p": p, "verdict": verdict})
     return parts
 
@@ -153,16 +153,10 @@ def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
         result = {"value": math.nan, "low": math.nan, "high": math.nan}
         if about is not None:
             result = among(about, about["critical"], name)
-        verdict = claims.HOLDS if result["high"] < 0 else claims.FAILS if result["low"] > 0 else claims.UNCLEAR
+        verdict = claims.by_interval(-result["high"], -result["low"])
         parts.append({"name": name, "words": words, **result, "verdict": verdict})
     count = int(about["critical"].sum()) if about is not None else 0
-    return {"verdict": agreed(parts), "parts": parts, "points": count}
-
-
-def agreed(parts: list[dict[str, Any]]) -> str:
-    """The verdict that both parts have, else unclear."""
-    verdicts = {part["verdict"] for part in parts}
-    return verdicts.pop() if len(verdicts) == 1 else claims.UNCLEAR
+    return {"verdict": claims.unanimous([part["verdict"] for part in parts]), "parts": parts, "points": count}
 
 
 # ---------------------------------------------------------------------------------------------- the section
@@ -348,7 +342,9 @@ def claim_6(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
         if math.isfinite(part["value"])
     ]
     evidence = f"Loss of {verdict['points']} critical points of the net {JUDGED} {'; '.join(shown)}"
-    by_points = agreed(distinct(points(found["results"][JUDGED]))) if shown else verdict["verdict"]
+    by_points = verdict["verdict"]
+    if shown:
+        by_points = claims.unanimous([part["verdict"] for part in distinct(points(found["results"][JUDGED]))])
     if by_points != verdict["verdict"]:
         evidence += f"; counting each point once, which is sounder, it {VERBS[by_points]}"
     if shown and other_nets(found):

@@ -13,6 +13,7 @@ import numpy as np
 
 from hw1_3 import ten_nets
 from report import claims
+from report.claims import C9_LEVEL, C9_LEVEL_FROM, C9_RISING_TO, C9_TREND
 from report.wording import (
     DIVERGED,
     NOTHING,
@@ -28,15 +29,13 @@ from report.wording import (
     seed_count,
 )
 
-RISING = tuple(width for width in ten_nets.REFERENCE if width <= 512)  # units a layer up to which results improve
-LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= 1024)  # and from which on they are level
+RISING = tuple(width for width in ten_nets.REFERENCE if width <= C9_RISING_TO)  # units a layer
+LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= C9_LEVEL_FROM)
 PRINTED = 0.005  # percentage points: a smaller difference is not in the two digits of the earlier report
 DRAWS = 20_000  # of as many equal nets
 NEIGHBOURS = len(ten_nets.REFERENCE) - 1  # pairs of neighbouring widths
-AGREES, DENIES = 0.9, 0.5  # rank correlations from which on a trend holds, and up to which it does not
 ONE_SIDED = 5  # widths: more than so many on one side are hardly chance, 1 in 32 or less
 LARGE = 256  # units a layer from which on the earlier report's test accuracies are close to each other
-WITHIN = 0.3  # percentage points between the highest and the lowest accuracy that is level
 FIGURES = ("param_count", "param_count_noise")
 NEEDED = ("width", "parameters", "seeds", "dead", "epochs", *ten_nets.CURVES)
 Nets = dict[int, dict[str, np.ndarray]]
@@ -67,7 +66,7 @@ def trend(nets: Nets, name: str, sign: int) -> dict[str, Any]:
     """
     means = {width: value for width, value in mean_at_the_end(nets, name).items() if width in RISING}
     value = sign * rank_correlation(means)
-    verdict = claims.HOLDS if value >= AGREES else claims.FAILS if value <= DENIES else claims.UNCLEAR
+    verdict = claims.by_limits(value, value, C9_TREND)
     whole = all(count_of(nets, width) > 1 for width in RISING)
     return {"value": value, "widths": len(means), "verdict": verdict if whole else claims.UNCLEAR}
 
@@ -84,7 +83,7 @@ def level(nets: Nets) -> dict[str, Any]:
     """
     means = {width: value for width, value in mean_at_the_end(nets, "test_accuracy").items() if width in LEVEL}
     span = 100 * float(np.ptp(list(means.values()))) if len(means) > 1 else math.nan
-    verdict = claims.HOLDS if span <= WITHIN else claims.FAILS if span > WITHIN else claims.UNCLEAR
+    verdict = claims.by_span(span)
     whole = all(count_of(nets, width) > 1 for width in LEVEL)
     return {"value": span, "widths": len(means), "verdict": verdict if whole else claims.UNCLEAR}
 
@@ -302,8 +301,8 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
         value = value_text(part)
         return (
             f"Up to {RISING[-1]} units a layer the {name} should {wanted} with the width: the rank correlation in that "
-            f"direction is {value} over {measured_of(part)} widths (at least {AGREES} holds, at most {DENIES} does "
-            f"not), and {outcome}.{because(RISING, nets, part['verdict'])}"
+            f"direction is {value} over {measured_of(part)} widths (at least {C9_TREND[0]} holds, at most "
+            f"{C9_TREND[1]} does not), and {outcome}.{because(RISING, nets, part['verdict'])}"
         )
     if part["name"] == "level":
         why = because(LEVEL, nets, part["verdict"])
@@ -311,7 +310,7 @@ def part_sentence(part: dict[str, Any], nets: Nets) -> str:
             return f"From {LEVEL[0]:,} units on fewer than two widths are measured: {outcome}.{why}"
         return (
             f"From {LEVEL[0]:,} units on, the mean test accuracies of {measured_of(part)} widths lie within "
-            f"{part['value']:.2f} percentage points of each other (level: at most {WITHIN}): {outcome}.{why}"
+            f"{part['value']:.2f} percentage points of each other (level: at most {C9_LEVEL}): {outcome}.{why}"
             f"{beyond_sentence(nets)}"
         )
     pair, pairs = part["value"], part["pairs"]
@@ -343,9 +342,9 @@ def beyond_sentence(nets: Nets) -> str:
     if not math.isfinite(deviation):
         return ""
     means = np.random.default_rng(0).normal(size=(DRAWS, len(counts))) * deviation / np.sqrt(counts)
-    beyond = percent(float(np.mean(np.ptp(means, axis=1) > WITHIN)))
+    beyond = percent(float(np.mean(np.ptp(means, axis=1) > C9_LEVEL)))
     return (
-        f" Equal nets with as many seeds would span more than {WITHIN} in {beyond} of cases, if seeds deviate by "
+        f" Equal nets with as many seeds would span more than {C9_LEVEL} in {beyond} of cases, if seeds deviate by "
         f"{deviation:.2f} points as those of {listed([f'{width:,}' for width in several])} units do."
     )
 

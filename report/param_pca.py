@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from report import claims
+from report.claims import C4_TIMES
 from report.wording import NOTHING, PERCENT, VERDICT_WORDS, digits, number, percent, spread
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 APART = 2  # times the lowest end loss from which on the highest is another place's
-TIMES = 3  # the control's median distance: what is farther apart than this counts as another place
-MOST, HALF = 0.95, 0.5  # share of pairs that far apart from which the claim holds, and below which it does not
 GROUPS = {"runs": "different starts", "control": "one start"}
 
 
@@ -29,9 +28,8 @@ def needed(unit: str) -> tuple[str, ...]:
 def c4(found: dict[str, Any]) -> dict[str, Any]:
     """C4: runs from different starts end in different places.
 
-    Returns verdict, live (runs, control), pairs, bound (TIMES the control's median distance), median (of the
-    runs' distances) and share (of pairs beyond the bound); the last three are NaN where nothing is measured.
-    Fewer than claims.ENOUGH live runs of either kind decide nothing.
+    Returns verdict, live (runs, control), pairs, bound (C4_TIMES the control's median distance), median (of
+    the runs' distances) and share (of pairs beyond the bound); the last three are NaN where nothing is measured.
     """
     whole = found["results"].get("whole")
     result = {"verdict": claims.UNCLEAR, "live": (0, 0), "pairs": 0}
@@ -42,11 +40,11 @@ def c4(found: dict[str, Any]) -> dict[str, Any]:
     result |= {"live": tuple(len(whole[name]["lengths"]) for name in GROUPS), "pairs": len(distances)}
     if not len(distances) or not len(control):
         return result
-    bound = TIMES * float(np.median(control))
+    bound = C4_TIMES * float(np.median(control))
     share = float(np.mean(distances > bound))
     result |= {"bound": bound, "median": float(np.median(distances)), "share": share}
-    if min(result["live"]) >= claims.ENOUGH and np.isfinite(distances).all() and math.isfinite(bound):
-        result["verdict"] = claims.HOLDS if share >= MOST else claims.FAILS if share < HALF else claims.UNCLEAR
+    if np.isfinite(distances).all() and math.isfinite(bound):
+        result["verdict"] = claims.by_share(share, result["live"])
     return result
 
 
@@ -102,7 +100,7 @@ def claim_4(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, str]:
     if math.isfinite(verdict["share"]):
         evidence = (
             f"Ways as good as orthogonal in {as_random(found['results']['whole'], 'runs')} pairs; "
-            f"{percent(verdict['share'])} of {verdict['pairs']} pairs end farther apart than {TIMES} times the "
+            f"{percent(verdict['share'])} of {verdict['pairs']} pairs end farther apart than {C4_TIMES} times the "
             f"control's median, units matched"
         )
         if (reach := farthest(found["results"]["whole"])) < verdict["bound"]:
@@ -144,7 +142,7 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     if farthest(whole) < verdict["bound"]:
         most, asked = digits(farthest(whole)), digits(verdict["bound"])
         places += f", but no two could have been: they can be {most} apart at most, and the rule asks for {asked}"
-    control = verdict["bound"] / TIMES
+    control = verdict["bound"] / C4_TIMES
     times = f". They are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
     losses = live_losses(whole["runs"])
     unequal = ""
@@ -186,14 +184,14 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
 def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     """How far apart the ends are, beside the control's and beside the starts."""
     runs = whole["runs"]
-    times = verdict["median"] / (verdict["bound"] / TIMES) if verdict["bound"] > 0 else math.inf
+    times = verdict["median"] / (verdict["bound"] / C4_TIMES) if verdict["bound"] > 0 else math.inf
     matched = float(np.median(runs["matched_distances"]))
     ratio = f"{number(times, 1)} times the control's" if math.isfinite(times) else "beyond the control's, 0"
     beyond = percent(verdict["share"])
     above = claims.superiority(whole["control"]["matched_distances"], runs["matched_distances"])
     said = [
         f"After matching units the ends of runs from different starts are {number(matched, 1)} apart (median of "
-        f"{verdict['pairs']} pairs), {ratio} median; {beyond} of the pairs are farther apart than {TIMES} times "
+        f"{verdict['pairs']} pairs), {ratio} median; {beyond} of the pairs are farther apart than {C4_TIMES} times "
         f"that median ({number(verdict['bound'], 1)}).",
         f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
         f"comparisons.",
@@ -204,7 +202,7 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
             f"Their losses tell more: they range from {digits(min(losses), 2)} to {digits(max(losses), 2)}, and one "
             "place has one loss, so not all of them ended in one place."
         )
-    reach, control = farthest(whole), verdict["bound"] / TIMES
+    reach, control = farthest(whole), verdict["bound"] / C4_TIMES
     if reach < verdict["bound"]:
         said.append(
             f"No pair could be so far apart as the rule asks: the farthest starts and the two longest ways add up to "

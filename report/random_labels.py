@@ -3,13 +3,13 @@
 Losses and accuracies are clean evaluations. An epoch 0 in the history stands for never.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from report import claims
+from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, C8_UNIFORM_LOSS
 from report.wording import (
     DIVERGED,
     NOTHING,
@@ -26,9 +26,6 @@ from report.wording import (
 )
 
 ARMS = {"full": "shuffled", "true": "true"}
-REFERENCE = {"loss": 0.055, "accuracy": 0.989, "epochs": 530}  # what the reference reached in training, and when
-CHANCE, AROUND = 0.1, 0.015  # test accuracy of a guess, and how far from it the claim's may lie
-UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
 FIGURES = ("random_labels", "random_labels_share")
 NEEDED = ("share", "images", "wrong_labels", "majority", "fit_epoch", "reference_epoch", "running_reference_epoch")
 NEEDED += (
@@ -69,21 +66,21 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
     accuracies, losses = ([run[name][-1] for run in runs] for name in ("test_accuracy", "test_loss"))
     parts = [
         {
-            "words": f"training loss at most {REFERENCE['loss']} and accuracy at least "
-            f"{percent(REFERENCE['accuracy'], 1)} by epoch {REFERENCE['epochs']}, on the "
+            "words": f"training loss at most {C8_REACHED['loss']} and accuracy at least "
+            f"{percent(C8_REACHED['accuracy'], 1)} by epoch {C8_REACHED['epochs']}, on the "
             f"{found['settings']['probe_images']:,} fixed training images",
             "shown": reached_text(runs) if runs else "",
             **claims.by_signs([reached(run) for run in runs]),
         },
         {
-            "words": f"test accuracy within {100 * AROUND:g} points of {percent(CHANCE)} at the end",
+            "words": f"test accuracy within {100 * C8_AROUND:g} points of {percent(C8_CHANCE)} at the end",
             "shown": f"{spread([100 * value for value in accuracies], 2)}{PERCENT}" if runs else "",
-            **claims.by_margins([AROUND - abs(value - CHANCE) for value in accuracies]),
+            **claims.by_margins([C8_AROUND - abs(value - C8_CHANCE) for value in accuracies]),
         },
         {
             "words": "test loss above ln 10 at the end",
             "shown": f"{spread(losses)} nats" if runs else "",
-            **claims.by_margins([value - UNIFORM_LOSS for value in losses]),
+            **claims.by_margins([value - C8_UNIFORM_LOSS for value in losses]),
         },
     ]
     return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
@@ -91,9 +88,9 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
 
 def reached(run: dict[str, Any]) -> float:
     """1 where a run reached the reference's training result in time, -1 where it did not; 0 where it ended earlier."""
-    if 0 < run["reference_epoch"] <= REFERENCE["epochs"]:
+    if 0 < run["reference_epoch"] <= C8_REACHED["epochs"]:
         return 1.0
-    return -1.0 if len(run["test_loss"]) >= REFERENCE["epochs"] else 0.0
+    return -1.0 if len(run["test_loss"]) >= C8_REACHED["epochs"] else 0.0
 
 
 def reached_text(runs: Sequence[dict[str, Any]]) -> str:
@@ -123,9 +120,9 @@ def section(found: dict[str, Any]) -> dict[str, Any]:
     ]
     return {
         "reference": {
-            "epochs": f"about {REFERENCE['epochs']}",
-            "loss": str(REFERENCE["loss"]),
-            "accuracy": f"{100 * REFERENCE['accuracy']:.1f}",
+            "epochs": f"about {C8_REACHED['epochs']}",
+            "loss": str(C8_REACHED["loss"]),
+            "accuracy": f"{100 * C8_REACHED['accuracy']:.1f}",
         },
         "rows": rows,
         "shares": [share_row(share, list(runs.values())) for share, runs in shares_of(found).items()],
@@ -251,8 +248,8 @@ def training_sentence(runs: Sequence[dict[str, Any]], fixed: int) -> str:
     """At which epochs the reference's training result was reached. fixed: images of the clean evaluation."""
     epochs = [run["reference_epoch"] for run in runs if run["reference_epoch"]]
     goal = (
-        f"The earlier report's training result, a loss of {REFERENCE['loss']} and an accuracy of "
-        f"{percent(REFERENCE['accuracy'], 1)} after about {REFERENCE['epochs']} epochs,"
+        f"The earlier report's training result, a loss of {C8_REACHED['loss']} and an accuracy of "
+        f"{percent(C8_REACHED['accuracy'], 1)} after about {C8_REACHED['epochs']} epochs,"
     )
     clean = f"on {fixed:,} fixed training images"
     if not epochs:
@@ -286,7 +283,7 @@ def by_last_epoch(runs: Sequence[dict[str, Any]], met: Sequence[np.ndarray]) -> 
 def meets_reference(run: dict[str, Any], values: str = "train") -> np.ndarray:
     """(epochs,): whether the values, clean ones (train) or running, are as good as the reference's."""
     loss, accuracy = (np.array(run[f"{values}_{name}"], float) for name in ("loss", "accuracy"))
-    return (loss <= REFERENCE["loss"]) & (accuracy >= REFERENCE["accuracy"])
+    return (loss <= C8_REACHED["loss"]) & (accuracy >= C8_REACHED["accuracy"])
 
 
 def fitted_sentence(runs: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> str:
@@ -307,11 +304,13 @@ def test_sentences(runs: Sequence[dict[str, Any]]) -> list[str]:
     accuracies, losses = ([run[name][-1] for run in runs] for name in ("test_accuracy", "test_loss"))
     said = [
         f"At the end the test accuracy is {spread([100 * value for value in accuracies], 2)}{PERCENT}; a "
-        f"guess is right in {percent(CHANCE)}, and an answer that is always the most frequent class in "
+        f"guess is right in {percent(C8_CHANCE)}, and an answer that is always the most frequent class in "
         f"{percent(runs[0]['majority'], 2)}."
     ]
-    loss = f"The test loss is {spread(losses)} nats, where equal shares for all classes have ln 10 = {UNIFORM_LOSS:.2f}"
-    if min(losses) > UNIFORM_LOSS:
+    loss = (
+        f"The test loss is {spread(losses)} nats, where equal shares for all classes have ln 10 = {C8_UNIFORM_LOSS:.2f}"
+    )
+    if min(losses) > C8_UNIFORM_LOSS:
         said.append(f"{loss}: the net is sure of answers that are wrong.")
     else:
         said.append(f"{loss}.")
@@ -338,8 +337,8 @@ def truth_sentences(full: Sequence[dict[str, Any]], true: Sequence[dict[str, Any
         ]
     tests = [[100 * run["test_accuracy"][run["reference_epoch"] - 1] for run in runs] for runs in (full, true)]
     said.append(
-        f"At the same training result, a loss of at most {REFERENCE['loss']} and an accuracy of at least "
-        f"{percent(REFERENCE['accuracy'], 1)}, first reached at epoch {spread(epochs[0], 0)} with shuffled and at "
+        f"At the same training result, a loss of at most {C8_REACHED['loss']} and an accuracy of at least "
+        f"{percent(C8_REACHED['accuracy'], 1)}, first reached at epoch {spread(epochs[0], 0)} with shuffled and at "
         f"epoch {spread(epochs[1], 0)} with true labels, the test accuracies are {spread(tests[0], 2)}"
         f"{PERCENT} and {spread(tests[1], 2)}{PERCENT}."
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from hw1_3.batch_nets import BEST, Nets, nets_of, values_of
 from report import claims
+from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
 from report.wording import (
     NOTHING,
     PART_WORDS,
@@ -33,9 +34,7 @@ EARLIER_BEST = {"loss": 100, "accuracy": 500}  # batch sizes, read off the earli
 FIGURES = ("sensitivity", "sensitivity_measures")
 NEEDED = ("batch_size", "seeds", "budgets")
 BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
-TREND = 0.5  # a rank correlation with batch size above which a quantity rises
 FEWEST = 3  # batch sizes of a rank correlation
-SMALLER, LARGER = (1, 5, 10), (500, 1000, 5000, 10_000)  # batch sizes that the claim calls not better, and worse
 JUDGED = ("test", "softmax", "mean")
 MEASURES = {  # what is correlated with batch size: words, images, path
     "softmax": ("softmax Jacobian, mean", "test", JUDGED),
@@ -73,9 +72,9 @@ def shared(nets: Nets) -> list[int]:
 
 
 def rises(correlations: Sequence[float]) -> dict[str, Any]:
-    """Whether these trends, one a seed, lie above TREND: mean, agree, seeds, verdict as of `claims.by_margins`."""
+    """Whether these trends, one a seed, lie above C11_TREND: mean, agree, seeds, verdict as of `claims.by_margins`."""
     mean = float(np.mean(correlations)) if len(correlations) else math.nan
-    return {"values": list(correlations), "mean": mean, **claims.by_margins(np.array(correlations) - TREND)}
+    return {"values": list(correlations), "mean": mean, **claims.by_margins(np.array(correlations) - C11_TREND)}
 
 
 def c11(found: dict[str, Any], path: Sequence[str] = JUDGED) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def worse_than_best(nets: Nets, size: int, quantity: str) -> list[float]:
 def c12(found: dict[str, Any], budget: str = "steps") -> dict[str, Any]:
     """C12: test results are best near a batch size of 50. Judged at equal updates, each net against its twin at 50."""
     nets, parts = nets_of(found, budget), []
-    for size in (*SMALLER, *LARGER):
+    for size in (*C12_SMALLER, *C12_LARGER):
         for quantity in ("loss", "accuracy"):
             margins = worse_than_best(nets, size, quantity)
             parts.append({"size": size, "quantity": quantity, "values": margins, **claims.by_margins(margins)})
@@ -150,8 +149,8 @@ def trend_rows(found: dict[str, Any]) -> list[dict[str, str]]:
 def rows_12(verdict: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of the table of the parts of C12: a batch size, by how much it is worse than 50, and the two verdicts."""
     rows = []
-    for size in (*SMALLER, *LARGER):
-        row = {"size": f"{size:,}", "claimed": "not better" if size in SMALLER else "worse"}
+    for size in (*C12_SMALLER, *C12_LARGER):
+        row = {"size": f"{size:,}", "claimed": "not better" if size in C12_SMALLER else "worse"}
         for part in (part for part in verdict["parts"] if part["size"] == size):
             places = 3 if part["quantity"] == "loss" else 2
             row[part["quantity"]] = mean_and_interval(part["values"], places)
@@ -240,7 +239,7 @@ def against(verdict: dict[str, Any]) -> str:
 
 
 def direction(correlations: Sequence[float]) -> int:
-    """1 or -1 where the trends lie beyond TREND on one side, by the rule of `rises`, else 0."""
+    """1 or -1 where the trends lie beyond C11_TREND on one side, by the rule of `rises`, else 0."""
     for sign in (1, -1):
         if rises(sign * np.asarray(correlations, float))["verdict"] == claims.HOLDS:
             return sign
@@ -251,8 +250,8 @@ TRENDS = {  # of one quantity, and of several
     1: ("rises with batch size", "rise with batch size"),
     -1: ("falls with batch size", "fall with batch size"),
     0: (
-        f"is not clear of \N{PLUS-MINUS SIGN}{TREND}",
-        f"are not clear of \N{PLUS-MINUS SIGN}{TREND}",
+        f"is not clear of \N{PLUS-MINUS SIGN}{C11_TREND}",
+        f"are not clear of \N{PLUS-MINUS SIGN}{C11_TREND}",
     ),
 }
 
@@ -332,7 +331,7 @@ def sentence_11(part: dict[str, Any]) -> str:
     return (
         f"At {BUDGETS[part['budget']]} the mean norm of the softmax Jacobian on the test images has a rank correlation "
         f"with batch size of {mean_and_interval(part['values'], bounds=1)} ({seeds}, {part['agree']} of them above "
-        f"{TREND}; over {entering(part)} batch sizes a seed): {outcome}."
+        f"{C11_TREND}; over {entering(part)} batch sizes a seed): {outcome}."
     )
 
 

@@ -33,16 +33,9 @@ DIP = 1.25  # a net whose loss was so many times higher at the look before its s
 SAME = 1e-6  # relative: more than the round-off of a mean over images
 
 
-def judged(about: dict[str, Any], nets: int) -> str:
-    """Whether a measure's taus, over all nets and at fixed batch size, are both positive after correction.
-
-    It holds where both differ from 0 and are positive, does not hold where one differs from 0 and is negative, and is
-    unclear otherwise, and with fewer than claims.ENOUGH nets.
-    """
-    if nets < claims.ENOUGH:
-        return claims.UNCLEAR
-    signs = [np.sign(kind["tau"]) if kind["p"] < measures.LEVEL else 0 for kind in (about["all"], about["fixed"])]
-    return claims.FAILS if -1 in signs else claims.HOLDS if signs == [1, 1] else claims.UNCLEAR
+def signs(about: dict[str, Any]) -> list[float]:
+    """Of a measure's taus, over all nets and at fixed batch size; 0 where one does not differ from 0, corrected."""
+    return [np.sign(kind["tau"]) if kind["p"] < measures.LEVEL else 0 for kind in (about["all"], about["fixed"])]
 
 
 def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[str, Any]:
@@ -53,7 +46,7 @@ def bonus(found: dict[str, Any], stop: str = JUDGED, gap: str = "gap") -> dict[s
         return {"verdict": claims.UNCLEAR, "parts": [], "beside": [], "nets": count, "sizes": 0}
     about = measures.correlations(nets, gap)
     parts = [
-        {"name": name, "words": words, "verdict": judged(about[name], count), **about[name]}
+        {"name": name, "words": words, "verdict": claims.by_directions(signs(about[name]), count), **about[name]}
         for name, words in measures.MEASURES.items()
     ]
     beside = [{"name": name, "words": words, **about[name]} for name, words in measures.BESIDE.items()]

@@ -429,11 +429,11 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
     ],
 )
 def test_the_rule_of_the_claim(values, verdict):
-    assert reported.judged(values, 0.5, 0.0)["verdict"] == verdict
+    assert claims.beyond(values, (0.5, 0.0))["verdict"] == verdict
 
 
 def test_the_interval_is_that_of_student():
-    found = reported.judged([0.5, 0.7] * 4, 0.5, 0.0)
+    found = claims.beyond([0.5, 0.7] * 4, (0.5, 0.0))
     half = 2.3646 * np.sqrt(8 / 7) * 0.1 / np.sqrt(8)  # t of 7 degrees of freedom, from a table
     assert (found["low"], found["high"]) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-4)
 
@@ -509,5 +509,5 @@ def test_seeds_of_the_images_are_those_of_every_stack():
 
 
 def test_plot_and_report_judge_by_the_same_limits():
-    drawn = {statistic: plot_grad_norm.CORRELATIONS[statistic][1:] for statistic in reported.PARTS}
-    assert drawn == reported.PARTS
+    drawn = {statistic: plot_grad_norm.CORRELATIONS[statistic][1:] for statistic in claims.C5_PARTS}
+    assert drawn == claims.C5_PARTS

@@ -541,4 +541,4 @@ def test_the_section_can_be_set(there, path):
 
 
 def test_plot_and_report_have_the_same_limit_of_a_barrier():
-    assert plot_interpolation.TENTH == reported.TENTH
+    assert plot_interpolation.TENTH == claims.C10_BARRIER

@@ -678,7 +678,7 @@ def test_how_often_equal_nets_would_not_be_level():
     generator = np.random.default_rng(1)
     spans = [np.ptp(generator.normal(0, 0.2, (4, 3)).mean(axis=1)) for _ in range(20_000)]
     share = float(re.search(r"in (\d+)", said)[1])
-    assert share == pytest.approx(100 * np.mean(np.array(spans) > reported.WITHIN), abs=2)
+    assert share == pytest.approx(100 * np.mean(np.array(spans) > claims.C9_LEVEL), abs=2)
     assert "deviate by 0.20 points as those of 1,024, 2,000, 3,000 and 4,000 units do" in said
     assert reported.beyond_sentence({16: nets[16]}) == ""
 

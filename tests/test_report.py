@@ -816,13 +816,13 @@ def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results
 def test_figures_and_verdicts_share_their_thresholds() -> None:
     from hw1_2 import plot_grad_norm, plot_minimal_ratio, plot_param_pca
     from hw1_3 import plot_interpolation, plot_random_labels
-    from report import grad_norm, interpolation, minimal_ratio, param_pca, random_labels
+    from report import minimal_ratio, param_pca
 
-    assert (plot_param_pca.TIMES, plot_param_pca.NORMAL_95) == (param_pca.TIMES, param_pca.NORMAL_95)
-    for name, bounds in grad_norm.PARTS.items():
+    assert (plot_param_pca.TIMES, plot_param_pca.NORMAL_95) == (claims.C4_TIMES, param_pca.NORMAL_95)
+    for name, bounds in claims.C5_PARTS.items():
         assert plot_grad_norm.CORRELATIONS[name][1:] == bounds
-    assert plot_interpolation.TENTH == interpolation.TENTH
+    assert plot_interpolation.TENTH == claims.C10_BARRIER
     assert plot_minimal_ratio.RADIUS == minimal_ratio.RADIUS
     drawn = plot_random_labels
-    assert (drawn.CHANCE, drawn.UNIFORM_LOSS) == (random_labels.CHANCE, random_labels.UNIFORM_LOSS)
-    assert random_labels.REFERENCE["loss"] == drawn.REFERENCE_LOSS
+    assert (drawn.CHANCE, drawn.UNIFORM_LOSS) == (claims.C8_CHANCE, claims.C8_UNIFORM_LOSS)
+    assert claims.C8_REACHED["loss"] == drawn.REFERENCE_LOSS

@@ -246,7 +246,7 @@ def about(tau: float, p: float) -> dict:
     ],
 )
 def test_the_rule_of_a_measure(over_all, fixed, nets, verdict):
-    assert reported.judged({"all": over_all, "fixed": fixed}, nets) == verdict
+    assert claims.by_directions(reported.signs({"all": over_all, "fixed": fixed}), nets) == verdict
 
 
 def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int = 8) -> dict:
