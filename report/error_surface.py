@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common import reading
 from report import claims
 from report.wording import (
     DIVERGED,
@@ -37,16 +38,12 @@ NEEDED = ("line", "unrelated_line", "moved", "start_norm", "explained", "path_pl
 
 def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
     """The results of an optimizer's seeds."""
-    return [found["results"][unit] for unit in found["units"] if _is_run(found, unit, optimizer)]
+    return [found["results"][unit] for unit in reading.units_of(found, optimizer)]
 
 
 def measured(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """{name: results of its seeds} of the optimizers that were measured."""
     return {name: runs for optimizer, name in OPTIMIZERS.items() if (runs := runs_of(found, optimizer))}
-
-
-def _is_run(found: dict[str, Any], unit: str, optimizer: str) -> bool:
-    return unit in found["results"] and unit.startswith(f"{optimizer}/")
 
 
 def shapes(runs: Sequence[dict[str, Any]], line: str, loss: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from common import reading
 from report import claims
 from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, C8_UNIFORM_LOSS
 from report.wording import (
@@ -45,9 +46,7 @@ Runs = dict[float, list[dict[str, Any]]]  # {share of labels shuffled: results b
 
 def runs_of(found: dict[str, Any], arm: str) -> list[dict[str, Any]]:
     """The results of an arm's seeds."""
-    return [
-        found["results"][unit] for unit in found["units"] if unit.startswith(f"{arm}/") and unit in found["results"]
-    ]
+    return [found["results"][unit] for unit in reading.units_of(found, arm)]
 
 
 def shares_of(found: dict[str, Any]) -> Shares:
