@@ -3,7 +3,8 @@
 The unit of evidence is the seed, a training from its own initial weights. From 8 seeds on a part of a claim is
 judged by a test over the seeds (95 %); with fewer it holds if all seeds agree, does not hold if all disagree, and is
 unclear otherwise; one seed leaves it unclear. A claim in parts holds if all parts hold, and does not hold if any does
-not. What of a history enters a rule is read beside the words on it, in the function that has the claim's name:
+not. C4, C6, C9 and the bonus have rules of their own, and those of C6 must agree either way. What of a history enters a
+rule is read beside the words on it, in the function that has the claim's name:
 
     C1   function_fit.c1     each pair of nets, all seeds: `lower`
     C2   image_nets.c2       the deep net's lead over the others in training, seed by seed: `by_margins`
@@ -13,7 +14,7 @@ not. What of a history enters a rule is read beside the words on it, in the func
     C6   minimal_ratio.c6    the rank correlations of loss and ratio over points: `by_interval`, `unanimous`
     C7   error_surface.c7    whether a seed's line has a bump: `by_signs`
     C8   random_labels.c8    training result reached, test results: `by_signs`, `by_margins`
-    C9   param_count.c9      trends and level of mean results over widths: `by_limits`, `by_span`
+    C9   param_count.c9      trends, level and neighbours of mean results over widths: `by_limits`, `by_span`
     C10  interpolation.c10   barriers against their limits, distances to a rise: `by_margins`
     C11  sensitivity.c11     rank correlations with batch size, seed by seed: `by_margins`
     C12  sensitivity.c12     losses and accuracies against those at batch size 50, seed by seed: `by_margins`
@@ -181,6 +182,7 @@ def by_share(share: float, live: Sequence[int]) -> str:
 
 def by_span(points: float) -> str:
     """C9's level, of the percentage points between the highest and the lowest mean test accuracy."""
+    points = round(points, 9) if math.isfinite(points) else points  # 0.983 less 0.980 is 0.3 points and round-off
     return HOLDS if points <= C9_LEVEL else FAILS if points > C9_LEVEL else UNCLEAR
 
 
@@ -191,7 +193,9 @@ def by_directions(signs: Sequence[float], nets: int) -> str:
     """
     if nets < ENOUGH:
         return UNCLEAR
-    return FAILS if min(signs) < 0 else HOLDS if min(signs) > 0 else UNCLEAR
+    if any(sign < 0 for sign in signs):
+        return FAILS
+    return HOLDS if all(sign > 0 for sign in signs) else UNCLEAR
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -242,7 +242,7 @@ def unrelated(runs: Sequence[dict[str, Any]]) -> str:
     judged = smoothness(runs, "unrelated_line")
     own = smoothness(runs)
     words = {
-        claims.HOLDS: "the start is not special, another draw of the same initialisation does as well",
+        claims.HOLDS: "this start is no better than another draw of the same initialisation",
         claims.FAILS: "the start does matter" if own["verdict"] == claims.HOLDS else "these lines have bumps as well",
         claims.UNCLEAR: "which leaves open whether the start matters",
     }[judged["verdict"]]

@@ -239,8 +239,7 @@ def _why(verdict: dict[str, Any]) -> list[str]:
     return [
         "Dying is not all that makes deep worse than medium: deep is worse also among the nets that are live at the "
         f"end (below medium in {shares}), and with tanh. The deep net's layers have only 2 to 4 units, and all that a "
-        "layer knows of the input has passed through them. Whether that is the reason, deep nets with wider layers "
-        "would tell; none was trained."
+        "layer knows of the input has passed through them; whether that is why was not tested."
     ]
 
 
@@ -273,11 +272,13 @@ def _outside(found: dict[str, Any], earlier: dict[tuple[str, str], str]) -> list
         ours = about["loss"][np.isfinite(about["loss"])] if about else []
         if len(ours) < MANY or min(ours) <= float(loss) <= max(ours):
             continue
-        where, nearest = ("below", min(ours)) if float(loss) < min(ours) else ("above", max(ours))
+        where, end, nearest = (
+            ("below", "lowest", min(ours)) if float(loss) < min(ours) else ("above", "highest", max(ours))
+        )
         said.append(
             f"The earlier report's loss of {net} on {function}, {loss} in one run, lies {where} all {len(ours)} of "
-            f"ours ({digits(nearest, 2)}): had it been made as ours were, it would do so with a probability of "
-            f"1 in {len(ours) + 1}."
+            f"ours ({end} {digits(nearest, 2)}). Made as ours were, one loss named beforehand would do so with a "
+            f"probability of 1 in {len(ours) + 1}; this one is picked from {len(earlier)}."
         )
     return said
 
@@ -294,6 +295,11 @@ def _several(verdict: dict[str, Any]) -> list[str]:
     ]
 
 
+def _side(judged: dict[str, Any]) -> str:
+    """What a comparison of two nets comes to, for the deeper one."""
+    return {claims.HOLDS: "below", claims.FAILS: "above", claims.UNCLEAR: "not told apart"}[judged["verdict"]]
+
+
 def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
     """Whether looking at the nets in another way (`what`, as in `view`) changes what is concluded."""
     both = [
@@ -302,21 +308,22 @@ def _changed(verdict: dict[str, Any], view: str, what: str) -> list[str]:
         if part["all"]["superiority"] is not None and part[view]["superiority"] is not None
     ]
     changed = [
-        f"{part['lower']} against {part['higher']} on {part['function']}"
+        f"{part['lower']} against {part['higher']} on {part['function']} from {_side(part['all'])} to "
+        f"{_side(part[view])}"
         for part in both
         if part[view]["verdict"] != part["all"]["verdict"]
     ]
     if not both:
         return []
     if changed:
-        return [f"{what} changes the verdict on {listed(changed)}."]
+        return [f"{what} changes {listed(changed)}."]
     nearest = max(both, key=lambda part: part[view]["p"] or 0.0)
     near = nearest[view]["p"]
     if near is None or not claims.LEVEL / 5 < near < claims.LEVEL:
         return [f"{what} changes none of the verdicts."]
     return [
-        f"{what} changes none of the verdicts; nearest to it is {nearest['lower']} against {nearest['higher']} on "
-        f"{nearest['function']}, with a p of {probability(near)}."
+        f"{what} changes none of the verdicts; nearest to a change is {nearest['lower']} against {nearest['higher']} "
+        f"on {nearest['function']}, with a p of {probability(near)}."
     ]
 
 

@@ -77,6 +77,7 @@ CURVES = (  # of a CNN: heading, curve, in percent
 )
 Quantity = Callable[[dict[str, Any]], float]  # a number of a net's results
 HALF_A_POINT = 0.5  # of accuracy, in percent: a smaller fall is none to speak of
+FAR_OFF = 5  # times as far from the earlier report's value as any other net: not what all nets share
 CLOSE = 3  # images by which a lead is as good as none
 
 
@@ -106,16 +107,17 @@ def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]
     return {seed: nets for seed, nets in seeds.items() if {"shallow", "middle", "deep"} <= set(nets)}
 
 
-def extreme(history: dict[str, Any], net: str, quantity: Quantity, sign: int) -> dict[str, Any]:
-    """Whether `net` is ahead of both others in each seed, and by how much (`margins`).
+def extreme(history: dict[str, Any], net: str, quantity: Quantity, sign: int, last: bool = False) -> dict[str, Any]:
+    """Whether `net` is ahead of both others in each seed, or behind both (`last`), and by how much (`margins`).
 
-    quantity(results) is better if higher times `sign`.
+    quantity(results) is better if higher times `sign`; a net that diverged is the worst.
     """
     margins = []
     for nets in whole_seeds(history).values():
         values = {name: claims.score(sign * quantity(results)) for name, results in nets.items()}
         own = values.pop(net)
-        margins.append(0.0 if own == max(values.values()) else own - max(values.values()))
+        next_to_it = min(values.values()) if last else max(values.values())
+        margins.append(0.0 if own == next_to_it else next_to_it - own if last else own - next_to_it)
     return {"margins": margins, **claims.by_margins(margins)}
 
 
@@ -150,7 +152,10 @@ def c3(history: dict[str, Any]) -> dict[str, Any]:
             **extreme(history, "middle", at_end("train_accuracy"), 1),
         },
         {"words": "deep has the highest test accuracy", **extreme(history, "deep", at_end("test_accuracy"), 1)},
-        {"words": "shallow has the lowest test accuracy", **extreme(history, "shallow", at_end("test_accuracy"), -1)},
+        {
+            "words": "shallow has the lowest test accuracy",
+            **extreme(history, "shallow", at_end("test_accuracy"), 1, last=True),
+        },
     ]
     return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
 
@@ -335,7 +340,7 @@ def _turn(found: dict[str, Any]) -> list[str]:
         f"{', '.join(rises)}; test accuracy changes by {number(min(gains))} to {number(max(gains))} points meanwhile."
     ]
     if min(gains) > -HALF_A_POINT:
-        said.append("So what grows then is mainly how sure the wrong answers are.")
+        said.append("That suggests wrong answers that grow surer; how sure they are was not measured.")
     return said
 
 
@@ -343,21 +348,23 @@ def _beside(found: dict[str, Any]) -> list[str]:
     """How far accuracies are from those of the earlier report, at its settings."""
     if found["scale"] != "paper":
         return []
-    said = []
+    said, gaps = [], {}
     for words, name in (("test accuracy", "test_accuracy"), ("running accuracy", "running_accuracy")):
-        apart = []
-        for net, earlier in EARLIER[found["experiment"]].items():
-            runs = runs_of(found, net)
-            if runs:
-                ours = 100 * float(np.median([results[name][-1] for results in runs]))
-                apart.append(f"{net} {number(ours - float(earlier[name]))}")
-        if apart:
-            said.append(f"{words} {', '.join(apart)}")
+        gaps = {
+            net: 100 * float(np.median([results[name][-1] for results in runs_of(found, net)])) - float(earlier[name])
+            for net, earlier in EARLIER[found["experiment"]].items()
+            if runs_of(found, net)
+        }
+        if gaps:
+            said.append(f"{words} {', '.join(f'{net} {number(gap)}' for net, gap in gaps.items())}")
     if not said:
         return []
     sentences = [f"Ours less the earlier report's, in percentage points: {'; '.join(said)}."]
     if "JPEG" in found["data"]["name"]:
-        sentences.append("It had the original pictures, ours are a JPEG copy; whether that is why was not tested.")
+        sentences.append("Ours are a JPEG copy of the pictures; whether that is why was not tested.")
+        *near, far = sorted(gaps, key=lambda net: abs(gaps[net]))
+        if near and abs(gaps[far]) > FAR_OFF * abs(gaps[near[-1]]):
+            sentences.append(f"It hardly explains why {far} alone is so far off in training.")
     return sentences
 
 
@@ -396,6 +403,20 @@ def _nearest(found: dict[str, Any], net: str, last: int = 5) -> list[str]:
     ]
 
 
+def _last_in_training(found: dict[str, Any], net: str) -> list[str]:
+    """In how many seeds a net has the worst clean training values."""
+    loss, accuracy = (
+        extreme(found, net, at_end(name), sign, last=True) for name, sign in (("train_loss", -1), ("train_accuracy", 1))
+    )
+    if not loss["seeds"]:
+        return []
+    return [
+        f"In training, too, {net} has the highest loss ({loss['agree']} of "
+        f"{seed_count(loss['seeds'])}) and the lowest accuracy ({accuracy['agree']} of "
+        f"{seed_count(accuracy['seeds'])})."
+    ]
+
+
 def _comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[str]]:
     return {
         "result": _task(found, verdict),
@@ -414,6 +435,7 @@ def cifar10_comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str,
 def mnist_comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) -> dict[str, list[str]]:
     """Paragraphs under the MNIST figure: those of CIFAR-10, and the noise of a test accuracy."""
     said = _comment(found, verdict)
+    said["result"] += _last_in_training(found, "shallow")
     said["running"] += _nearest(found, "middle")
     ends = {}
     for unit, results in found["results"].items():
@@ -454,14 +476,15 @@ def compare_tasks(sections: dict[str, Any], histories: dict[str, Any]) -> None:
     (hard, easy), (hard_ratio, easy_ratio) = points.values(), ratios.values()
     words = "the seeds do not tell on which task depth shows more"
     if (np.median(hard) > np.median(easy)) != (np.median(hard_ratio) < np.median(easy_ratio)):
-        words = "so on which task depth shows more depends on whether points or errors are compared"
+        words = "on which task depth shows more depends on the scale"
     elif min(len(hard), len(easy)) > 1 and min(hard) > max(easy):
         words = "depth shows more on CIFAR-10, in every seed"
     elif min(len(hard), len(easy)) > 1 and max(hard) < min(easy):
         words = "depth shows less on CIFAR-10, in every seed"
+    counts = [f"{'median of ' if len(each) > 1 else ''}{seed_count(len(each))}" for each in points.values()]
     gains = [
-        f"{number(gap)} on {task} ({'median of ' if len(points[name]) > 1 else ''}{seed_count(len(points[name]))})"
-        for (name, (gap, _)), task in zip(middle.items(), ("CIFAR-10", "MNIST"), strict=True)
+        f"{number(gap)} on {task}" + (f" ({count})" if task == "MNIST" or len(set(counts)) > 1 else "")
+        for (gap, _), task, count in zip(middle.values(), ("CIFAR-10", "MNIST"), counts, strict=True)
     ]
     times = listed([number(ratio) for _, ratio in middle.values()])
     sections["mnist_cnn"]["comment"]["tasks"] = [

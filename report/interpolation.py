@@ -284,7 +284,7 @@ def starts_sentence(results: dict[str, Any], name: str) -> str:
     if not len(ratios):
         return said + "."
     share = float(np.median(ratios))
-    return f"{said}, {100 * share:.0f}{PERCENT} of the height without matching (median over seeds)."
+    return f"{said}, {100 * share:.0f}{PERCENT} of the height without matching (median of the seeds' ratios)."
 
 
 def apart_sentence(there: dict[str, Any], units: Sequence[str]) -> str:

@@ -145,7 +145,8 @@ def distinct(about: dict[str, np.ndarray]) -> list[dict[str, Any]]:
 def c6(found: dict[str, Any], net: str = JUDGED) -> dict[str, Any]:
     """C6: among critical points, lower loss goes with a higher minimal ratio. The net `JUDGED` decides.
 
-    Holds if the intervals of both definitions lie below 0, does not hold if both lie above, else unclear.
+    Holds if the intervals of both definitions lie below 0, does not hold if both lie above, else unclear. Losses that
+    round-off could order tie (LEVEL); with fewer than GROUP points, or ratios that hardly vary, there is no interval.
     """
     parts = []
     about = points(found["results"][net]) if net in found["results"] else None
@@ -374,13 +375,16 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     minima, saddles, total = int(about["minimum"].sum()), int(about["saddle"].sum()), len(about["loss"])
     channels = int(np.sum(about["minimum"] & about["channel"]))
     trend = {
-        claims.HOLDS: "The lower the loss, the fewer directions lead downhill",
-        claims.FAILS: "The lower the loss, the more directions lead downhill",
+        claims.HOLDS: "Where the loss is lower, fewer directions lead downhill",
+        claims.FAILS: "Where the loss is lower, more directions lead downhill",
         claims.UNCLEAR: "The two definitions of the minimal ratio do not both surely go one way with the loss",
     }[verdict["verdict"]]
     but = ""
     if minima and saddles and not both_kinds(about):
-        but = " Minima and saddles were reached from different starts."
+        but = (
+            f" That is minima (loss {span(about['loss'][about['minimum']], two_digits)}) against saddles "
+            f"({span(about['loss'][about['saddle']], two_digits)}), which were reached from different starts."
+        )
     return (
         f"Of {total} trainings of the net {JUDGED}, {saddles} end in saddles, {minima} in minima by the rule below "
         f"({channels} of these in channels, along which the loss falls for ever) and "

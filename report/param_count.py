@@ -253,10 +253,11 @@ def answer(nets: Nets, verdict: dict[str, Any]) -> str:
         said.append(
             f"From {LEVEL[0]:,} units on, {words}: mean test accuracies lie within {large['value']:.2f} points."
         )
-    widening = rank_correlation({width: float(np.mean(ten_nets.gap(net, "loss"))) for width, net in nets.items()})
-    if math.isfinite(widening):
+    widening = {name: rank_correlation(mean_gaps(nets, name)) for name in ("loss", "accuracy")}
+    if all(map(math.isfinite, widening.values())):
         said.append(
-            f"The gap between test and training loss has a rank correlation with the size of {number(widening)}."
+            f"The gap between training and test results has a rank correlation with the size of "
+            f"{number(widening['loss'])} in loss and {number(widening['accuracy'])} in accuracy."
         )
     return " ".join(said)
 
@@ -499,15 +500,20 @@ def reference_sentences(nets: Nets) -> list[str]:
     return said
 
 
+def mean_gaps(nets: Nets, quantity: str) -> dict[int, float]:
+    """{width: mean over the seeds of the gap in loss or accuracy}."""
+    return {width: float(np.mean(ten_nets.gap(net, quantity))) for width, net in nets.items()}
+
+
 def gap_sentences(nets: Nets) -> list[str]:
     """How the distance between training and testing changes with the size."""
     said = []
     widths = list(nets)
     for words, quantity, text in (
-        ("test loss less training loss", "loss", loss_text),
+        ("test loss less training loss", "loss", lambda value: f"{loss_text(value)} nats"),
         ("training accuracy less test accuracy", "accuracy", lambda value: f"{100 * value:.2f} points"),
     ):
-        means = {width: float(np.mean(ten_nets.gap(net, quantity))) for width, net in nets.items()}
+        means = mean_gaps(nets, quantity)
         widest = max(means, key=lambda width, means=means: claims.score(means[width]))
         between = f", {text(means[widest])} at {widest:,}, where it is largest," if widest in widths[1:-1] else ""
         correlation = rank_correlation(means)
@@ -614,8 +620,9 @@ def noise_comment(nets: Nets) -> list[str]:
     error, loss = bump(nets, "test_accuracy", -1), bump(nets, "test_loss", 1)
     if not (error["reason"] and loss["reason"]):
         said.append(
-            "The highest of many medians stands out by chance alone, so in each seed a hump is measured at the widths "
-            "where the other seeds have it; the seeds agree on it where both of its heights surely are above 0."
+            "The highest of many medians stands out by chance alone, so each seed's hump is read at the widths where "
+            "the medians of the other seeds have theirs; the seeds agree where both heights, above the lower net on "
+            "either side, surely are above 0."
         )
     said.append(bump_sentence("error", error, nets, "percentage points", 100))
     said.append(bump_sentence("loss", loss, nets, "nats", 1))

@@ -141,18 +141,30 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     }[verdict["verdict"]]
     if farthest(whole) < verdict["bound"]:
         most, asked = digits(farthest(whole)), digits(verdict["bound"])
-        places += f", but no two could have been: they can be {most} apart at most, and the rule asks for {asked}"
-    control = verdict["bound"] / C4_TIMES
-    times = f". They are {number(verdict['median'] / control, 1)} times as far apart as ends from one start"
-    losses = live_losses(whole["runs"])
-    unequal = ""
-    if several_places(losses):
-        low, high = digits(min(losses), 2), digits(max(losses), 2)
-        unequal = f" Their unequal losses, {low} to {high}, show that not all ends are one place."
+        places += f", but none could be: {most} apart at most, and the rule asks for {asked}"
+    control, times = verdict["bound"] / C4_TIMES, ""
+    if control > 0:
+        times = f". They are {number(verdict['median'] / control, 1)} times as far apart as those from one start"
     return (
-        f"In {as_random(whole, 'runs')} pairs their ways are as good as orthogonal (random directions: in "
-        f"95{PERCENT}). {places}{times if control > 0 else ''}.{unequal}"
+        f"In {as_random(whole, 'runs')} pairs their ways are as good as orthogonal (random ones: "
+        f"95{PERCENT}). {places}{times}."
     )
+
+
+def unequal(whole: dict[str, Any]) -> list[str]:
+    """That losses differ too much for all ends to be one place, and whether those of one start do so as well."""
+    losses = {name: live_losses(whole[name]) for name in GROUPS}
+    ranges = {
+        name: f"{digits(min(each), 2)} to {digits(max(each), 2)}"
+        for name, each in losses.items()
+        if each and several_places(each)
+    }
+    if "runs" not in ranges:
+        return []
+    said = f"Their unequal losses, {ranges['runs']}, show that not all ends are one place"
+    if "control" in ranges:
+        return [f"{said}; but so do those of one start, {ranges['control']}."]
+    return [f"{said}; those of one start do not differ so."]
 
 
 def several_places(losses: Sequence[float]) -> bool:
@@ -167,6 +179,10 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
     whole = found["results"].get("whole")
     if whole is None:
         return said
+    if math.isfinite(verdict["bound"]) and farthest(whole) < verdict["bound"]:
+        said["result"] = [
+            f"By its rule, which no pair of these runs could meet, the claim {VERDICT_WORDS[verdict['verdict']]}."
+        ]
     if math.isfinite(verdict["share"]):
         said["result"] += ends(verdict, whole)
     if min(verdict["live"]) < claims.ENOUGH:
@@ -175,7 +191,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any]) -> dict[str, list[st
             f"{claims.ENOUGH} of each are needed."
         )
     said["directions"] = directions(whole)
-    said["plane"] = plane(whole)
+    said["plane"] = layer(found) + plane(whole)
     said["surface"] = surface(whole)
     said["dead"] = dead(whole)
     return said
@@ -193,15 +209,9 @@ def ends(verdict: dict[str, Any], whole: dict[str, Any]) -> list[str]:
         f"After matching units the ends of runs from different starts are {number(matched, 1)} apart (median of "
         f"{verdict['pairs']} pairs), {ratio} median; {beyond} of the pairs are farther apart than {C4_TIMES} times "
         f"that median ({number(verdict['bound'], 1)}).",
-        f"Whatever the factor, a pair of them is farther apart than a pair of the control in {percent(above)} of all "
-        f"comparisons.",
+        f"A pair of them is farther apart than a pair of the control in {percent(above)} of all comparisons.",
     ]
-    losses = live_losses(runs)
-    if several_places(losses):
-        said.append(
-            f"Their losses tell more: they range from {digits(min(losses), 2)} to {digits(max(losses), 2)}, and one "
-            "place has one loss, so not all of them ended in one place."
-        )
+    said += unequal(whole)
     reach, control = farthest(whole), verdict["bound"] / C4_TIMES
     if reach < verdict["bound"]:
         said.append(
@@ -231,6 +241,18 @@ def directions(whole: dict[str, Any]) -> list[str]:
     if "control" in words:
         said.append(f"Those of the control have one of {words['control']}.")
     return said
+
+
+def layer(found: dict[str, Any]) -> list[str]:
+    """How much of the one layer's variance its plane holds."""
+    results = next((found["results"][unit] for unit in found["results"] if unit != "whole"), None)
+    if results is None:
+        return []
+    share = percent(float(np.sum(np.array(results["explained"]["runs"], float)[:2])))
+    return [
+        f"The one layer has {results['parameters']} weights and biases: of their variance over the runs from different "
+        f"starts the first two components hold {share}."
+    ]
 
 
 def plane(whole: dict[str, Any]) -> list[str]:

@@ -371,7 +371,13 @@ def share_fits(shares: Shares) -> list[str]:
         return [f"{said}; no seed is measured at all of these shares."]
     of = f"of {seed_count(len(steps))}"
     if not longer and not sooner:
-        return [f"{said}: they neither rise nor fall with the share throughout in any of {seed_count(len(steps))}."]
+        first, *rest = (100 * share for share in fits)
+        at_first = sum(bool(each[0] > 0) for each in steps)
+        then = [sum(bool((sign * each[1:] > 0).all()) for each in steps) for sign in (1, -1)]
+        return [
+            f"{said}: longer at {rest[0]:g}{PERCENT} than at {first:g}{PERCENT} in {at_first} {of}, and from there on "
+            f"rising throughout in {then[0]}, falling throughout in {then[1]}."
+        ]
     if longer:
         return [f"{said}: the more labels are shuffled, the longer they take to fit in {longer} {of}."]
     return [f"{said}: the more labels are shuffled, the sooner they are fitted in {sooner} {of}."]

@@ -362,7 +362,8 @@ def same_sizes(nets: dict[str, Nets]) -> list[str]:
     return [
         f"Over the batch sizes at which a seed reaches the training loss, the correlation at equal updates would be "
         f"{mean_and_interval(there['values'], bounds=1)} (by the rule: {there['verdict']}): which sizes enter matters "
-        f"as much as how nets are compared. The sensitivity at equal updates has its {extremes(nets['steps'], JUDGED)}."
+        f"as much as how nets are compared. The sensitivity at equal updates has its {extremes(nets['steps'], JUDGED)}"
+        f"{rising_from(nets['steps'], JUDGED)}."
     ]
 
 
@@ -377,6 +378,17 @@ def extremes(nets: Nets, path: Sequence[str]) -> str:
     medians = medians_of(nets, path)
     low, high = min(medians, key=medians.get), max(medians, key=medians.get)
     return f"lowest median {digits(medians[low])} at {low:,}, highest {digits(medians[high])} at {high:,}"
+
+
+def rising_from(nets: Nets, path: Sequence[str]) -> str:
+    """From which batch size on the median rises at every step, if that is not from the first and not only the last."""
+    medians = medians_of(nets, path)
+    sizes, steps = sorted(medians), np.diff([medians[size] for size in sorted(medians)]) > 0
+    first = 0 if steps.all() else int(np.flatnonzero(~steps).max()) + 1
+    if first == 0 or len(sizes) - first < FEWEST:
+        return ""
+    before = listed([f"{digits(medians[size])} at {size:,}" for size in sizes[:first]])
+    return f"; from {sizes[first]:,} on it rises at every step, and what breaks the order is {before}"
 
 
 def beside_11(found: dict[str, Any]) -> list[str]:

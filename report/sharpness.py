@@ -12,7 +12,7 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims
-from report.wording import NOTHING, VERBS, VERDICT_WORDS, digits, listed, number, percent, probability
+from report.wording import NOTHING, VERBS, VERDICT_WORDS, capital, digits, listed, number, percent, probability
 
 FIGURES = ("sharpness", "sharpness_tau")
 NEEDED = ("equal_loss", "equal_epochs", "steps", "loss_before", "rescaled")
@@ -140,9 +140,10 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
 
 
 def reach(values: Sequence[float]) -> str:
-    """0.12 to 0.34."""
+    """0.12 to 0.34, or 0.12 where all are one number."""
     numbers = [value for value in values if math.isfinite(value)]
-    return f"{number(min(numbers))} to {number(max(numbers))}" if numbers else NOTHING
+    low_and_high = dict.fromkeys((number(min(numbers)), number(max(numbers)))) if numbers else [NOTHING]
+    return " to ".join(low_and_high)
 
 
 # -------------------------------------------------------------------------------------------- its sentences
@@ -166,7 +167,7 @@ def answer(verdict: dict[str, Any]) -> str:
     few = "" if verdict["nets"] >= claims.ENOUGH else f" With {verdict['nets']} nets nothing is decided."
     return (
         f"At {STOPS[JUDGED]}, {len(parts)} measures are held against the gap; four of them are one sharpness, measured "
-        f"in four ways. As the gap grows, {'; '.join(said)}. There tau is {fixed}.{few}"
+        f"in four ways. As the gap grows, {'; '.join(said)}; among the latter tau is {fixed}.{few}"
     )
 
 
@@ -291,13 +292,26 @@ def epochs_sentences(verdict: dict[str, Any]) -> list[str]:
     if not verdict["parts"]:
         return []
     loss = next(part for part in verdict["beside"] if part["name"] == "train_loss")
-    taus, partial = ([part[name] for part in verdict["parts"]] for name in ("all", "partial_loss"))
+    partial = [part["partial_loss"] for part in verdict["parts"]]
     return [
         f"After equal epochs the training losses differ, and the training loss alone has a tau of "
-        f"{number(loss['all']['tau'])} with the gap. The measures have {reach([tau['tau'] for tau in taus])}; with the "
-        f"training loss taken out by Kendall's partial coefficient, {reach(partial)}.",
+        f"{number(loss['all']['tau'])} with the gap. {rising_and_falling(verdict['parts'])}; with the training loss "
+        f"taken out by Kendall's partial coefficient, taus are {reach(partial)}.",
         kinds_sentence("fixed", verdict, "between nets of one batch size"),
     ]
+
+
+def rising_and_falling(parts: list[dict[str, Any]]) -> str:
+    """How many measures have a tau above 0 with the gap over all nets, and how many below; the fewer by name."""
+    said = []
+    for sign, verb in ((-1, "fall"), (1, "rise")):
+        taus = {part["words"]: part["all"]["tau"] for part in parts if sign * part["all"]["tau"] > 0}
+        if taus:
+            names = f"{listed(list(taus))}; " if 2 * len(taus) <= len(parts) else ""
+            span = reach(list(taus.values()))
+            verb += "s" * (len(taus) == 1)
+            said.append(f"{len(taus)} of {len(parts)} measures {verb} as the gap grows ({names}tau {span})")
+    return capital(listed(said)) if said else "No measure has a tau other than 0"
 
 
 def accuracy_sentences(verdict: dict[str, Any]) -> list[str]:

@@ -484,6 +484,12 @@ def test_sentences_follow_the_numbers():
     )
     assert said["answer"].endswith("On f1: no.")
     assert "at least 0.041 (MNIST, Adam, 2 seeds): no critical point" in said["comment"]["lowest"][0]
+    low = {"fixed": {"gradient_norm": [[0.3, 0.001]]}}
+    assert (
+        "with f1, Adam a critical point may have been near; elsewhere no critical point was met"
+        in (reported.lowest({"MNIST, Adam": other["results"]["mnist/adam"], "f1, Adam": low})[0])
+    )
+    assert reported.lowest({"f1, Adam": low})[0].endswith("a critical point may have been near.")
     on_f1 = other["results"]["f1/adam"]
     on_f1["statistics"] |= {"large_scale": [0.8, -0.3, 0.2, 0.1], "small_scale": [0.01, 0.2, 0.3, 0.4]}
     on_f1["fixed"] = {"gradient_norm": [[1.0]], "loss": [[0.4, 0.1], [0.4, 0.001], [0.4, 0.001], [0.4, 0.0012]]}

@@ -443,8 +443,8 @@ def test_sentences_follow_the_numbers():
     assert said[-1.0][1].startswith("The lower the loss, the lower")
     short = {sign: reported.section(made_up(sign=sign))["answer"] for sign in (1.0, -1.0)}
     assert "32 end in saddles, 8 in minima by the rule below (0 of these in channels" in short[1.0]
-    assert "and none elsewhere. The lower the loss, the fewer directions lead downhill." in short[1.0]
-    assert "the more directions lead downhill." in short[-1.0]
+    assert "and none elsewhere. Where the loss is lower, fewer directions lead downhill." in short[1.0]
+    assert "more directions lead downhill." in short[-1.0]
     assert "do not both surely go one way" in reported.section(made_up(sign=0.0, noise=1.0))["answer"]
     assert reported.section({"results": {}})["answer"] == ""
     channels = [reported.section(made_up(channel=channel))["comment"]["channels"][0] for channel in (False, True)]

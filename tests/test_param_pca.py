@@ -462,7 +462,19 @@ def test_sentences_follow_the_numbers():
     assert "leaves open" in few
     forced = made_up(apart=5.0)
     forced["results"]["whole"]["runs"] |= {"start_distances": [0.5] * 28, "lengths": [0.1] * 8}
-    assert "not different places, but no two could have been" in reported.section(forced)["answer"]
+    assert "not different places, but none could be" in reported.section(forced)["answer"]
+    result = reported.section(forced)["comment"]["result"]
+    assert result[0] == "By its rule, which no pair of these runs could meet, the claim does not hold here."
+
+
+def test_unequal_losses_are_held_against_those_of_one_start():
+    def said(*losses: list[float]) -> str:
+        groups = zip(reported.GROUPS, losses, strict=True)
+        return " ".join(reported.unequal({name: {"end_loss": each, "dead": [False, False]} for name, each in groups}))
+
+    assert said([0.1, 0.3], [0.1, 0.1]).endswith("not all ends are one place; those of one start do not differ so.")
+    assert "but so do those of one start, 0.10 to 0.90." in said([0.1, 0.3], [0.1, 0.9])
+    assert said([0.1, 0.1], [0.1, 0.9]) == ""
 
 
 def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():

@@ -464,7 +464,9 @@ def test_the_order_of_the_epochs_to_fit_is_counted_in_seeds():
         return reported.share_fits(runs)[0]
 
     assert "the longer they take to fit in 2 of 3 seeds." in judged((1, 2, 3), (4, 5, 6), (9, 9, 10))
-    assert "they neither rise nor fall with the share throughout in any of 2 seeds." in judged((1, 3, 2), (4, 6, 5))
+    turning = judged((1, 3, 2), (4, 6, 5), (4, 3, 5))
+    assert "longer at 50\N{NO-BREAK SPACE}% than at 0\N{NO-BREAK SPACE}% in 2 of 3 seeds" in turning
+    assert "from there on rising throughout in 1, falling throughout in 2." in turning
     assert "the sooner they are fitted in 2 of 2 seeds." in judged((3, 2, 1), (6, 5, 4))
     apart = {0.0: {"0": {"fit_epoch": 1}}, 1.0: {"1": {"fit_epoch": 2}}}
     assert "no seed is measured at all of these shares" in reported.share_fits(apart)[0]

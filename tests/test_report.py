@@ -594,14 +594,14 @@ def test_views_that_change_a_verdict_are_named() -> None:
         other["results"][f"{function}/relu/medium"]["end_loss"][[3, 13]] = 0.001
     said = {name: " ".join(words) for name, words in function_fit.comment(other, function_fit.c1(other), {}).items()}
     assert "medium is above shallow on f1 (90" in said["order"]
-    assert "Tanh in place of ReLU changes the verdict on medium against shallow on f1" in said["tanh"]
+    assert "Tanh in place of ReLU changes medium against shallow on f1 from above to " in said["tanh"]
     assert "Leaving out the nets that were born dead changes none of the verdicts" in said["live"]
     many = fit(seeds=100)
     for unit in ("f1/relu/medium", "f2/relu/medium"):
         losses = many["results"][unit]["end_loss"]
         losses[:], losses[::10] = 9.0, 0.001
     said = " ".join(function_fit.comment(many, function_fit.c1(many), {})["order"])
-    assert "Keeping the best of ten changes the verdict on" in said
+    assert "Keeping the best of ten changes " in said and "medium against shallow on f1 from above to below" in said
     assert "Corrected for being 4 (Holm), the largest p of these is < 0.001" in said
 
 
@@ -612,9 +612,9 @@ def test_an_earlier_loss_beyond_all_of_ours_is_named() -> None:
     def said(loss: str) -> str:
         return " ".join(function_fit.comment(found, function_fit.c1(found), {("f1", "deep"): loss})["order"])
 
-    assert f"lies below all {len(losses)} of ours ({wording.digits(losses.min(), 2)})" in said("1e-9")
+    assert f"lies below all {len(losses)} of ours (lowest {wording.digits(losses.min(), 2)})" in said("1e-9")
     assert f"above all {len(losses)} of ours" in said("1e9")
-    assert f"with a probability of 1 in {len(losses) + 1}." in said("1e9")
+    assert f"a probability of 1 in {len(losses) + 1}; this one is picked from 1." in said("1e9")
     assert "The earlier report's loss" not in said(str(float(np.median(losses))))
     few = fit(seeds=10)
     words = function_fit.comment(few, function_fit.c1(few), {("f1", "deep"): "1e-9"})["order"]
@@ -781,7 +781,7 @@ def test_the_turn_of_a_test_loss_is_told_with_what_accuracy_does() -> None:
     lowest, sure = image_nets._turn(found)
     assert "deep 0.200 at epoch 2. Its rise" in lowest
     assert f"deep 50{wording.PERCENT}; test accuracy changes by 0.00 to 0.10 points meanwhile." in lowest
-    assert "how sure the wrong answers are" in sure
+    assert "wrong answers that grow surer" in sure
     results["test_accuracy"] = [0.8, 0.9, 0.89]
     assert len(image_nets._turn(found)) == 1
     found["results"] = {}
@@ -794,8 +794,25 @@ def test_test_accuracies_stand_beside_the_earlier_reports() -> None:
     found["results"]["deep/seed-0"]["test_accuracy"][-1] = 0.838
     apart, why = image_nets._beside(found)
     assert "points: test accuracy shallow" in apart and "deep 3.00; running accuracy shallow" in apart
-    assert "ours are a JPEG copy" in why
+    assert "Ours are a JPEG copy" in why
+    found["results"]["shallow/seed-0"]["running_accuracy"][-1] = 0.1
+    for net in ("middle", "deep"):
+        earlier = float(image_nets.EARLIER["hw1_1/cifar10_cnn"][net]["running_accuracy"])
+        found["results"][f"{net}/seed-0"]["running_accuracy"][-1] = earlier / 100 - 0.01
+    assert "why shallow alone is so far off" in image_nets._beside(found)[2]
     assert image_nets._beside(found | {"scale": "quick"}) == []
+
+
+def test_the_worst_in_training_is_named_and_a_net_that_diverged_is_the_worst() -> None:
+    found = cnn("mnist_cnn")
+    said = image_nets._last_in_training(found, "shallow")[0]
+    assert "shallow has the highest loss (3 of 3 seeds) and the lowest accuracy (3 of 3 seeds)" in said
+    assert "(0 of 3 seeds)" in image_nets._last_in_training(found, "deep")[0]
+    for seed in range(3):
+        found["results"][f"deep/seed-{seed}"]["test_accuracy"][-1] = float("nan")
+        found["results"][f"deep/seed-{seed}"]["train_loss"][-1] = float("nan")
+    assert "deep has the highest loss (3 of 3 seeds)" in image_nets._last_in_training(found, "deep")[0]
+    assert image_nets.c3(found)["parts"][2]["verdict"] == claims.FAILS  # not shallow, but deep, has the lowest
 
 
 def test_what_was_not_done_is_named() -> None:

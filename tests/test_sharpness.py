@@ -249,6 +249,23 @@ def test_the_rule_of_a_measure(over_all, fixed, nets, verdict):
     assert claims.by_directions(reported.signs({"all": over_all, "fixed": fixed}), nets) == verdict
 
 
+def test_a_measure_without_a_direction_decides_nothing():
+    assert (
+        claims.by_directions([1.0, float("nan")], 9) == claims.by_directions([float("nan"), 1.0], 9) == claims.UNCLEAR
+    )
+    assert claims.by_directions([float("nan"), -1.0], 9) == claims.FAILS
+
+
+def test_rising_and_falling_measures_are_counted():
+    def parts(*taus: float) -> list[dict]:
+        return [{"words": f"m{place}", "all": {"tau": tau}} for place, tau in enumerate(taus)]
+
+    said = reported.rising_and_falling(parts(-0.5, -0.6, 0.7)).replace("\N{MINUS SIGN}", "-")
+    assert said.startswith("2 of 3 measures fall as the gap grows (tau -0.60 to -0.50)")
+    assert said.endswith("1 of 3 measures rises as the gap grows (m2; tau 0.70)")
+    assert reported.rising_and_falling(parts(0.0)) == "No measure has a tau other than 0"
+
+
 def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int = 8) -> dict:
     """A history in which each measure rises with the gap (sign 1) or falls (-1), also at fixed batch size."""
     generator = np.random.default_rng(0)
