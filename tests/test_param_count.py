@@ -611,10 +611,10 @@ def test_the_gap_in_words():
         )
 
     loss, accuracy = said(0.1, 0.2, 0.3)
-    assert "is 0.1000 at 16 units and 0.3000 at 64, rank correlation with the size 1.00." in loss
+    assert "is 0.1000 nats at 16 units and 0.3000 nats at 64, rank correlation with the size 1.00." in loss
     assert "is 1.00 points at 16 units and 3.00 points at 64, rank correlation with the size 1.00." in accuracy
     assert all("\N{MINUS SIGN}1.00" in sentence for sentence in said(0.3, 0.2, 0.1))
-    assert "at 16 units, 0.4000 at 32, where it is largest, and 0.2000 at 64" in said(0.1, 0.4, 0.2)[0]
+    assert "at 16 units, 0.4000 nats at 32, where it is largest, and 0.2000 nats at 64" in said(0.1, 0.4, 0.2)[0]
     assert "largest" not in loss + accuracy
 
 
