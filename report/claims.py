@@ -28,9 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from common import reading
+
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.05
 ENOUGH = 8  # seeds from which a test over them is made
+
+UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
 
 # The numbers of the rules, which stood before the measurements.
 C4_TIMES = 3  # the control's median distance: ends farther apart than so many of it count as different places
@@ -41,7 +45,6 @@ C5_PARTS = {  # rank correlation of norm and loss: from where on it agrees, up t
 }
 C8_REACHED = {"loss": 0.055, "accuracy": 0.989, "epochs": 530}  # the reference's training result, and by when
 C8_CHANCE, C8_AROUND = 0.1, 0.015  # test accuracy of a guess, and how far from it the claim's may lie
-C8_UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
 C9_RISING_TO, C9_LEVEL_FROM = 512, 1024  # units a layer up to which results improve, and from which on they are level
 C9_TREND = 0.9, 0.5  # rank correlations with the width from which on they improve, and up to which they do not
 C9_LEVEL = 0.3  # percentage points between the highest and the lowest test accuracy that is level
@@ -236,6 +239,11 @@ def score(value: float) -> float:
 def standard_error(share: float, images: int) -> float:
     """Binomial standard error of an accuracy on so many images; NaN where the share is none."""
     return math.sqrt(share * (1 - share) / images) if 0 <= share <= 1 else math.nan
+
+
+def runs_of(found: dict[str, Any], group: str) -> list[dict[str, Any]]:
+    """The results of a group's measured seeds, such as those of deep or sgd."""
+    return [found["results"][unit] for unit in reading.units_of(found, group)]
 
 
 def test_images(found: dict[str, Any]) -> int | None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from common import reading
 from report import claims
 from report.wording import (
     DIVERGED,
@@ -36,14 +35,9 @@ FIGURES = ("error_surface", "error_surface_planes")
 NEEDED = ("line", "unrelated_line", "moved", "start_norm", "explained", "path_plane", "random_plane")
 
 
-def runs_of(found: dict[str, Any], optimizer: str) -> list[dict[str, Any]]:
-    """The results of an optimizer's seeds."""
-    return [found["results"][unit] for unit in reading.units_of(found, optimizer)]
-
-
 def measured(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """{name: results of its seeds} of the optimizers that were measured."""
-    return {name: runs for optimizer, name in OPTIMIZERS.items() if (runs := runs_of(found, optimizer))}
+    return {name: runs for optimizer, name in OPTIMIZERS.items() if (runs := claims.runs_of(found, optimizer))}
 
 
 def shapes(runs: Sequence[dict[str, Any]], line: str, loss: str) -> list[dict[str, Any]]:
@@ -67,7 +61,7 @@ def smoothness(runs: Sequence[dict[str, Any]], line: str = "line", losses: Seque
 
 def c7(found: dict[str, Any], optimizer: str = JUDGED) -> dict[str, Any]:
     """C7: the loss on the line from initial to final weights is smooth, without bumps. SGD decides."""
-    return smoothness(runs_of(found, optimizer))
+    return smoothness(claims.runs_of(found, optimizer))
 
 
 # ---------------------------------------------------------------------------------------------- the section

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from common import reading
 from common.plain_pickle import are_counts, are_numbers
 from report import claims
 from report.wording import (
@@ -92,11 +91,6 @@ def is_unit(nets: dict[str, str], unit: str, results: dict[str, Any]) -> bool:
     )
 
 
-def runs_of(found: dict[str, Any], net: str) -> list[dict[str, Any]]:
-    """The results of a net's measured seeds."""
-    return [found["results"][unit] for unit in reading.units_of(found, net)]
-
-
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """{seed: {net: results}} of the seeds for which all three nets were measured."""
     seeds: dict[str, dict[str, dict[str, Any]]] = {}
@@ -165,7 +159,7 @@ def c3(history: dict[str, Any]) -> dict[str, Any]:
 
 def measured(found: dict[str, Any]) -> dict[str, Any]:
     """What both CNN questions show: nets, and the values after the last epoch."""
-    by_net = {net: runs_of(found, net) for net in LAYERS[found["experiment"]]}
+    by_net = {net: claims.runs_of(found, net) for net in LAYERS[found["experiment"]]}
     ends = {
         (net, name): [(100 if percent else 1) * results[name][-1] for results in runs]
         for net, runs in by_net.items()
@@ -322,7 +316,7 @@ def _turn(found: dict[str, Any]) -> list[str]:
     """Where each net's test loss is lowest, and how far loss and accuracy go from there to the end, seed by seed."""
     lowest, rises, gains = [], [], []
     for net in LAYERS[found["experiment"]]:
-        runs = runs_of(found, net)
+        runs = claims.runs_of(found, net)
         losses = np.array([run["test_loss"] for run in runs])
         if not losses.size or not np.isfinite(losses).all():
             continue
@@ -351,9 +345,9 @@ def _beside(found: dict[str, Any]) -> list[str]:
     said, gaps = [], {}
     for words, name in (("test accuracy", "test_accuracy"), ("running accuracy", "running_accuracy")):
         gaps = {
-            net: 100 * float(np.median([results[name][-1] for results in runs_of(found, net)])) - float(earlier[name])
+            net: 100 * float(np.median([results[name][-1] for results in runs])) - float(earlier[name])
             for net, earlier in EARLIER[found["experiment"]].items()
-            if runs_of(found, net)
+            if (runs := claims.runs_of(found, net))
         }
         if gaps:
             said.append(f"{words} {', '.join(f'{net} {number(gap)}' for net, gap in gaps.items())}")
@@ -362,6 +356,7 @@ def _beside(found: dict[str, Any]) -> list[str]:
     sentences = [f"Ours less the earlier report's, in percentage points: {'; '.join(said)}."]
     if "JPEG" in found["data"]["name"]:
         sentences.append("Ours are a JPEG copy of the pictures; whether that is why was not tested.")
+        # the last gaps, those of the running accuracy
         *near, far = sorted(gaps, key=lambda net: abs(gaps[net]))
         if near and abs(gaps[far]) > FAR_OFF * abs(gaps[near[-1]]):
             sentences.append(f"It hardly explains why {far} alone is so far off in training.")

@@ -6,7 +6,6 @@ is the flatter one where the training loss has risen by the setting `rise` farth
 one, along random directions (`hw1_3/lines.py`). Values are one a seed.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +59,7 @@ def at(results: dict[str, Any], start: str, name: str, place: float) -> np.ndarr
 def limits(results: dict[str, Any], start: str) -> np.ndarray:
     """The height below which the line counts as a plane."""
     mean = (at(results, start, "train_loss", 0) + at(results, start, "train_loss", 1)) / 2
-    return claims.C10_BARRIER * (math.log(10) - mean)
+    return claims.C10_BARRIER * (claims.UNIFORM_LOSS - mean)
 
 
 def distances(results: dict[str, Any], end: str) -> np.ndarray:

@@ -5,7 +5,6 @@ ratio are held against the loss by Spearman's rank correlation, with bootstrap i
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,12 @@ from report.wording import (
     VERDICT_WORDS,
     at_least,
     at_most,
-    digits,
+    from_to,
     listed,
     number,
     percent,
     probability,
+    two_digits,
 )
 
 FIGURES = ("minimal_ratio", "minimal_ratio_norm", "minimal_ratio_predicted")
@@ -170,17 +170,9 @@ def interval(result: dict[str, float]) -> str:
     return f"{number(result['value'])} [{number(result['low'])}, {number(result['high'])}]"
 
 
-def span(values: np.ndarray, shown: Callable[[float], str] = lambda value: str(int(value))) -> str:
-    """From the smallest to the largest; whole numbers unless `shown` writes them."""
-    if not len(values):
-        return NOTHING
-    low, high = shown(values.min()), shown(values.max())
-    return low if low == high else f"{low} to {high}"
-
-
-def two_digits(value: float) -> str:
-    """Of a loss or a norm."""
-    return digits(value, 2)
+def whole(value: float) -> str:
+    """Of a count."""
+    return str(int(value))
 
 
 def measured(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -250,13 +242,13 @@ def ends(net: str, results: dict[str, Any]) -> dict[str, str]:
         "minima": str(int(minimum.sum())),
         "strict": str(int(np.sum(strict(about)))),
         "minima_channel": str(int(np.sum(minimum & channel))),
-        "minima_loss": span(about["loss"][minimum], two_digits),
-        "minima_width": span(width[minimum]),
+        "minima_loss": from_to(about["loss"][minimum]),
+        "minima_width": from_to(width[minimum], whole),
         "saddles": str(int(saddle.sum())),
-        "index": span(index[saddle]),
+        "index": from_to(index[saddle], whole),
         "saddles_channel": str(int(np.sum(saddle & channel))),
-        "saddles_loss": span(about["loss"][saddle], two_digits),
-        "saddles_width": span(width[saddle]),
+        "saddles_loss": from_to(about["loss"][saddle]),
+        "saddles_width": from_to(width[saddle], whole),
         "constant": str(int(np.sum(about["critical"] & about["constant"]))),
     }
 
@@ -310,7 +302,7 @@ def within_starts(net: str, about: dict[str, np.ndarray]) -> dict[str, str]:
     for name in COLUMNS:
         values = [rank_correlations(about["level"][group][None], about[name][group][None])[0] for group in groups]
         known = [value for value in values if math.isfinite(value)]
-        cells[name] = f"{span(np.array(known), number)} ({len(known)})" if known else NOTHING
+        cells[name] = f"{from_to(np.array(known), number)} ({len(known)})" if known else NOTHING
         for group, value in zip(groups, values, strict=True):
             counted |= group & math.isfinite(value)
     return {"net": net, "words": "within a start", "points": str(int(counted.sum())), **cells}
@@ -382,8 +374,8 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     but = ""
     if minima and saddles and not both_kinds(about):
         but = (
-            f" That is minima (loss {span(about['loss'][about['minimum']], two_digits)}) against saddles "
-            f"({span(about['loss'][about['saddle']], two_digits)}), which were reached from different starts."
+            f" That is minima (loss {from_to(about['loss'][about['minimum']])}) against saddles "
+            f"({from_to(about['loss'][about['saddle']])}), which were reached from different starts."
         )
     return (
         f"Of {total} trainings of the net {JUDGED}, {saddles} end in saddles, {minima} in minima by the rule below "
@@ -448,7 +440,7 @@ def soundness(results: dict[str, Any]) -> list[str]:
             f"included: that ratio tells the {constant} nets with constant output from the others, and nothing else."
         )
     elif len(moving):
-        said.append(f"Among points whose output is not constant the sampled share is {span(moving, number)}.")
+        said.append(f"Among points whose output is not constant the sampled share is {from_to(moving, number)}.")
     by_size = int(np.sum(critical & ~about["zero"]))
     count = len(one_a_level(about))
     said.insert(
@@ -565,7 +557,7 @@ def share_sentences(nets: dict[str, dict[str, Any]]) -> list[str]:
 def recipe_sentences(results: dict[str, Any]) -> list[str]:
     """What the earlier report's way of looking for a zero gradient does in float32, and in float64."""
     middle = {name: float(np.median(np.array(results[name], float))) for name in OF_RECIPE}
-    spans = {name: span(np.array(results[name], float), number) for name in ("ratio", "exact_ratio")}
+    spans = {name: from_to(np.array(results[name], float), number) for name in ("ratio", "exact_ratio")}
     still = int(np.sum(np.array(results["moved_share"], float) == 0))
     return [
         f"The gradient norm is {middle['norm_before']:.4f} before the steps on it and {middle['norm_after']:.4f} after "

@@ -12,7 +12,7 @@ import numpy as np
 
 from report import claims
 from report.claims import C4_TIMES
-from report.wording import NOTHING, PERCENT, VERDICT_WORDS, digits, number, percent, spread
+from report.wording import NOTHING, PERCENT, VERDICT_WORDS, digits, from_to, number, percent, spread
 
 FIGURES = ("param_pca_layer", "param_pca_model", "param_pca_distances")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
@@ -154,11 +154,7 @@ def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
 def unequal(whole: dict[str, Any]) -> list[str]:
     """That losses differ too much for all ends to be one place, and whether those of one start do so as well."""
     losses = {name: live_losses(whole[name]) for name in GROUPS}
-    ranges = {
-        name: f"{digits(min(each), 2)} to {digits(max(each), 2)}"
-        for name, each in losses.items()
-        if each and several_places(each)
-    }
+    ranges = {name: from_to(each) for name, each in losses.items() if each and several_places(each)}
     if "runs" not in ranges:
         return []
     said = f"Their unequal losses, {ranges['runs']}, show that not all ends are one place"

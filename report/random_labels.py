@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from common import reading
 from report import claims
-from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, C8_UNIFORM_LOSS
+from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, UNIFORM_LOSS
 from report.wording import (
     DIVERGED,
     NOTHING,
@@ -44,11 +43,6 @@ Shares = dict[float, dict[str, dict[str, Any]]]  # {share of labels shuffled: {s
 Runs = dict[float, list[dict[str, Any]]]  # {share of labels shuffled: results by seed}
 
 
-def runs_of(found: dict[str, Any], arm: str) -> list[dict[str, Any]]:
-    """The results of an arm's seeds."""
-    return [found["results"][unit] for unit in reading.units_of(found, arm)]
-
-
 def shares_of(found: dict[str, Any]) -> Shares:
     """{share: {seed: results}}, least share first."""
     shares: Shares = {}
@@ -61,7 +55,7 @@ def shares_of(found: dict[str, Any]) -> Shares:
 
 def c8(found: dict[str, Any]) -> dict[str, Any]:
     """C8: the net fits shuffled labels on the training set, and learns nothing about the test set."""
-    runs = runs_of(found, "full")
+    runs = claims.runs_of(found, "full")
     accuracies, losses = ([run[name][-1] for run in runs] for name in ("test_accuracy", "test_loss"))
     parts = [
         {
@@ -79,7 +73,7 @@ def c8(found: dict[str, Any]) -> dict[str, Any]:
         {
             "words": "test loss above ln 10 at the end",
             "shown": f"{spread(losses)} nats" if runs else "",
-            **claims.by_margins([value - C8_UNIFORM_LOSS for value in losses]),
+            **claims.by_margins([value - UNIFORM_LOSS for value in losses]),
         },
     ]
     return {"verdict": claims.combined([part["verdict"] for part in parts]), "parts": parts}
@@ -204,7 +198,7 @@ def claim_8(verdict: dict[str, Any]) -> dict[str, str]:
 
 def answer(found: dict[str, Any], verdict: dict[str, Any]) -> str:
     """In short, how far shuffled labels are learnt and what that says about others; empty where not measured."""
-    runs = runs_of(found, "full")
+    runs = claims.runs_of(found, "full")
     if not runs:
         return ""
     fit, test, _ = verdict["parts"]
@@ -227,7 +221,7 @@ def comment(found: dict[str, Any], verdict: dict[str, Any], images: int | None) 
 
     images: test images, None where the data's description does not count them.
     """
-    full, true, shares = runs_of(found, "full"), runs_of(found, "true"), shares_of(found)
+    full, true, shares = claims.runs_of(found, "full"), claims.runs_of(found, "true"), shares_of(found)
     chosen = found["settings"]
     result = [f"The claim {VERDICT_WORDS[verdict['verdict']]}."]
     if len(full) == 1:
@@ -306,10 +300,8 @@ def test_sentences(runs: Sequence[dict[str, Any]]) -> list[str]:
         f"guess is right in {percent(C8_CHANCE)}, and an answer that is always the most frequent class in "
         f"{percent(runs[0]['majority'], 2)}."
     ]
-    loss = (
-        f"The test loss is {spread(losses)} nats, where equal shares for all classes have ln 10 = {C8_UNIFORM_LOSS:.2f}"
-    )
-    if min(losses) > C8_UNIFORM_LOSS:
+    loss = f"The test loss is {spread(losses)} nats, where equal shares for all classes have ln 10 = {UNIFORM_LOSS:.2f}"
+    if min(losses) > UNIFORM_LOSS:
         said.append(f"{loss}: the net is sure of answers that are wrong.")
     else:
         said.append(f"{loss}.")
@@ -371,11 +363,11 @@ def share_fits(shares: Shares) -> list[str]:
         return [f"{said}; no seed is measured at all of these shares."]
     of = f"of {seed_count(len(steps))}"
     if not longer and not sooner:
-        first, *rest = (100 * share for share in fits)
+        first, second, *_ = (100 * share for share in fits)
         at_first = sum(bool(each[0] > 0) for each in steps)
         then = [sum(bool((sign * each[1:] > 0).all()) for each in steps) for sign in (1, -1)]
         return [
-            f"{said}: longer at {rest[0]:g}{PERCENT} than at {first:g}{PERCENT} in {at_first} {of}, and from there on "
+            f"{said}: longer at {second:g}{PERCENT} than at {first:g}{PERCENT} in {at_first} {of}, and from there on "
             f"rising throughout in {then[0]}, falling throughout in {then[1]}."
         ]
     if longer:

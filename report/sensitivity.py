@@ -381,9 +381,10 @@ def extremes(nets: Nets, path: Sequence[str]) -> str:
 
 
 def rising_from(nets: Nets, path: Sequence[str]) -> str:
-    """From which batch size on the median rises at every step, if that is not from the first and not only the last."""
+    """From which batch size on, FEWEST or more, the median rises at every step; empty if it does from the first on."""
     medians = medians_of(nets, path)
-    sizes, steps = sorted(medians), np.diff([medians[size] for size in sorted(medians)]) > 0
+    sizes = sorted(medians)
+    steps = np.diff([medians[size] for size in sizes]) > 0
     first = 0 if steps.all() else int(np.flatnonzero(~steps).max()) + 1
     if first == 0 or len(sizes) - first < FEWEST:
         return ""

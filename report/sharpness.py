@@ -12,7 +12,7 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims
-from report.wording import NOTHING, VERBS, VERDICT_WORDS, capital, digits, listed, number, percent, probability
+from report.wording import VERBS, VERDICT_WORDS, capital, digits, from_to, listed, number, percent, probability
 
 FIGURES = ("sharpness", "sharpness_tau")
 NEEDED = ("equal_loss", "equal_epochs", "steps", "loss_before", "rescaled")
@@ -142,8 +142,7 @@ def claim_bonus(verdict: dict[str, Any]) -> dict[str, str]:
 def reach(values: Sequence[float]) -> str:
     """0.12 to 0.34, or 0.12 where all are one number."""
     numbers = [value for value in values if math.isfinite(value)]
-    low_and_high = dict.fromkeys((number(min(numbers)), number(max(numbers)))) if numbers else [NOTHING]
-    return " to ".join(low_and_high)
+    return from_to(numbers, number)
 
 
 # -------------------------------------------------------------------------------------------- its sentences

@@ -135,9 +135,14 @@ def spread(values: Sequence[float], places: int | None = None, count: int = 3, g
     return middle if len(values) == 1 else f"{middle}{gap}[{write(np.min(values))}, {write(np.max(values))}]"
 
 
-def from_to(values: Sequence[float], count: int = 2) -> str:
-    """The smallest and the largest in so many digits, 1.7 to 12; one of them where they are written alike."""
-    return " to ".join(dict.fromkeys(digits(float(end), count) for end in (min(values), max(values))))
+def two_digits(value: float) -> str:
+    """In two digits that count."""
+    return digits(float(value), 2)
+
+
+def from_to(values: Sequence[float], shown: Callable[[float], str] = two_digits) -> str:
+    """The smallest and the largest, 1.7 to 12; one of them where they are written alike, NOTHING of none."""
+    return " to ".join(dict.fromkeys(map(shown, (min(values), max(values))))) if len(values) else NOTHING
 
 
 def two_lines(values: Sequence[float], places: int | None = None) -> str:

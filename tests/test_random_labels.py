@@ -497,7 +497,7 @@ def test_a_fall_counts_only_beyond_noise():
 
 def test_the_figure_and_the_report_have_the_same_reference():
     drawn = [getattr(plot_random_labels, name) for name in ("REFERENCE_LOSS", "CHANCE", "UNIFORM_LOSS")]
-    assert drawn == pytest.approx([claims.C8_REACHED["loss"], claims.C8_CHANCE, claims.C8_UNIFORM_LOSS])
+    assert drawn == pytest.approx([claims.C8_REACHED["loss"], claims.C8_CHANCE, claims.UNIFORM_LOSS])
     assert set(plot_random_labels.ARMS) == set(reported.ARMS)
 
 
