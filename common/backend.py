@@ -10,18 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.lazy import tf
 from common.settings import Problem, prepare_environment
+
+_started = False
 
 
 def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     """Import TensorFlow with these thread counts (0: one a core); call it before anything else of Keras;
-    a later call changes nothing.
+    a later call changes nothing. Without it, the first use of `keras` or `tf` (`common.lazy`) calls it.
 
     float32, Keras's epsilon and channels last are forced, whatever the user's keras.json says; so is the whole length
     of a float32 in a GPU's products, which would be cut to 10 bits (TensorFloat-32). A GPU's memory grows as needed.
     """
-    if "tensorflow" in sys.modules:
+    global _started
+    if _started:
         return
+    _started = True
     prepare_environment()
     with _quiet(), _hidden("sklearn", "matplotlib"):
         try:
@@ -30,16 +35,17 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
             raise Problem(
                 f"Keras does not start ({error}): mend or remove keras.json, unset KERAS_ variables"
             ) from None
-        import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")
-    tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
+        import tensorflow
+    tensorflow.get_logger().setLevel("ERROR")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+    with contextlib.suppress(RuntimeError):  # where TensorFlow has computed something already, in a notebook
+        tensorflow.config.threading.set_intra_op_parallelism_threads(intra_threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(inter_threads)
+        for gpu in tensorflow.config.list_physical_devices("GPU"):
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
 def start_in_halves() -> None:
@@ -52,8 +58,6 @@ def start_in_halves() -> None:
 
 def parts() -> int:
     """Into how many parts a step should cut its batch: the operations that may run side by side; on a GPU one."""
-    import tensorflow as tf
-
     if tf.config.list_physical_devices("GPU"):
         return 1
     return max(1, tf.config.threading.get_inter_op_parallelism_threads())
@@ -61,16 +65,12 @@ def parts() -> int:
 
 def fuses(small: bool) -> bool:
     """Whether XLA should compile a loop with its steps as one program: on a CPU small steps, on a GPU all of them."""
-    import tensorflow as tf
-
     return bool(small or tf.config.list_physical_devices("GPU")) and has_xla()
 
 
 @functools.cache
 def has_xla() -> bool:
     """Whether TensorFlow can compile with XLA here: builds for macOS, and those with some plugins, cannot."""
-    import tensorflow as tf
-
     try:
         tf.function(lambda: tf.constant(1) + 1, jit_compile=True)()
     except tf.errors.OpError:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from common import files
 from common.plain_pickle import MEGABYTE, is_number
+
+import numpy as np
 
 SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
 LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON

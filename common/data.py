@@ -28,11 +28,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from common import files, pictures, progress, settings
 from common.data_files import CIFAR10, MNIST, Arrays, Known, advice, fingerprint, read_archive, read_npz
 from common.settings import Problem, Run
+
+import numpy as np
 
 NOTES = settings.ROOT / "out" / "data.json"  # fingerprints of files seen before, so that --check is quick
 TIMEOUT = 30.0  # seconds without a byte before a download counts as stalled; Keras itself waits for ever

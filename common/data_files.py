@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from common.plain_pickle import printable
 from common.settings import Problem
+
+import numpy as np
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: uint8 images; y_train, y_test: uint8 (n,)
 MEMBERS = ("x_train", "y_train", "x_test", "y_test")

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common import files, history, provenance, reading, settings
+
+import numpy as np
 
 SHEET = Path(__file__).with_name("hw1.mplstyle")
 WIDE = 6.3  # inches: the report's line

@@ -25,14 +25,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common import backend, files
 from common.checkpoint import Checkpoint
 from common.history_file import SCHEMA, UnreadableError, encode, read
 from common.plain_pickle import MEGABYTE, clipped, plain, printable
 from common.provenance import code_hash, commit
 from common.settings import ROOT, Problem, Run, identity, one_message
+
+import numpy as np
 
 # ---------------------------------------------------------------------------------------- one experiment
 

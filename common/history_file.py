@@ -7,11 +7,11 @@ reader takes from them is there: units with their records, results with their su
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common import plain_pickle
 from common.plain_pickle import MEGABYTE, clipped, is_number, plain, printable
 from common.settings import Problem
+
+import numpy as np
 
 SCHEMA = 1
 LARGEST_WRITTEN = 5 * MEGABYTE

@@ -11,9 +11,9 @@ import pickletools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common import files
+
+import numpy as np
 
 PROTOCOL = 4
 MEGABYTE = 1_000_000

@@ -14,7 +14,7 @@ from common.settings import ROOT
 # known otherwise (data by their fingerprint, devices and threads by the recorded environment). What scales images
 # (`data`) and what splits a batch or chooses a precision (`backend`) is too: a change there raises each REVISION.
 PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
-PLUMBING |= {"provenance", "settings", "signals", "data", "data_files", "pictures"}
+PLUMBING |= {"provenance", "settings", "signals", "data", "data_files", "pictures", "lazy"}
 
 
 def code_hash(script: Path) -> str:
@@ -29,14 +29,14 @@ def code_hash(script: Path) -> str:
         path = waiting.pop()
         if path not in trees and path.stem not in PLUMBING:
             trees[path] = ast.parse(path.read_text(encoding="utf-8"))
-            waiting.extend(_imported(trees[path], path))
+            waiting.extend(_imported(trees[path]))
     for path in sorted(trees, key=lambda path: path.name):
         digest.update(f"{path.name}\n{_structure(trees[path])}\n".encode())
     return digest.hexdigest()
 
 
-def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
-    """Files of `common`, and beside `path`, that the module at `path` imports anywhere in it."""
+def _imported(tree: ast.Module) -> Iterator[Path]:
+    """Files of this project that a module imports anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -44,8 +44,7 @@ def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
     for name in names:
-        folder = ROOT if name.startswith("common.") else path.parent
-        file = folder / f"{name.replace('.', '/')}.py"
+        file = ROOT / f"{name.replace('.', '/')}.py"
         if file.is_file():
             yield file
 

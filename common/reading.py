@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from common import history, settings
+
+import numpy as np
 
 
 def field(kept: dict[str, Any], unit: str, *path: str) -> np.ndarray:

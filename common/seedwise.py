@@ -7,18 +7,17 @@ net knows of the others, but all see the same batches.
     models = seedwise.build(build_model, seeds)
     apply, slots = seedwise.sgd(seedwise.trainable(models), learning_rate=0.01, momentum=0.9)
     run = training.loop(seedwise.classifier_update(models, apply), (images, labels), batch_size, seed)
-
-Import it after `backend.start`: it imports TensorFlow.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
 from common import seeds, training, weights
+from common.lazy import keras, tf
+
+import numpy as np
 
 
 def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> list[keras.Model]:

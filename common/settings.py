@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from tyro import cli
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
-
 from common import signals
 from common.plain_pickle import clipped, printable
+
+from tyro import cli
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,6 +8,8 @@ the matrix products of a stack of tiny layers are fastest on a CPU.
 from collections.abc import Sequence
 from typing import Any
 
+from common.lazy import tf
+
 import numpy as np
 
 
@@ -53,8 +55,6 @@ def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any
 
     parameters: tensor (nets, parameters); points: tensor (points,), the same for all nets, or (nets, points).
     """
-    import tensorflow as tf
-
     shapes = layer_shapes(widths)
     sizes = [size for rows, columns in shapes for size in (rows * columns, columns)]
     parts = tf.split(parameters, sizes, axis=1)

@@ -1,24 +1,23 @@
-"""A compiled training loop whose batches are a function of (seed, step), Adam in one fused update, evaluation.
+"""A compiled training loop whose batches are a function of (seed, step), Adam in one fused update, evaluation."""
 
-Import it after `backend.start`: it imports TensorFlow.
-"""
+from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from common import backend, progress, seeds
+from common.lazy import tf
+
+import numpy as np
 
 CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
 FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keeps
 EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
 ROUND_OFF = 1e-6  # by which outputs of a dead net differ; those of a live one do by far more
 
-Update = Callable[..., dict[str, tf.Tensor]]
+Update = Callable[..., dict[str, Any]]  # of tensors
 
 
 def loop(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, seeds, settings
+from common import backend, data, history, seeds, settings, training
+from common.lazy import keras
 
 REVISION = 1
 NETS = ("shallow", "middle", "deep")
@@ -42,23 +43,26 @@ QUICK = replace(PAPER, epochs=2, batch_size=32, probe_images=1000, seeds=(0,))
 
 def build_model(net: str, dropout: float, dense_dropout: float):
     """The net as a keras.Sequential, from (32, 32, 3) images to ten logits."""
-    import keras
-    from keras import layers
 
     def convolution(filters: int, padding: str):
-        return layers.Conv2D(filters, 3, padding=padding, activation="relu")
+        return keras.layers.Conv2D(filters, 3, padding=padding, activation="relu")
 
     def pool():
-        return [layers.MaxPooling2D(2), layers.Dropout(dropout)]
+        return [keras.layers.MaxPooling2D(2), keras.layers.Dropout(dropout)]
 
     hidden = {
-        "shallow": [convolution(38, "same"), *pool(), layers.Flatten(), layers.Dense(128, activation="relu")],
+        "shallow": [
+            convolution(38, "same"),
+            *pool(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+        ],
         "middle": [
             convolution(16, "same"),
             convolution(22, "valid"),
             *pool(),
-            layers.Flatten(),
-            layers.Dense(250, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(250, activation="relu"),
         ],
         "deep": [
             convolution(32, "same"),
@@ -67,11 +71,13 @@ def build_model(net: str, dropout: float, dense_dropout: float):
             convolution(64, "same"),
             convolution(64, "valid"),
             *pool(),
-            layers.Flatten(),
-            layers.Dense(512, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(512, activation="relu"),
         ],
     }
-    model = keras.Sequential([keras.Input((32, 32, 3)), *hidden[net], layers.Dropout(dense_dropout), layers.Dense(10)])
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), *hidden[net], keras.layers.Dropout(dense_dropout), keras.layers.Dense(10)]
+    )
     if model.count_params() != PARAMETERS[net]:
         raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
     return model
@@ -79,10 +85,6 @@ def build_model(net: str, dropout: float, dense_dropout: float):
 
 def train(chosen: Settings, pictures: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
     """Train one net from one seed; losses and accuracies by epoch, and the net's size."""
-    import keras
-
-    from common import training
-
     net, seed = unit.split("/seed-")
     keras.utils.set_random_seed(seeds.stream(int(seed), "weights", net))
     model = build_model(net, chosen.dropout, chosen.dense_dropout)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, progress, seeds, settings, stacked
+from common import backend, history, progress, seeds, settings, stacked, training
+from common.lazy import keras, tf
+
+import numpy as np
 
 REVISION = 1
 FUNCTIONS = {
@@ -51,11 +52,8 @@ QUICK = replace(PAPER, epochs=120)
 
 def build_model(net: str, activation: str):
     """One net as a keras.Sequential: the plain twin of what `train` computes a hundred times at once."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(width, activation=activation) for width in WIDTHS[net][:-1]]
-    return keras.Sequential([keras.Input((1,)), *hidden, layers.Dense(1)])
+    hidden = [keras.layers.Dense(width, activation=activation) for width in WIDTHS[net][:-1]]
+    return keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
 
 
 def initial_weights(net: str, count: int) -> np.ndarray:
@@ -83,10 +81,6 @@ def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
 
 def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict:
     """Train the stack of all seeds of one net on one function; losses, predicted curves, dead nets."""
-    import tensorflow as tf
-
-    from common import training
-
     function, activation, net = unit.split("/")
     points = np.linspace(-1, 1, chosen.points)
     inputs, targets = points.astype(np.float32), FUNCTIONS[function](points).astype(np.float32)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, seeds, settings
+from common import backend, data, history, seeds, settings, training
+from common.lazy import keras
 
 REVISION = 1
 NETS = ("shallow", "middle", "deep")
@@ -40,28 +41,26 @@ QUICK = replace(PAPER, epochs=3, probe_images=1000, seeds=(0,))
 
 def build_model(net: str, dropout: float):
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
 
     def convolution(filters: int):
-        return layers.Conv2D(filters, 3, activation="relu")
+        return keras.layers.Conv2D(filters, 3, activation="relu")
 
     hidden = {
-        "shallow": [convolution(68), layers.MaxPooling2D(2), layers.Dropout(dropout)],
-        "middle": [convolution(64), layers.MaxPooling2D(2), convolution(64), layers.Dropout(dropout)],
+        "shallow": [convolution(68), keras.layers.MaxPooling2D(2), keras.layers.Dropout(dropout)],
+        "middle": [convolution(64), keras.layers.MaxPooling2D(2), convolution(64), keras.layers.Dropout(dropout)],
         "deep": [
             convolution(65),
-            layers.MaxPooling2D(2),
+            keras.layers.MaxPooling2D(2),
             convolution(65),
-            layers.Dropout(dropout),
+            keras.layers.Dropout(dropout),
             convolution(64),
-            layers.Dropout(dropout),
-            layers.MaxPooling2D(2),
+            keras.layers.Dropout(dropout),
+            keras.layers.MaxPooling2D(2),
             convolution(64),
-            layers.Dropout(dropout),
+            keras.layers.Dropout(dropout),
         ],
     }
-    model = keras.Sequential([keras.Input((28, 28, 1)), *hidden[net], layers.Flatten(), layers.Dense(10)])
+    model = keras.Sequential([keras.Input((28, 28, 1)), *hidden[net], keras.layers.Flatten(), keras.layers.Dense(10)])
     if model.count_params() != PARAMETERS[net]:
         raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
     return model
@@ -69,10 +68,6 @@ def build_model(net: str, dropout: float):
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
     """Train one net from one seed; losses and accuracies by epoch, and the net's size."""
-    import keras
-
-    from common import training
-
     net, seed = unit.split("/seed-")
     keras.utils.set_random_seed(seeds.stream(int(seed), "weights", net))
     model = build_model(net, chosen.dropout)

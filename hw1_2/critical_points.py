@@ -3,10 +3,11 @@
 Weights, widths and points as in `newton.py`.
 """
 
-import newton
+from common import stacked
+
 import numpy as np
 
-from common import stacked
+from hw1_2 import newton
 
 CRITICAL = 1e-8  # a gradient norm that counts as zero
 FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H

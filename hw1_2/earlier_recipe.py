@@ -9,9 +9,10 @@ Imports TensorFlow when it trains.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from common import history, progress, seeds, stacked
+from common.lazy import tf
+
+import numpy as np
 
 WIDTHS = (40, 40, 1)
 LEARNING_RATE = 5e-4  # on the loss
@@ -23,8 +24,6 @@ def train(
     points: np.ndarray, targets: np.ndarray, nets: int, epochs: int, moves: int, checkpoint: history.Checkpoint
 ) -> dict[str, Any]:
     """Train so many nets on points and targets, (points,); what the recipe finds, and what float64 and slope say."""
-    import tensorflow as tf
-
     size = stacked.parameter_count(WIDTHS)
     generators = [np.random.default_rng(seeds.stream(seed, "recipe")) for seed in range(nets)]
     weights = tf.Variable(np.stack([each.standard_normal(size) for each in generators]).astype(np.float32))
@@ -84,8 +83,6 @@ def ratios(
 
     losses, gradients: of (nets, n), a tensor of either type.
     """
-    import tensorflow as tf
-
     kernels = np.concatenate(
         [
             np.repeat([1.0, 0.0], [rows * columns, columns])  # the biases stay

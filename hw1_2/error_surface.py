@@ -20,10 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common.lazy import keras, tf
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings, weights
+from hw1_2 import surfaces
 
 REVISION = 1
 PARAMETERS = 668_672
@@ -67,12 +70,11 @@ QUICK = replace(
 
 def build_model(seed: int):
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits; Glorot-uniform weights by `seed`."""
-    import keras
-    from keras import layers
-
     keras.utils.set_random_seed(seed)
-    hidden = [layers.Dense(512, activation="relu", use_bias=False) for _ in range(2)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)])
+    hidden = [keras.layers.Dense(512, activation="relu", use_bias=False) for _ in range(2)]
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, use_bias=False)]
+    )
     if model.count_params() != PARAMETERS:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
     return model
@@ -80,8 +82,6 @@ def build_model(seed: int):
 
 def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Train one net. Returns its path (records, parameters), float32, and what is known of start and end."""
-    from common import seedwise, training
-
     optimizer, seed = unit.split("/seed-")
     model = build_model(seeds.stream(int(seed), "weights"))
     if optimizer == "sgd":
@@ -136,8 +136,6 @@ def bases_of(unit: str, ends: np.ndarray, components: np.ndarray) -> dict[str, l
 
 def places_of(chosen: Settings, path: np.ndarray) -> dict[str, Any]:
     """Where the loss is measured: alpha of each line, (points,); x and y of each plane. path: (records, 2)."""
-    import surfaces
-
     counts, reach = (chosen.plane_columns, chosen.plane_rows), chosen.plane_reach
     return {
         "line": np.linspace(0, 1, chosen.line_points),
@@ -149,8 +147,6 @@ def places_of(chosen: Settings, path: np.ndarray) -> dict[str, Any]:
 
 def sweeps_of(chosen: Settings, digits: data.Dataset, bases: dict, places: dict) -> dict[str, tuple]:
     """What is measured, by name: bases, coefficients (points, bases), and the images and labels."""
-    import surfaces
-
     arrays, test = (digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)
     fixed, fewer = (seeds.fixed_examples(arrays, count) for count in (chosen.probe_images, chosen.plane_images))
     start, end, unrelated = (bases[name] for name in ("start", "end", "unrelated"))
@@ -167,9 +163,6 @@ def sweeps_of(chosen: Settings, digits: data.Dataset, bases: dict, places: dict)
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train one net, then measure the lines and planes through its weights; all of it as plain lists."""
-    import surfaces
-    import tensorflow as tf
-
     ends = tf.Variable(np.zeros((2, PARAMETERS)))  # initial and final weights
     components = tf.Variable(np.zeros((2, PARAMETERS)))  # of the path
     kept = checkpoint.load([ends, components])
@@ -202,8 +195,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
 def results_of(kept: dict[str, Any], bases: dict[str, list], places: dict[str, Any]) -> dict[str, Any]:
     """What a history keeps of one net: its training, lengths, lines and planes."""
-    import surfaces
-
     values = kept["values"]
     start, end = (weights.flatten(bases[name]) for name in ("start", "end"))
     results = {name: kept[name] for name in ("steps", "running_loss", "start", "end")}
@@ -232,8 +223,6 @@ def flat(images: np.ndarray) -> np.ndarray:
 
 def line_results(alpha: np.ndarray, train: Sequence, test: Sequence) -> dict[str, Any]:
     """Losses and accuracies along a line, and the shape of each loss."""
-    import surfaces
-
     train, test = np.array(train), np.array(test)
     return {
         "alpha": alpha,

@@ -19,10 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, seedwise, settings, stacked, training
+from common.lazy import keras, tf
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings, stacked
+from hw1_2 import norm_and_loss
 
 REVISION = 1
 ARMS = ("mnist/adam", "mnist/sgd", "f1/adam")
@@ -60,12 +63,9 @@ QUICK = replace(PAPER, iterations=1200, function_points=2000, fixed_examples=100
 
 def build_model():
     """The net for MNIST as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
+    hidden = [keras.layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
     model = keras.Sequential(
-        [keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)],
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, use_bias=False)],
     )
     if model.count_params() != PARAMETERS["mnist"]:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS['mnist']}")
@@ -84,18 +84,12 @@ def initial_weights(count: int) -> np.ndarray:
 
 def gradient_norm(gradients: list) -> Any:
     """Scalar: the Euclidean length of the gradients of all variables of one net, the equation of the docstring."""
-    import tensorflow as tf
-
     return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))  # l2_loss: half the sum
 
 
 def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, list, Any]:
     """The nets for MNIST. Returns values(images, labels) -> (losses, norms, gradients), the first two (seeds,);
     apply(gradients); all variables that training changes; and the models."""
-    import tensorflow as tf
-
-    from common import seedwise, training
-
     models = seedwise.build(build_model, range(chosen.seeds))
     variables = seedwise.trainable(models)
     if optimizer == "adam":
@@ -113,10 +107,6 @@ def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, li
 
 def function_nets(chosen: Settings) -> tuple[Callable, Callable, list, Any]:
     """The nets for f1, all in one variable (seeds, parameters), which is returned last; otherwise as `image_nets`."""
-    import tensorflow as tf
-
-    from common import training
-
     stack = tf.Variable(initial_weights(chosen.seeds))
     apply, slots = training.adam([stack], chosen.function_learning_rate)
 
@@ -148,10 +138,6 @@ def stops_of(chosen: Settings) -> list[int]:
 
 def quality_of(task: str, nets: Any, digits: data.Dataset, points: np.ndarray) -> dict[str, np.ndarray]:
     """How the nets of an arm ended, (seeds,): test accuracies on MNIST; on f1, at `points`, which are dead."""
-    import tensorflow as tf
-
-    from common import seedwise, training
-
     if task == "mnist":
         return {"test_accuracy": seedwise.evaluator(nets)(digits.test_images, digits.test_labels)[1]}
     return {"dead": training.dead_nets(stacked.forward(nets, tf.constant(points), WIDTHS, tf.nn.relu).numpy())}
@@ -159,11 +145,6 @@ def quality_of(task: str, nets: Any, digits: data.Dataset, points: np.ndarray) -
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train all nets of one arm; what `norm_and_loss.condensed` keeps, and how well the nets ended."""
-    import norm_and_loss
-    import tensorflow as tf
-
-    from common import training
-
     task, optimizer = unit.split("/")
     if task == "mnist":
         arrays, batch_size = (digits.train_images, digits.train_labels), chosen.batch_size

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Literal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: matrices this small are slower shared out
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import critical_points
-import earlier_recipe
-import newton
-
 from common import backend, history, progress, seeds, settings, stacked
+from common.lazy import keras
+
+import numpy as np
+
+from hw1_2 import critical_points, earlier_recipe, newton
 
 REVISION = 1
 WIDTHS = {"1-4-1": (4, 1), "1-8-1": (8, 1), "1-4-4-1": (4, 4, 1)}
@@ -63,11 +63,8 @@ QUICK = replace(PAPER, seeds=8)
 
 def build_model(net: str):
     """One net of WIDTHS as a keras.Sequential in float64: the plain twin of what `newton` computes for all at once."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(width, activation="tanh", dtype="float64") for width in WIDTHS[net][:-1]]
-    return keras.Sequential([keras.Input((1,), dtype="float64"), *hidden, layers.Dense(1, dtype="float64")])
+    hidden = [keras.layers.Dense(width, activation="tanh", dtype="float64") for width in WIDTHS[net][:-1]]
+    return keras.Sequential([keras.Input((1,), dtype="float64"), *hidden, keras.layers.Dense(1, dtype="float64")])
 
 
 # ------------------------------------------------------------------------------------------- measurements

@@ -8,9 +8,9 @@ Widths are those of the layers, output last: (4, 1) is the net 1-4-1.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from common import stacked
+
+import numpy as np
 
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (nets,), gradients (nets, n), Hessians (nets, n, n)
 CACHE = 1_500_000  # bytes

@@ -17,10 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, history, progress, seeds, settings, stacked, training
+from common.lazy import keras, tf
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, progress, seeds, settings, stacked
+from hw1_2 import weight_paths
 
 REVISION = 1
 WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
@@ -50,11 +53,8 @@ QUICK = replace(PAPER, epochs=240, points=2000, surface_steps=41)
 
 def build_model():
     """One net as a keras.Sequential: the plain twin of what `train` computes for all runs at once."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
-    return keras.Sequential([keras.Input((1,)), *hidden, layers.Dense(1)])
+    hidden = [keras.layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
+    return keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
 
 
 def initial_weights(count: int) -> np.ndarray:
@@ -66,8 +66,6 @@ def initial_weights(count: int) -> np.ndarray:
 
 def outputs(parameters: Any, inputs: Any) -> Any:
     """Outputs (nets, points). parameters: (nets, parameters); inputs: (nets, points), or (1, points) for all nets."""
-    import tensorflow as tf
-
     return stacked.forward(parameters, inputs, WIDTHS, tf.nn.relu)
 
 
@@ -106,10 +104,6 @@ def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
 
     Each of the two has the records (records, nets, parameters) and lists over its nets.
     """
-    import tensorflow as tf
-
-    from common import training
-
     group = chosen.runs + chosen.spare_runs
     points = np.linspace(-1, 1, chosen.points)
     shared = tf.constant(points[None, :], tf.float32)
@@ -180,8 +174,6 @@ def plane_loss(
     origin: np.ndarray, directions: np.ndarray, across: np.ndarray, along: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
     """(along, across): loss on `points` at origin + x first direction + y second; a row of x values at a time."""
-    import tensorflow as tf
-
     compiled = tf.function(outputs, autograph=False)
     shared = tf.constant(points[None, :], tf.float32)
     rows = []
@@ -206,8 +198,6 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
 
     The plane is fitted twice: to the runs from different starts, as the homework asks, and to those and the control.
     """
-    import weight_paths
-
     part = slice(None) if unit == "whole" else weight_paths.layer_slice(int(unit.removeprefix("layer-")), WIDTHS)
     runs, control = (trained[name]["records"][..., part] for name in ("runs", "control"))
     planes = {

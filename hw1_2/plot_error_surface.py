@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import figures, reading, settings
+
+import numpy as np
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LEVELS = 24  # of loss, evenly on a log scale

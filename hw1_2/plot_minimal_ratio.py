@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import figures, reading, settings
+
+import numpy as np
 
 NETS = ("1-4-1", "1-8-1", "1-4-4-1")
 RECIPE = "1-40-40-1"  # the net of an earlier report's recipe

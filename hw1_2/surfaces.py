@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common.lazy import tf
+
 import numpy as np
 
 CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
@@ -28,8 +30,6 @@ def evaluator(bases: Sequence[Sequence[np.ndarray]], images: np.ndarray, labels:
     One point after the other goes through a compiled loop: a layer's product over 1,000 images or more already keeps
     the processor busy, and several points in one batched product are no faster (measured on a CPU).
     """
-    import tensorflow as tf
-
     first = [tf.matmul(images, kernels[0].astype(np.float32)) for kernels in bases]
     later = [tf.constant(np.stack(kernels)) for kernels in list(zip(*bases, strict=True))[1:]]
     labels = tf.constant(labels)

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from common import stacked, weights
+
+import numpy as np
 
 COMPONENTS = 10  # whose share of the variance is kept
 

@@ -10,9 +10,9 @@ ReLU is taken as zero, as everywhere but at its kink.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from common import weights
+
+import numpy as np
 
 Product = Callable[[np.ndarray], np.ndarray]
 LANCZOS_EVERY = 5  # products between two looks at the eigenvalues found so far

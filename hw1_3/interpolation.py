@@ -20,10 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, files, history, progress, seeds, seedwise, settings, training, weights
+from common.lazy import keras, tf
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, files, history, progress, seeds, settings, weights
+from hw1_3 import lines
 
 REVISION = 1
 PARAMETERS = 54_912
@@ -75,11 +78,10 @@ QUICK = replace(
 
 def build_model():
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)])
+    hidden = [keras.layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, use_bias=False)]
+    )
     if model.count_params() != PARAMETERS:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
     return model
@@ -108,10 +110,6 @@ def learn(
     checkpoint: the training's, not the unit's. It keeps the weights of each stage that was reached, and the next stage
     carries on from there. after(): called every few seconds.
     """
-    import tensorflow as tf
-
-    from common import seedwise, training
-
     optimizer, end = training_name.split("/")
     batch_size, learning_rate = method(chosen, optimizer, end)
     stages = STAGES[optimizer]
@@ -160,10 +158,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint_of: Call
 
     checkpoint_of(name): the checkpoint of that name.
     """
-    import lines
-
-    from common import seedwise
-
     optimizer, stage = unit.split("/")
     own = checkpoint_of(unit)
     kept = own.load([]) or {"lines": {}, "flatness": {end: [] for end in ENDS}}
@@ -217,8 +211,6 @@ def own_values(models: list, began: np.ndarray, nets: list, sets: list) -> dict[
 
     began: (seeds, parameters), the initial weights. Lists over seeds.
     """
-    from common import seedwise
-
     for model, net in zip(models, nets, strict=True):
         model.set_weights(net)
     evaluate = seedwise.evaluator(models)

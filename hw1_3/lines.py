@@ -12,9 +12,10 @@ the later layers only. Weights are float64; products with images are float32.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from common import weights
+from common.lazy import tf
+
+import numpy as np
 
 POINTS_A_CALL = 32  # a compiled call does not see Ctrl-C until it returns
 FIRST, GROWTH, LONGEST = 0.01, 1.25, 10.0  # distances that the search for a rise tries, in lengths of the direction
@@ -27,8 +28,6 @@ def evaluator(images: np.ndarray, labels: np.ndarray) -> Callable[[weights.Array
     Those are mean cross-entropy (nats) and accuracy. images: (n, ...), float32; labels: (n,). theta_1, theta_2: Dense
     kernels (inputs, outputs), layer by layer. Compiled once for all lines of nets of one shape.
     """
-    import tensorflow as tf
-
     inputs, labels = tf.constant(images.reshape(len(images), -1)), tf.constant(labels)
 
     @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)

@@ -16,9 +16,9 @@ adjusts for a third quantity without holding it fixed, stands beside.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from common.settings import Problem
+
+import numpy as np
 
 MEASURES = {  # name in the history: words; the family of the correction
     "short_wide": "10-iteration sharpness (wide box)",

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings
+from common import backend, data, history, progress, seeds, seedwise, settings, training
+from common.lazy import keras, tf
+
+import numpy as np
 
 REVISION = 1
 PARAMETERS = {  # of the ten nets, by width
@@ -80,11 +81,8 @@ QUICK = replace(
 
 def build_model(width: int):
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(width, activation="relu") for _ in range(4)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    hidden = [keras.layers.Dense(width, activation="relu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10)])
     if model.count_params() != parameter_count(width):
         raise ValueError(f"the net has {model.count_params()} parameters, not {parameter_count(width)}")
     return model
@@ -146,10 +144,6 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
 
     Running values are averages since the record before. wrong_learnt: share of wrong labels that a net has learnt.
     """
-    import tensorflow as tf
-
-    from common import seedwise, training
-
     images, labels = digits.train_images, digits.train_labels
     epochs, every = chosen.epochs, 1
     count = chosen.noisy_images if nets.noisy else chosen.probe_images

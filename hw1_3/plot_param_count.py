@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, settings
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import ten_nets
-
-from common import figures, settings
+from hw1_3 import ten_nets
 
 TRAINING = {"color": "#004488", "linestyle": "-", "linewidth": 1.3}
 TESTING = {"color": "#BB5566", "linestyle": "--", "linewidth": 1.3}

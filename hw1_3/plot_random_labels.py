@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import figures, history, reading, settings
+
+import numpy as np
 
 ARMS = {"full": "shuffled labels", "true": "true labels"}
 CHANCE = 0.1

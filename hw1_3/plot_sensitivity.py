@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, reading, settings
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import batch_nets
-
-from common import figures, reading, settings
+from hw1_3 import batch_nets
 
 BUDGETS = {"steps": "equal updates\n({:,})", "epochs": "equal passes\n({:,})", "loss": "equal training loss\n({:g})"}
 TARGETS = {"steps": "steps", "epochs": "epochs", "loss": "target_loss"}  # settings that the words above name

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import figures, settings
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import measures
-
-from common import figures, settings
+from hw1_3 import measures
 
 PANELS = {  # measure: title, axis
     "wide": ("sharpness, wide box", "%"),

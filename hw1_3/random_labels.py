@@ -21,10 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings
+from common import backend, data, history, progress, seeds, settings, training
+from common.lazy import keras, tf
+
+import numpy as np
 
 REVISION = 1
 PARAMETERS = 932_362
@@ -68,11 +69,8 @@ QUICK = replace(
 
 def build_model():
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(512, activation="relu") for _ in range(3)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    hidden = [keras.layers.Dense(512, activation="relu") for _ in range(3)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10)])
     if model.count_params() != PARAMETERS:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
     return model
@@ -122,11 +120,6 @@ def fit_epoch(chosen: Settings, curves: dict[str, list[float]]) -> int:
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train one net on one shuffle of the labels; `CURVES` by epoch, when the labels were fitted, and how it ended."""
-    import keras
-    import tensorflow as tf
-
-    from common import training
-
     # 1. The images, in a fixed random order, and the labels given to them. Test labels are never touched.
     arm, _, number = unit.partition("/seed-")
     seed = int(number)

@@ -21,10 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common.lazy import keras
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings, weights
+from hw1_3 import jacobians
 
 REVISION = 1
 PARAMETERS = 54_912
@@ -80,11 +83,10 @@ def units_of(chosen: Settings) -> list[str]:
 
 def build_model():
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10, use_bias=False)])
+    hidden = [keras.layers.Dense(64, activation="relu", use_bias=False) for _ in range(2)]
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, use_bias=False)]
+    )
     if model.count_params() != PARAMETERS:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
     return model
@@ -98,8 +100,6 @@ def measure(arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray) ->
 
     Returns loss (nats), accuracy, mean_loss_gradient, and what `distribution` says of the three norms of the docstring.
     """
-    import jacobians
-
     found = jacobians.sensitivities(arrays, images, labels)
     return {
         "loss": float(found["loss"].mean()),
@@ -150,8 +150,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     Returns `budgets`: by budget (and `start`, before training) a list over nets of what was measured, None for a net
     that did not reach the loss; `checks`: steps (checks,) and loss (checks, nets) as looked at until all reached it.
     """
-    from common import seedwise, training
-
     size, numbers = nets_of(chosen, unit)
     models = seedwise.build(build_model, numbers)
     births = [model.get_weights() for model in models]

@@ -19,10 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common.lazy import keras, tf
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings, weights
+from hw1_3 import box, hessian, jacobians
 
 REVISION = 1
 PARAMETERS = 55_050
@@ -60,11 +63,8 @@ QUICK = replace(PAPER, images=200, batch_sizes=(32, 128), seeds=2, box_starts=1,
 
 def build_model():
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
-    import keras
-    from keras import layers
-
-    hidden = [layers.Dense(64, activation="relu") for _ in range(2)]
-    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10)])
     if model.count_params() != PARAMETERS:
         raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
     return model
@@ -89,9 +89,6 @@ def rescaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
 
 def curvature(chosen: Settings, arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray, seed: int) -> dict:
     """Sharpness in both boxes, extreme eigenvalues and trace of the mean loss of `images`, by their names."""
-    import box
-    import hessian
-
     inputs = images.reshape(len(images), -1)
     seen = inputs.any(axis=0)  # the weights of pixels that are black in all images change no loss
     inputs = inputs[:, seen].astype(np.float64)
@@ -129,8 +126,6 @@ def measure(chosen: Settings, digits: data.Dataset, arrays: list[np.ndarray], bo
 
     Losses are clean, in nats; Jacobians are with respect to the pixels, 0 to 1, means over all images.
     """
-    import jacobians
-
     images, labels = training_set(chosen, digits)
     training = jacobians.sensitivities(arrays, images, labels)
     test = jacobians.sensitivities(arrays, digits.test_images, digits.test_labels)
@@ -162,10 +157,6 @@ def learn(
     Those are variables, the last of which has the weights at the stops, (stops, nets, parameters); and, lists over
     nets, the step at which each `stopped` at equal loss, None for one that did not, and its `loss_before` that.
     """
-    import tensorflow as tf
-
-    from common import seedwise, training
-
     batch_size = int(unit.removeprefix("batch-"))
     apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
     update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(batch_size, "batches")
@@ -201,8 +192,6 @@ def learn(
 
 def last_step(chosen: Settings, examples: int, batch_size: int) -> int:
     """The step after which the second stop is."""
-    from common import training
-
     return chosen.epochs * training.steps_per_epoch(examples, batch_size)
 
 
@@ -224,8 +213,6 @@ def newly_stopped(done: dict[str, Any], step: int, losses: np.ndarray, stop_loss
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train the nets of one batch size side by side, and measure each at both stops and, rescaled, the first one."""
-    from common import seedwise
-
     batch_size = int(unit.removeprefix("batch-"))
     numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # so that nets are independent
     models = seedwise.build(build_model, numbers)

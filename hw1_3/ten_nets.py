@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from common import reading
+
+import numpy as np
 
 LAST = 5  # epochs that a net's results are averaged over: its last ones
 FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them

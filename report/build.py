@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import files, history, settings
 from common.settings import ROOT, Problem
+
 from report import measured, readme
 
 HERE = Path(__file__).resolve().parent

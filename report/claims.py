@@ -26,9 +26,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from common import reading
+
+import numpy as np
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.05

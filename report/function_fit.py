@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from common.plain_pickle import are_counts, are_numbers
+
 import numpy as np
 
-from common.plain_pickle import are_counts, are_numbers
 from hw1_3 import measures
 from report import claims
 from report.wording import (

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from common.plain_pickle import are_counts, are_numbers
+
 import numpy as np
 
-from common.plain_pickle import are_counts, are_numbers
 from report import claims
 from report.wording import (
     NOTHING,

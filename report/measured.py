@@ -15,6 +15,7 @@ from common import figures as drawn
 from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
+
 from report import (
     error_surface,
     function_fit,

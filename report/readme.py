@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.settings import Problem
+
 from report import function_fit, image_nets
 
 BEGIN, END = "<!-- results: {stamp}, written by report/build.py -->", "<!-- end of results -->"

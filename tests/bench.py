@@ -27,15 +27,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-import bench_protocol
-from contenders.work import HALVES, TRAINING, Work, operations, script_module
-
 from common import backend, settings
 from common.data_files import CIFAR10, MNIST
+
+import bench_protocol
+import numpy as np
+from contenders.work import HALVES, TRAINING, Work, operations, script_module
 
 MATMUL_SIZES = (512, 1024, 2048)  # rows of square matrices
 TAKEN_OUT = ("TF_", "KERAS_", "JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "KMP_", "TORCH_")

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from contenders.work import HALVES, Work, script_module
-
 from common.data_files import CIFAR10, MNIST
+
+from contenders.work import HALVES, Work, script_module
 
 RISE_EVALUATIONS = 30  # of the loss, until a line has risen: growing distances, then Brent's method
 LANCZOS_PRODUCTS = 100  # with the Hessian, for both ends of its spectrum

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from common import settings
+
 import bench
 import bench_protocol
 import numpy as np
 import pytest
 from contenders.work import Work, operations
-
-from common import settings
 
 LAYERS = [  # a convolution of 5 x 5 places, 3 x 3, 2 channels to 4 filters; then 100 to 10
     {"kind": "Conv2D", "multiply_adds": 5 * 5 * 3 * 3 * 2 * 4},

@@ -1,15 +1,11 @@
 """Keskar's sharpness: quadratics in a box, whose highest points are known, and the search that ends at once."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hw1_3"))
-
-import box
+from hw1_3 import box
 
 CENTRE = np.array([0.0, 1.0, -3.0, 0.5])
 EPSILON = 0.01

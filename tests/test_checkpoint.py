@@ -3,11 +3,11 @@
 import signal
 import tracemalloc
 
+from common import checkpoint, files, history
+
 import numpy as np
 import pytest
 from tiny_experiment import Variable
-
-from common import checkpoint, files, history
 
 IDENTITY = {"experiment": "hw1_1/tiny", "unit": "walk/seed-0", "settings": {"learning_rate": 0.1}}
 RESULTS = {"loss": [0.1 + 0.2, 1e-300, float("inf")], "epochs": 3}

@@ -14,15 +14,12 @@ import pytest
 import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_2"))  # as for the script itself, which imports the module beside it
 
 from common import backend, figures, history, weights
 from common.checkpoint import Checkpoint
 
 backend.start()
-import error_surface
-import surfaces
-
+from hw1_2 import error_surface, surfaces
 from report import claims
 from report import error_surface as reported
 

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from common import files
+
 import pytest
 from conftest import ROOT
-
-from common import files
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch):

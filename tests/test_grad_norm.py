@@ -1,33 +1,29 @@
 """Gradient norm and loss: the norm against closed forms, the statistics, a tiny run from end to end, claim C5."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-
-import numpy as np
-import pytest
-import trial_runs
 
 from common import backend, history, stacked
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 
+import numpy as np
+import pytest
+import trial_runs
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_2"))
 
-import norm_and_loss
-
-from hw1_2 import grad_norm, param_pca, plot_grad_norm
+from hw1_2 import grad_norm, norm_and_loss, param_pca, plot_grad_norm
 from report import claims
 from report import grad_norm as reported
 
 backend.start()
+from common import seedwise, training
+
 import keras
 import tensorflow as tf
-
-from common import seedwise, training
 
 # ------------------------------------------------------------------------- the norm against closed forms
 

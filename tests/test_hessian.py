@@ -1,16 +1,11 @@
 """Hessian-vector products, extreme eigenvalues and traces against closed forms, TensorFlow and numpy.linalg."""
 
-import sys
-from pathlib import Path
+from common import backend, weights
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hw1_3"))
-
-import hessian
-
-from common import backend, weights
+from hw1_3 import hessian
 
 EXAMPLES, PIXELS, CLASSES = 40, 7, 4
 SHAPES = ((7, 6), (6,), (6, 5), (5,), (5, 4), (4,))

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common import files, history, plain_pickle, provenance, settings
+
 import numpy as np
 import pytest
 from conftest import ROOT, quick_run
-
-from common import files, history, plain_pickle, provenance, settings
 
 UNITS = ("deep/seed-0", "deep/seed-1", "shallow/seed-0")
 PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"

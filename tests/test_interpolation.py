@@ -1,23 +1,19 @@
 """Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run, claim C10."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
+
+from common import backend, figures, history, plain_pickle, weights
+from common.history_file import LARGEST_WRITTEN
 
 import numpy as np
 import pytest
 import trial_runs
 
-from common import backend, figures, history, plain_pickle, weights
-from common.history_file import LARGEST_WRITTEN
-
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_3"))
 
-import lines
-
-from hw1_3 import interpolation, plot_interpolation
+from hw1_3 import interpolation, lines, plot_interpolation
 from report import claims
 from report import interpolation as reported
 

@@ -1,16 +1,14 @@
 """Norms of Jacobians: against closed forms of linear models, finite differences and autograd; nets that are sure."""
 
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_3"))
 
-import jacobians
+from hw1_3 import jacobians
 
 
 def net(widths: tuple[int, ...], biases: bool, seed: int = 0) -> list[np.ndarray]:

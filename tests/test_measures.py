@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "hw1_3")]
-
-import measures
+sys.path.insert(0, str(ROOT))
 
 from common import settings
+
+from hw1_3 import measures
 
 GROUPS = np.repeat([32.0, 64.0, 128.0, 256.0], 8)
 APART = 1.0 - np.eye(len(GROUPS))

@@ -7,20 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import trial_runs
-from conftest import ROOT
-
 from common import history, seeds, stacked
 from common.checkpoint import Checkpoint
 
-sys.path.insert(0, str(ROOT / "hw1_2"))
-import critical_points
-import earlier_recipe
-import newton
+import numpy as np
+import pytest
+import trial_runs
 
-from hw1_2 import minimal_ratio, plot_minimal_ratio
+from hw1_2 import critical_points, earlier_recipe, minimal_ratio, newton, plot_minimal_ratio
 from report import claims
 from report import minimal_ratio as reported
 

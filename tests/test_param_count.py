@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+from common import backend, history, seeds
+from common.checkpoint import Checkpoint
+from common.history_file import LARGEST_WRITTEN, encode
+
 import numpy as np
 import pytest
 import trial_runs
 
-from common import backend, history, seeds
-from common.checkpoint import Checkpoint
-from common.history_file import LARGEST_WRITTEN, encode
 from hw1_3 import param_count, ten_nets
 from report import claims
 from report import param_count as reported
@@ -282,9 +283,9 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
 
 def test_an_arm_that_is_not_measured_is_said_to_be_so(path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "hw1_3")
-    import plot_param_count
-
     from common import figures
+
+    from hw1_3 import plot_param_count
 
     figures.use_style()
     kept = history.read(path)

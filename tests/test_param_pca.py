@@ -13,13 +13,11 @@ import pytest
 import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_2"))
-
-import weight_paths
 
 from common import backend, figures, history, seeds, stacked
 from common.checkpoint import Checkpoint
-from hw1_2 import param_pca, plot_param_pca
+
+from hw1_2 import param_pca, plot_param_pca, weight_paths
 from report import claims
 from report import param_pca as reported
 

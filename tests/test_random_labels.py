@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+from common import backend, history
+from common.checkpoint import Checkpoint
+
 import numpy as np
 import pytest
 import trial_runs
-
-from common import backend, history
-from common.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import history, settings
+
 from report import build, claims, function_fit, image_nets, measured, readme, setting_names, wording
 
 NETS = {

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common import history
+
 import numpy as np
 import pytest
-
-from common import history
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {

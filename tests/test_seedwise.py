@@ -1,15 +1,15 @@
 """Nets trained side by side in one step against plain Keras, one after the other."""
 
+from common import backend
+
 import numpy as np
 import pytest
 
-from common import backend
-
 backend.start()
+from common import seedwise, training
+
 import keras
 import tensorflow as tf
-
-from common import seedwise, training
 
 EXAMPLES, BATCH = 40, 16  # so that the last batch of an epoch is a smaller one
 OPTIMIZERS = {

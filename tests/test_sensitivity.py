@@ -1,32 +1,28 @@
 """Sensitivity and batch size: what is measured and when, a tiny run from end to end."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-
-import numpy as np
-import pytest
-import trial_runs
 
 from common import backend, history
 from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 
+import numpy as np
+import pytest
+import trial_runs
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_3"))
 
-import jacobians
-
-from hw1_3 import plot_sensitivity, sensitivity
+from hw1_3 import jacobians, plot_sensitivity, sensitivity
 from report import claims
 from report import sensitivity as reported
 
 backend.start()
-import keras
-
 from common import seedwise
+
+import keras
 
 # --------------------------------------------------------------------------------------------- measurement
 
@@ -125,9 +121,9 @@ def test_each_budget_is_measured_when_it_ends(small):
 
 def test_training_is_that_of_keras(digits, nowhere):
     """Adam of Keras itself on the same batches, for so few steps that round-off has not grown."""
-    import tensorflow as tf
-
     from common import seeds
+
+    import tensorflow as tf
 
     few = sensitivity.train(replace(TINY, steps=4, epochs=1), digits, "batch-12", nowhere)["budgets"]["steps"][1]
     keras.utils.set_random_seed(seeds.stream(1, "weights"))

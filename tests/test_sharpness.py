@@ -2,26 +2,19 @@
 
 import functools
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
+
+from common import backend, history, weights
+from common.checkpoint import Checkpoint
 
 import numpy as np
 import pytest
 import trial_runs
 
-from common import backend, history, weights
-from common.checkpoint import Checkpoint
-
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "hw1_3"))
 
-import box
-import hessian
-import jacobians
-import measures
-
-from hw1_3 import sharpness
+from hw1_3 import box, hessian, jacobians, measures, sharpness
 from report import claims
 from report import sharpness as reported
 

@@ -3,18 +3,19 @@
 import os
 import time
 
+from common import backend, seeds, stacked
+from common.checkpoint import Checkpoint
+
 import numpy as np
 import pytest
 
-from common import backend, seeds, stacked
-from common.checkpoint import Checkpoint
 from hw1_1 import cifar10_cnn, function_fit, mnist_cnn
 
 backend.start()
+from common import training
+
 import keras
 import tensorflow as tf
-
-from common import training
 
 
 def shuffled(seed: int, epoch: int, examples: int) -> np.ndarray:

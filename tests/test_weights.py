@@ -2,10 +2,10 @@
 
 import itertools
 
+from common import weights
+
 import numpy as np
 import pytest
-
-from common import weights
 
 DEEP = (1, 5, 10, 15, 20, 25, 20, 15, 10, 5, 1)  # the 2,136-parameter net of param_pca.py
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-from conftest import ROOT
-
 from common import history
 from common.checkpoint import Checkpoint
+
+import numpy as np
+from conftest import ROOT
 
 Digits = tuple[np.ndarray, np.ndarray]
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from common import backend, stacked
+
 import numpy as np
 
-from common import backend, stacked
 from contenders import examples
 from contenders.work import NUMPY_ONLY, TRAINING, Work, script_module
 
@@ -161,9 +162,9 @@ UPDATES = {
 
 def evaluate(work: Work) -> Steps:
     """Loss and accuracy of all nets on all examples."""
-    import tensorflow as tf
-
     from common import seedwise, training
+
+    import tensorflow as tf
 
     models = classifiers(work)
     evaluator = training.evaluator(models[0]) if work.nets == 1 else seedwise.evaluator(models)
@@ -194,7 +195,7 @@ def norms(work: Work) -> Steps:
 def jacobian(work: Work) -> Steps:
     """Norms of the Jacobians of softmax and logits, or with "sensitivity" all that sensitivity.py measures."""
     script = script_module(work.script)
-    import jacobians
+    from hw1_3 import jacobians
 
     (model,) = classifiers(work)
     arrays = model.get_weights()
@@ -210,12 +211,12 @@ def line(work: Work) -> Steps:
     one, other = (model.get_weights() for model in classifiers(replace(work, nets=2)))
     images, labels = examples.pictures((28, 28, 1), work.examples)
     if work.script == "hw1_2/error_surface":
-        import surfaces
+        from hw1_2 import surfaces
 
         bases = [[kernel.astype(np.float64) for kernel in net] for net in (one, other)]
         at = surfaces.evaluator(bases, images.reshape(work.examples, -1), labels)
     else:
-        import lines
+        from hw1_3 import lines
 
         at = lines.evaluator(images, labels)(one, other)
     coefficients = np.stack([1 - np.linspace(0, 1, 1000), np.linspace(0, 1, 1000)], axis=1)
@@ -232,7 +233,7 @@ def curvature(work: Work) -> Steps:
     from common import weights
 
     script_module(work.script)
-    import hessian
+    from hw1_3 import hessian
 
     (model,) = classifiers(work)
     arrays = model.get_weights()
@@ -248,7 +249,7 @@ def curvature(work: Work) -> Steps:
 def recipe(work: Work) -> Steps:
     """The whole of earlier_recipe.py, with as many epochs and moves as minimal_ratio.py has it do."""
     script = script_module(work.script)
-    import earlier_recipe
+    from hw1_2 import earlier_recipe
 
     class Nowhere:
         load = staticmethod(lambda variables: {})
@@ -279,7 +280,7 @@ MEASUREMENTS = {
 def small_nets(work: Work) -> Steps:
     """Hessians of all nets; or steps of minimal_ratio.py's searches: Adam, Newton, Levenberg and Marquardt."""
     script = script_module(work.script)
-    import newton
+    from hw1_2 import newton
 
     widths = script.WIDTHS[work.net[0]]
     start = stacked.glorot_uniform(widths, range(work.nets))

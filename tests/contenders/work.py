@@ -37,10 +37,7 @@ class Work:
 
 def script_module(name: str) -> ModuleType:
     """The module of a script, such as hw1_1/mnist_cnn; importing it does not import TensorFlow."""
-    for folder in (str(ROOT), str((ROOT / name).parent)):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    return importlib.import_module(Path(name).name)
+    return importlib.import_module(name.replace("/", "."))
 
 
 def operations(work: Work, layers: Sequence[dict[str, Any]]) -> float | None:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common import files, history, settings
+
 import pytest
 from conftest import ROOT
 from test_driver import SCRIPT, calls, environment, house, row
 from test_history import begin, wait_for
-
-from common import files, history, settings
 
 assert house  # a fixture
 PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"

@@ -23,13 +23,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import numpy as np
-import permissions
-import pytest
-
 from common import data, data_files
 from common.data_files import CIFAR10, MEMBERS, MNIST, Arrays, Known
 from common.settings import Problem
+
+import numpy as np
+import permissions
+import pytest
 
 SETS = (MNIST, CIFAR10)
 SECONDS = 20  # more than any file may take, on a busy machine

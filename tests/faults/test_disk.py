@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from common import history
+
 import permissions
 import pytest
 from conftest import ROOT, usual_signals
-
-from common import history
 
 PAGE = os.sysconf("SC_PAGE_SIZE")  # a small disk's space is counted in pages
 PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"

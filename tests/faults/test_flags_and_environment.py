@@ -16,13 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from common import history, settings
+
 import numpy as np
 import permissions
 import pytest
 import trial_runs
 from conftest import ROOT
-
-from common import history, settings
 
 TRAINING = sorted(path.with_name(path.name.removeprefix("plot_")) for path in ROOT.glob("hw1_*/plot_*.py"))
 PLOTTING = sorted(ROOT.glob("hw1_*/plot_*.py"))

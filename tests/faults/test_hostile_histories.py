@@ -27,12 +27,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from common import checkpoint, figures, files, history, history_file, plain_pickle, settings
+
 import numpy as np
 import pytest
 from conftest import ROOT
 from tiny_experiment import Variable
-
-from common import checkpoint, figures, files, history, history_file, plain_pickle, settings
 
 PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"
 REAL = ROOT / "hw1_1" / "history" / "cifar10_cnn.pkl"  # the smallest of the committed ones

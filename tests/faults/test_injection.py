@@ -26,12 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common import backend, data, figures, files, history, provenance, settings
+
 import pytest
 import tiny_experiment
 from conftest import ROOT, quick_run
 from trial_runs import made_up_history
 
-from common import backend, data, figures, files, history, provenance, settings
 from report import build
 
 KINDS = ("ENOSPC", "EIO", "interrupt", "kill")

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from common import backend, history
+
 import pytest
 from conftest import ROOT, usual_signals
 from moments import MARK, Runs, left_behind, left_for_good, runs
 from trial_runs import history_path, start, stripes, with_digits
-
-from common import backend, history
 
 KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 STOPPING = (INT, TERM, HUP)

@@ -14,13 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from common import figures, history, settings
+
 import permissions
 import pytest
 from conftest import ROOT, usual_signals
 from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
 from test_report import shown
 
-from common import figures, history, settings
 from report import build, measured
 
 assert house  # a fixture
