@@ -43,6 +43,7 @@ C5_PARTS = {  # rank correlation of norm and loss: from where on it agrees, up t
     "large_scale": (0.5, 0.0),  # on the fixed images, after the first epoch, they rise and fall together
     "small_scale": (0.5, 0.2),  # around their trend, bumps of the mini-batch's norm and loss match
 }
+C6_DISTINCT = 30  # critical points, each counted once, from which on a net with a ridge is judged
 C8_REACHED = {"loss": 0.055, "accuracy": 0.989, "epochs": 530}  # the reference's training result, and by when
 C8_CHANCE, C8_AROUND = 0.1, 0.015  # test accuracy of a guess, and how far from it the claim's may lie
 C9_RISING_TO, C9_LEVEL_FROM = 512, 1024  # units a layer up to which results improve, and from which on they are level

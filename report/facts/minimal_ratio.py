@@ -1,0 +1,367 @@
+"""Facts of hw1_2/minimal_ratio: the points where the gradient is almost zero, and claim C6.
+
+C6 is about an order among critical points: both minimal ratios are held against the loss by Spearman's rank
+correlation, which is negative where the claim holds. The first rule takes all trainings of the net 1-4-1. The second
+takes nets whose loss has a ridge, a small multiple of the sum of squares of all weights, and counts each point once.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from report import claims
+from report.facts import guard, median
+
+NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
+SHALLOW = ("1-4-1", "1-8-1")  # have one hidden layer
+JUDGED = "1-4-1"  # decides by the first rule
+RECIPE = "1-40-40-1"  # the net of the earlier report's recipe
+RIDGE = "ridge-"  # begins the names of the trainings with a ridge, such as ridge-1e-4/f2/1-4-1
+RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
+ZERO = 1e-8  # a gradient norm that counts as zero
+LEVEL = 1e-6  # losses that differ by a smaller share tie
+ONE_PLACE = 1e-4  # by a smaller share, they are of one critical point, or of one channel, stopped sooner or later
+RESAMPLES = 2000  # of the bootstrap
+MOST = 0.99  # of the resamples that must have a correlation, for an interval
+GROUP = 4  # points, at least, for a correlation among them
+EXACT = 9  # points up to which all orders are counted; of more, so many are drawn:
+PERMUTATIONS = 9999
+RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
+
+Points = dict[str, np.ndarray]
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers, guards, tables and C6."""
+    found = history["results"]
+    nets = {net: points(found[net]) for net in NETS if net in found}
+    arms = [arm(unit, found[unit]) for unit in history["units"] if unit.startswith(RIDGE) and unit in found]
+    judged, recipe = nets.get(JUDGED), found.get(RECIPE)
+    first, once = (judge(judged, critical(judged)), counted_once(judged)) if judged else ([], [])
+    decided = [each for each in arms if each["judged"]]
+    second = claims.unanimous([part["verdict"] for each in decided for part in each["parts"]]) if decided else None
+    saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
+    moving = [saddle for saddle in saddles if saddle["live"]]
+    numbers: dict[str, Any] = {
+        "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
+        "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
+        "saddles": len(saddles),
+        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles),
+        "moving_saddles": len(moving),
+        "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving),
+        "constant_loss": shared_loss(saddles, 0),
+        "two_unit_loss": shared_loss(saddles, 2),
+        "arms": len(arms),
+        "arms_judged": len(decided),
+        "ridge_minima": sum(each["minima"] for each in arms),
+        "ridge_channels": sum(each["channels"] for each in arms),
+    }
+    numbers |= {
+        f"{name}_{part['name']}": part["value"] for name, parts in (("first", first), ("once", once)) for part in parts
+    }
+    numbers |= {f"once_p_{part['name']}": part["p"] for part in once}
+    if judged:
+        inside, outside = in_channel(judged), judged["minimum"] & ~judged["channel"]
+        numbers |= {
+            "trainings": len(judged["loss"]),
+            "distinct": len(one_a_place(judged)),
+            "at_zero": int(judged["zero"].sum()),
+            "adam_norm": median(judged["adam_norm"]),
+            "net_minima": int(judged["minimum"].sum()),
+            "net_channels": int(inside.sum()),
+            "channel_norm": median(judged["weight_norm"][inside]),
+            "other_norm": median(judged["weight_norm"][outside]),
+            "channel_step": median(judged["step"][inside]),
+            "other_step": median(judged["step"][outside]),
+        }
+    if recipe:
+        names = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "by_slope")
+        numbers |= {f"recipe_{name}": median(recipe[name]) for name in names}
+    guards = {
+        "mirages": guard(nets.values(), lambda about: in_channel(about).sum() > 0.75 * about["minimum"].sum()),
+        "never_arrives": guard(nets.values(), never_arrives),
+        "weights_explode": judged and farther(judged),
+        "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
+        "same_narrow_net": all(numbers[name] for name in ("constant_loss", "two_unit_loss")) if len(nets) > 1 else None,
+        "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] >= 0.9 * len(moving),
+        "starts_choose_the_kind": judged and not both_kinds(judged),
+        "first_holds": judged and verdict_of(first) == claims.HOLDS,
+        "once_unclear": judged and verdict_of(once) == claims.UNCLEAR,
+        "ridge_holds": second and second == claims.HOLDS,
+        "ridge_fails": second and second == claims.FAILS,
+        "recipe_stands_still": recipe and np.allclose(recipe["norm_after"], recipe["norm_before"], rtol=0.05),
+        "recipe_follows_the_slope": recipe and np.median(recipe["by_slope"]) > 0.9,
+        "recipe_is_round_off": recipe and np.std(recipe["ratio"]) > 1.5 * np.std(recipe["exact_ratio"]),
+    }
+    return {
+        "numbers": numbers,
+        "guards": {name: None if holds is None else bool(holds) for name, holds in guards.items()},
+        "tables": {
+            "ends": [ends(net, about) for net, about in nets.items()],
+            "correlations": [row for net, about in nets.items() for row in correlations(net, about)],
+            "arms": arms,
+        },
+        "claims": [claim(second, arms, first, once)],
+    }
+
+
+# --------------------------------------------------------------------------------------- points of one net
+
+
+def points(results: dict[str, Any]) -> Points:
+    """Loss, ratios and kinds of one net's trainings, (seeds,) each; spectra (seeds, parameters)."""
+    kind, loss = np.array(results["kind"]), np.array(results["loss"], float)
+    return {
+        "loss": loss,
+        "level": levels(loss, LEVEL),
+        "index": 1 - np.array(results["index"], float) / results["parameters"],
+        "negative": np.array(results["index"], int),
+        "positive": np.array(results["positive_share"], float),
+        "sampled": np.array(results["sampled"], float)[:, RADIUS],
+        "predicted": np.array(results["predicted"], float),
+        "spectra": np.array(results["eigenvalues"], float),
+        "start": np.array(results["start"], int),
+        "minimum": kind == "minimum",
+        "saddle": kind == "saddle",
+        "zero": np.array(results["gradient_norm"], float) < ZERO,
+        "adam_norm": np.array(results["adam_norm"], float),
+        "constant": np.array(results["constant"], bool),
+        "channel": np.array(results["channel"], bool),
+        "live": np.array(results["effective_width"], int),
+        "weight_norm": np.array(results["weight_norm"], float),
+        "step": np.array(results["newton_step"], float) / np.array(results["weight_norm"], float),
+    }
+
+
+def levels(losses: np.ndarray, share: float) -> np.ndarray:
+    """Number of the level, lowest first, at which each loss lies: neighbours that differ by no more share one."""
+    order = np.argsort(losses, kind="stable")
+    level = np.zeros(len(losses))
+    level[order[1:]] = np.cumsum(np.diff(losses[order]) > share * losses[order][1:])
+    return level
+
+
+def critical(about: Points) -> np.ndarray:
+    """Indices of the critical points."""
+    return np.flatnonzero(about["minimum"] | about["saddle"])
+
+
+def in_channel(about: Points) -> np.ndarray:
+    """(seeds,): what counts as a minimum although its units cancel."""
+    return about["minimum"] & about["channel"]
+
+
+def one_a_place(about: Points) -> np.ndarray:
+    """Indices of one critical point of each loss, within ONE_PLACE, and index."""
+    places = critical(about)
+    named = np.stack([levels(about["loss"], ONE_PLACE)[places], about["negative"][places]])
+    return places[np.unique(named, axis=1, return_index=True)[1]]
+
+
+def distinct(about: Points) -> np.ndarray:
+    """Indices of the critical points of the second rule, each the first training that ended there.
+
+    Points are the same if their losses agree within LEVEL (relative) and their spectra within LEVEL of their norms.
+    """
+    first: list[int] = []
+    for place in critical(about):
+        loss, spectrum = about["loss"][place], about["spectra"][place]
+        if not any(
+            abs(loss - about["loss"][other]) <= LEVEL * loss
+            and np.abs(spectrum - about["spectra"][other]).max() <= LEVEL * np.abs(spectrum).max()
+            for other in first
+        ):
+            first.append(int(place))
+    return np.array(first, int)
+
+
+def saddles_of(net: str, about: Points) -> list[dict[str, Any]]:
+    """The saddles of a net with one hidden layer; missing: how many of its units have no effect of their own."""
+    return [
+        {
+            "net": net,
+            "live": int(about["live"][place]),
+            "missing": NETS[net] - int(about["live"][place]),
+            "index": int(about["negative"][place]),
+            "loss": float(about["loss"][place]),
+            "sampled": float(about["sampled"][place]),
+        }
+        for place in np.flatnonzero(about["saddle"])
+    ]
+
+
+def shared_loss(saddles: list[dict[str, Any]], live: int) -> float | None:
+    """The one loss of all saddles with so many live units, if both nets have such saddles; else None."""
+    losses = [saddle["loss"] for saddle in saddles if saddle["live"] == live]
+    nets = {saddle["net"] for saddle in saddles if saddle["live"] == live}
+    return losses[0] if len(nets) > 1 and np.ptp(losses) <= ONE_PLACE * losses[0] else None
+
+
+def never_arrives(about: Points) -> bool:
+    """Whether Newton's step would still go far from each point in a channel, and nowhere from the other minima."""
+    inside, outside = in_channel(about), about["minimum"] & ~about["channel"]
+    return bool(inside.any()) and about["step"][inside].min() > 0.05 and (about["step"][outside] < 1e-6).all()
+
+
+def farther(about: Points) -> bool | None:
+    """Whether the weights in channels are over ten times as long as at the other minima; None without either."""
+    norms = [about["weight_norm"][mask] for mask in (in_channel(about), about["minimum"] & ~about["channel"])]
+    return bool(np.median(norms[0]) > 10 * np.median(norms[1])) if len(norms[0]) and len(norms[1]) else None
+
+
+def both_kinds(about: Points) -> int:
+    """How many starts lead to minima as well as to saddles."""
+    return len(set(about["start"][about["minimum"]]) & set(about["start"][about["saddle"]]))
+
+
+# ----------------------------------------------------------------------------------- correlations and rules
+
+
+def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's, row by row of (rows, points), ties by mean ranks; NaN where all values of a row are equal."""
+    from scipy import stats
+
+    ranks = [stats.rankdata(each, axis=1) for each in (first, second)]
+    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
+    lengths = np.sqrt(np.prod([np.sum(each**2, axis=1) for each in centred], axis=0))
+    products = np.sum(centred[0] * centred[1], axis=1)
+    return np.divide(products, lengths, out=np.full(len(first), np.nan), where=lengths > 0)
+
+
+def correlation(about: Points, chosen: np.ndarray, ratio: str) -> dict[str, float | None]:
+    """Rank correlation of loss and ratio over chosen points, with its 95 % bootstrap interval; None for nothing."""
+    result: dict[str, float | None] = {"value": None, "low": None, "high": None}
+    if len(chosen) < GROUP:
+        return result
+    loss, values = about["level"][chosen], about[ratio][chosen]
+    value = float(rank_correlations(loss[None], values[None])[0])
+    drawn = np.random.default_rng(0).integers(len(chosen), size=(RESAMPLES, len(chosen)))
+    found = rank_correlations(loss[drawn], values[drawn])
+    found = found[np.isfinite(found)]
+    if not math.isfinite(value):
+        return result
+    if len(found) < MOST * RESAMPLES:  # the others would narrow the interval
+        return result | {"value": value}
+    low, high = np.quantile(found, [0.025, 0.975])
+    return {"value": value, "low": float(low), "high": float(high)}
+
+
+def judge(about: Points, chosen: np.ndarray) -> list[dict[str, Any]]:
+    """The two parts of C6 over chosen points: they hold where the interval lies below 0."""
+    parts = []
+    for name, words in RATIOS.items():
+        found = correlation(about, chosen, name)
+        low, high = (math.nan if found[end] is None else -found[end] for end in ("high", "low"))
+        parts.append({"name": name, "words": words, **found, "verdict": claims.by_interval(low, high)})
+    return parts
+
+
+def counted_once(about: Points) -> list[dict[str, Any]]:
+    """The two parts of C6 with each critical point counted once, by a permutation test of the rank correlation."""
+    places, parts = one_a_place(about), []
+    for name, words in RATIOS.items():
+        value, p = permutation_test(about["level"][places], about[name][places])
+        verdict = claims.UNCLEAR if p is None else claims.by_p(p, value < 0)
+        parts.append({"name": name, "words": words, "value": value, "p": p, "verdict": verdict})
+    return parts
+
+
+def permutation_test(level: np.ndarray, ratio: np.ndarray) -> tuple[float | None, float | None]:
+    """Rank correlation and its two-sided p, over all orders of few points or over drawn ones; None if none varies."""
+    if len(level) < GROUP or not np.ptp(level) or not np.ptp(ratio):
+        return None, None
+    value = float(rank_correlations(level[None], ratio[None])[0])
+    exact = len(level) <= EXACT
+    if exact:
+        orders = np.array(sorted(set(itertools.permutations(ratio.tolist()))))
+    else:
+        orders = np.random.default_rng(0).permuted(np.tile(ratio, (PERMUTATIONS, 1)), axis=1)
+    as_far = np.abs(rank_correlations(np.tile(level, (len(orders), 1)), orders)) >= abs(value) - 1e-9
+    return value, float(as_far.mean() if exact else (1 + as_far.sum()) / (1 + PERMUTATIONS))
+
+
+def verdict_of(parts: Sequence[dict[str, Any]]) -> str:
+    """Of a net: both parts must agree, either way."""
+    return claims.unanimous([part["verdict"] for part in parts]) if parts else claims.UNCLEAR
+
+
+def arm(unit: str, results: dict[str, Any]) -> dict[str, Any]:
+    """A net trained with a ridge: a row of the table of the second rule."""
+    ridge, function, net = unit.removeprefix(RIDGE).split("/")
+    about = points(results)
+    once = distinct(about)
+    return {
+        "ridge": float(ridge),
+        "function": function,
+        "net": net,
+        "trainings": len(about["loss"]),
+        "critical": len(critical(about)),
+        "distinct": len(once),
+        "minima": int(about["minimum"].sum()),
+        "channels": int(in_channel(about).sum()),
+        "judged": len(once) >= claims.C6_DISTINCT,
+        "parts": judge(about, once),
+    }
+
+
+# ------------------------------------------------------------------------------------------------ tables, C6
+
+
+def ends(net: str, about: Points) -> dict[str, Any]:
+    """A row of the table of where the trainings end: lists have smallest and largest."""
+
+    def between(name: str, mask: np.ndarray) -> list[float] | None:
+        return [about[name][mask].min().item(), about[name][mask].max().item()] if mask.any() else None
+
+    minimum, saddle = about["minimum"], about["saddle"]
+    return {
+        "net": net,
+        "trainings": len(minimum),
+        "at_zero": int(about["zero"].sum()),
+        "adam_norm": median(about["adam_norm"]),
+        "minima": int(minimum.sum()),
+        "channels": int(in_channel(about).sum()),
+        "strict": int(np.sum(minimum & (about["positive"] == 1) & ~about["channel"])),
+        "minima_loss": between("loss", minimum),
+        "saddles": int(saddle.sum()),
+        "constant": int(np.sum(saddle & about["constant"])),
+        "index": between("negative", saddle),
+        "live": between("live", saddle),
+        "saddles_loss": between("loss", saddle),
+    }
+
+
+def correlations(net: str, about: Points) -> list[dict[str, Any]]:
+    """Rows of the table of correlations: all critical points of a net, each once, and its minima."""
+    chosen = {"all": critical(about), "each point once": one_a_place(about), "minima": np.flatnonzero(about["minimum"])}
+    return [
+        {"net": net, "points": words, "n": len(places)}
+        | {name: correlation(about, places, name) for name in (*RATIOS, "positive", "predicted")}
+        for words, places in chosen.items()
+    ]
+
+
+def claim(second: str | None, arms: list, first: list[dict[str, Any]], once: list[dict[str, Any]]) -> dict[str, Any]:
+    """C6, by the second rule; the first rule's result stands beside it."""
+    decided = [each for each in arms if each["judged"]]
+    evidence = [
+        f"second rule: {second} ({len(decided)} of {len(arms)} nets judged)" if second else "second rule: not measured"
+    ]
+    if arms and not decided:
+        evidence = [f"second rule: none of {len(arms)} nets has {claims.C6_DISTINCT} distinct points"]
+    if first:
+        evidence.append(f"first rule: {verdict_of(first)}; each point once: {verdict_of(once)}")
+    return {
+        "name": "C6",
+        "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
+        "verdict": second or claims.UNCLEAR,
+        "parts": [
+            {"words": f"{each['function']}, {each['net']}, ridge {each['ridge']:g}: {part['words']}", **part}
+            for each in decided
+            for part in each["parts"]
+        ],
+        "evidence": evidence,
+    }

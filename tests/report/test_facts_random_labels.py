@@ -1,0 +1,162 @@
+"""Facts of random labels on made-up trainings: each guard true and false, C8, what is not measured."""
+
+import json
+
+import pytest
+import trial_runs
+
+from hw1_3 import random_labels
+from report import claims
+from report.facts import plain
+from report.facts import random_labels as reported
+
+SHARES = (0, 0.25, 0.5, 1)
+
+
+def full(accuracy: float = 0.1, loss: float = 30.0, reached: int = 100, epochs: int = 530, held: float = 0.5) -> dict:
+    """A training on all images that reaches the reference's result, and holds it in a share of the epochs after."""
+    good = [
+        reached and epoch >= reached and (epoch == reached or epoch % 10 < 10 * held) for epoch in range(1, epochs + 1)
+    ]
+    return {
+        "reference_epoch": reached,
+        "running_reference_epoch": reached,
+        "fit_epoch": 0,
+        "images": 60_000,
+        "majority": 0.1135,
+        "train_loss": [0.05 if each else 0.07 for each in good],
+        "train_accuracy": [0.99] * epochs,
+        "test_loss": [1.0] * (epochs - 1) + [loss],
+        "test_accuracy": [accuracy] * epochs,
+        "peak_test_accuracy": accuracy,
+        "peak_test_epoch": 1,
+        "all_images": {"train_loss": 0.05, "train_accuracy": 0.99},
+    }
+
+
+def part(share: float, **changes) -> dict:
+    """A training on fewer images, a share of their labels shuffled: four epochs, its peak after the second."""
+    right = 1 - 0.9 * share
+    peak = 0.95 - 0.1 * share
+    return {
+        "images": 10_000,
+        "wrong_labels": 1 - right,
+        "fit_epoch": 40 if share else 5,
+        "reference_epoch": 40,
+        "test_accuracy": [0.2, peak, 0.5, right],
+        "true_accuracy": [0.2, peak, 0.5, right],
+        "peak_test_epoch": 2,
+        "peak_test_accuracy": peak,
+    } | changes
+
+
+def made_up(lacking: tuple[str, ...] = ()) -> dict:
+    """A history of two seeds in which every guard holds, without the units that begin with these words."""
+    results = {f"share-{share:g}/seed-{seed}": part(share) for seed in (0, 1) for share in SHARES}
+    results |= {f"full/seed-{seed}": full() for seed in (0, 1)}
+    results |= {f"true/seed-{seed}": full(0.98, 0.1, reached=3, epochs=30, held=1) for seed in (0, 1)}
+    measured = {unit: run for unit, run in results.items() if not unit.startswith(lacking or "nothing")}
+    return trial_runs.made_up_history(
+        "hw1_3/random_labels",
+        measured,
+        units=results,
+        settings={"batch_size": 128},
+        data={"name": "MNIST", "fingerprint": "", "source": "60,000 training and 10,000 test images"},
+    )
+
+
+def exchange(first: str, second: str):
+    """Exchange the results of two arms."""
+
+    def change(results: dict) -> None:
+        for seed in (0, 1):
+            one, other = f"{first}/seed-{seed}", f"{second}/seed-{seed}"
+            results[one], results[other] = results[other], results[one]
+
+    return change
+
+
+def one(unit: str, run: dict):
+    """Put another training in the place of one."""
+    return lambda results: results.update({f"{unit}/seed-1": run})
+
+
+FALSE = {  # what makes each guard false
+    "learnt": one("full", full(reached=0)),
+    "guesses_on_test": exchange("full", "true"),
+    "sure_and_wrong": exchange("full", "true"),
+    "held_half": one("full", full(held=1)),
+    "true_labels_generalize": exchange("full", "true"),
+    "wrong_labels_take_longer": exchange("share-0", "share-0.25"),
+    "number_does_not_matter": one("share-1", part(1, fit_epoch=200)),
+    "more_images_are_harder": exchange("full", "true"),
+    "common_first": one("share-0.25", part(0.25, true_accuracy=[0.2, 0.7, 0.5, 0.7])),
+    "peaks_early": one("share-0.25", part(0.25, peak_test_epoch=30, true_accuracy=[1] * 30)),
+    "falls_back": one("share-0.25", part(0.25, test_accuracy=[0.2, 0.92, 0.5, 0.92])),
+    "more_wrong_is_worse": exchange("share-0.25", "share-0.5"),
+    "ends_near_its_labels": one("share-0.5", part(0.5, test_accuracy=[0.2, 0.9, 0.5, 0.8])),
+}
+
+
+def test_every_guard_holds_on_one_history():
+    assert reported.facts(made_up())["guards"] == dict.fromkeys(FALSE, True)
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_a_guard_is_false_where_its_statement_is(name):
+    history = made_up()
+    FALSE[name](history["results"])
+    assert reported.facts(history)["guards"][name] is False
+
+
+@pytest.mark.parametrize(
+    ("lacking", "unknown"),
+    [
+        (("full",), {"learnt", "sure_and_wrong", "held_half", "true_labels_generalize"}),
+        (("true",), {"true_labels_generalize"}),
+        (("share-0/",), {"wrong_labels_take_longer"}),
+        (("share-",), {"common_first", "falls_back", "more_wrong_is_worse", "number_does_not_matter"}),
+        (("full", "true", "share-"), set(FALSE)),
+    ],
+)
+def test_what_is_not_measured_is_none(lacking, unknown):
+    found = reported.facts(made_up(lacking))
+    json.dumps(plain(found), allow_nan=False)
+    assert unknown <= {name for name, holds in found["guards"].items() if holds is None}
+    assert False not in found["guards"].values()
+
+
+@pytest.mark.parametrize(
+    ("runs", "verdicts"),
+    [
+        ([full(0.1), full(0.11), full(0.09, 2.31)], [claims.HOLDS] * 3),
+        ([full(), full(reached=0)], [claims.UNCLEAR, claims.HOLDS, claims.HOLDS]),
+        ([full(reached=0), full(reached=0)], [claims.FAILS, claims.HOLDS, claims.HOLDS]),
+        ([full(reached=0, epochs=60)] * 2, [claims.UNCLEAR, claims.HOLDS, claims.HOLDS]),  # cut short
+        ([full(reached=531, epochs=600)] * 2, [claims.FAILS, claims.HOLDS, claims.HOLDS]),  # too late
+        ([full(0.3), full(0.05)], [claims.HOLDS, claims.FAILS, claims.HOLDS]),
+        ([full(loss=2.2), full(loss=2.31)], [claims.HOLDS, claims.HOLDS, claims.UNCLEAR]),
+        ([full(), full(loss=float("nan"))], [claims.HOLDS, claims.HOLDS, claims.UNCLEAR]),
+        ([full()], [claims.UNCLEAR] * 3),
+        ([], [claims.UNCLEAR] * 3),
+    ],
+)
+def test_the_rule_of_the_claim(runs, verdicts):
+    parts = reported.c8(runs)
+    assert [part["verdict"] for part in parts] == verdicts
+    assert reported.claim(parts, runs)["verdict"] == claims.combined(verdicts)
+
+
+def test_a_fall_counts_only_beyond_the_noise_of_so_many_images():
+    run = part(0.5, peak_test_accuracy=0.6, test_accuracy=[0.2, 0.6, 0.58])
+    assert reported.falls_back(run, 10_000) and not reported.falls_back(run, 100)
+
+
+def test_six_times_as_many_images():
+    numbers = reported.facts(made_up())["numbers"]
+    assert numbers["image_ratio"] == 6 and numbers["update_ratio"] == pytest.approx(100 * 469 / (40 * 79))
+    assert numbers["held"] == 0.5 and numbers["most_right_labels"] == pytest.approx(0.55)
+
+
+def test_the_reports_reference_is_the_scripts():
+    assert random_labels.REFERENCE | {"epochs": random_labels.PAPER.epochs} == claims.C8_REACHED
