@@ -3,14 +3,19 @@
     python report/build.py                    the paper scale where it has a history, else quick
     python report/build.py --scale quick      out/quick/report/hw1.pdf, from what the quick scale measured
     python report/build.py --check            says whether the report is up to date, and builds nothing
+    python report/build.py --strict           fails where a sentence is withheld: prose and numbers disagree
 
+Prose stands in sections/NAME.typ; facts/NAME.py turns the history of NAME into the numbers, guards and tables that it
+shows. Each experiment of run_all.sh that has both gets a section. See README.md beside this file for how to write one.
 At paper scale the README's tables of verdicts and results are written as well, where there is a README.
 Any history or figure may be missing: the report then says so in its place and in a box on its first page.
 """
 
 import argparse
 import hashlib
+import importlib
 import importlib.metadata
+import importlib.util
 import json
 import re
 import sys
@@ -22,27 +27,51 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import files, history, settings
 from common.settings import ROOT, Problem
 
-from report import measured, readme
+from report import histories, readme
+from report.facts import plain
 
 HERE = Path(__file__).resolve().parent
 README = ROOT / "README.md"
-BESIDE = [  # make its numbers
-    *(ROOT / "hw1_3" / name for name in ("batch_nets.py", "measures.py", "ten_nets.py")),
-    *(ROOT / "common" / name for name in ("figures.py", "reading.py")),
-]
+LISTED = re.compile(r"^experiments=\(([^)]*)\)", re.MULTILINE)  # in run_all.sh
+BESIDE = re.compile(r"^from (hw1_\d) import (\w+)", re.MULTILINE)  # in facts
+SHOWN = re.compile(r'\bfig\(\s*"(\w+)"')  # in a section: the drawings that it places
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE
+legacy = importlib.import_module("report.legacy") if (HERE / "legacy.py").is_file() else None  # until all have moved
+
+
+def experiments() -> tuple[str, ...]:
+    """hw1_1/function_fit and so on, in the order of run_all.sh."""
+    listed = LISTED.search((ROOT / "run_all.sh").read_text("utf-8"))
+    return tuple(listed[1].split()) if listed else ()
+
+
+def section_file(experiment: str) -> str:
+    """The layout file of an experiment's section, relative to `report`; empty where it has none."""
+    name = experiment.split("/")[1]
+    if (HERE / "facts" / f"{name}.py").is_file() and (HERE / "sections" / f"{name}.typ").is_file():
+        return f"sections/{name}.typ"
+    return f"legacy/{name}.typ" if (HERE / "legacy" / f"{name}.typ").is_file() else ""
+
+
+def drawings_of(experiment: str) -> tuple[str, ...]:
+    """Names of the figures that an experiment's section places."""
+    file = section_file(experiment)
+    if file.startswith("legacy/"):
+        return legacy.drawings(experiment)
+    return tuple(SHOWN.findall((HERE / file).read_text("utf-8"))) if file else ()
 
 
 def sources() -> dict[str, bytes]:
     """The layout's files by name."""
-    return {path.name: path.read_bytes() for path in sorted([*HERE.glob("*.typ"), *HERE.glob("*.bib")])}
+    found = [path for pattern in ("*.typ", "*/*.typ", "*.bib") for path in HERE.glob(pattern)]
+    return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
 def stamp(root: Path, scale: str, code: Path = ROOT) -> str:
     """SHA-256 over all that decides the report's bytes: histories, figures, layout, code, typst's version."""
-    paths = [settings.history_path(root, experiment) for experiment in measured.EXPERIMENTS]
-    paths += [root / "figures" / f"{name}.svg" for names in measured.FIGURES.values() for name in names]
+    paths = [settings.history_path(root, experiment) for experiment in experiments()]
+    paths += [root / "figures" / f"{name}.svg" for experiment in experiments() for name in drawings_of(experiment)]
     try:
         version = importlib.metadata.version("typst")
     except importlib.metadata.PackageNotFoundError:
@@ -50,13 +79,95 @@ def stamp(root: Path, scale: str, code: Path = ROOT) -> str:
     digest = hashlib.sha256(f"{scale}\n{version}\n".encode())
     for path in paths:
         digest.update(f"{path.relative_to(root)}\n{_digest(path)}\n".encode())
-    code_files = {path.name: path.read_bytes() for path in [*sorted(HERE.glob("*.py")), *BESIDE]}
+    made_by = [
+        *HERE.rglob("*.py"),
+        *ROOT.glob("hw1_*/*.py"),
+        ROOT / "common" / "figures.py",
+        ROOT / "common" / "reading.py",
+    ]
+    code_files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(made_by)}
     for name, content in (sources() | code_files).items():
         digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
-    for experiment in measured.EXPERIMENTS:  # "made by other code" stands in the report
+    for experiment in experiments():  # "made by other code" stands in the report
         script = code / f"{experiment}.py"
         digest.update((history.code_hash(script) if script.is_file() else "no script").encode())
     return STAMP + digest.hexdigest()
+
+
+def _made_by() -> list[Path]:
+    """The Python files that make the report's numbers: ours, and the modules of the questions that ours import."""
+    ours = sorted(HERE.rglob("*.py"))
+    beside = {match for path in ours for match in BESIDE.findall(path.read_text("utf-8"))}
+    return [*ours, *(ROOT / folder / f"{name}.py" for folder, name in sorted(beside)), ROOT / "common" / "reading.py"]
+
+
+def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG}).
+
+    code: the repository whose scripts are compared with those that made the histories.
+    """
+    about = {experiment: histories.read(root, scale, experiment, code) for experiment in experiments()}
+    sections = {experiment.split("/")[1]: _section(experiment, each) for experiment, each in about.items()}
+    legacy.compare(sections, {experiment: each["history"] for experiment, each in about.items()})
+    figures, drawings = _figures(root)
+    read = [each["history"] for each in about.values() if each["history"]]
+    shown = {
+        "scale": scale,
+        "measured": max((histories.newest(found) for found in read), default=""),
+        "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
+        "box": histories.box(scale, about, figures),
+        "claims": [{**claim, "section": name} for name, section in sections.items() for claim in _claims(section)],
+        "sections": sections,
+        "figures": figures,
+        "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
+        "environments": histories.environments(about),
+        "not_done": histories.not_done(about),
+    }
+    return shown, drawings
+
+
+def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
+    """What the layout shows of one experiment; `facts` is None where there is no usable history.
+
+    `about`, a history and its state, is told where its results are not those of the experiment.
+    """
+    folder, name = experiment.split("/")
+    section: dict[str, Any] = {"folder": folder, "text": section_file(experiment), "facts": None, "settings": {}}
+    found = about["history"]
+    if found and section["text"]:
+        try:
+            if section["text"].startswith("legacy/"):
+                section |= legacy.section(name, found)
+            else:
+                facts = importlib.import_module(f"report.facts.{name}").facts
+                section |= {"settings": plain(found["settings"]), "facts": plain(facts(found))}
+        except Problem:
+            words = "unreadable: its results are not those of this experiment"
+            about |= {"history": None, "state": "unreadable", "words": words}
+    return section | {"state": about["state"], "words": about["words"]} | ({} if about["history"] else {"answer": ""})
+
+
+def _claims(section: dict[str, Any]) -> list[dict[str, Any]]:
+    if section["facts"]:
+        return section["facts"]["claims"]
+    return [section["claim"], *section.get("more_claims", ())] if "claim" in section else []
+
+
+def _figures(root: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Of each figure whether it is there and what its reader must know, and the bytes of those that are there."""
+    about, drawings = {}, {}
+    for experiment in experiments():
+        folder, name = experiment.split("/")
+        for each in drawings_of(experiment):
+            path = root / "figures" / f"{each}.svg"
+            content, words = histories.figure(path)
+            if content is not None and (why := objection(content)):
+                content, words = None, f"unreadable: {histories.short_line(why)}"
+            if content is not None:
+                drawings[each] = content
+                words = histories.caveat(path, settings.history_path(root, experiment))
+            about[each] = {"there": content is not None, "words": words, "script": f"{folder}/plot_{name}.py"}
+    return about, drawings
 
 
 def _digest(path: Path) -> str:
@@ -78,10 +189,18 @@ def stamped(report: Path) -> str | None:
 
 
 class Built(NamedTuple):
-    """A report: the PDF, and the numbers that it shows."""
+    """A report: the PDF, and what typst made it of."""
 
     pdf: bytes
     numbers: dict[str, Any]
+    project: dict[str, bytes]
+
+
+def withheld(project: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Which sentences the report does not show: section, guard, and whether what the guard reads is measured."""
+    import typst
+
+    return [item["value"] for item in json.loads(typst.query(project, "<withheld>", ignore_system_fonts=True))]
 
 
 def build(root: Path, scale: str, code: Path = ROOT) -> Built:
@@ -89,7 +208,7 @@ def build(root: Path, scale: str, code: Path = ROOT) -> Built:
     import typst
 
     mark = stamp(root, scale, code)
-    numbers, drawings = measured.gather(root, scale, code, objection)
+    numbers, drawings = gather(root, scale, code)
     project = inputs(numbers, drawings, mark)
     try:
         pdf, warnings = typst.compile_with_warnings(
@@ -99,7 +218,7 @@ def build(root: Path, scale: str, code: Path = ROOT) -> Built:
         raise Problem(f"typst cannot build the report: {one_line(error.diagnostic or error.message)}") from None
     if warnings:
         raise Problem(f"typst warns about the report: {one_line(warnings[0].message)}")
-    return Built(pdf, numbers)
+    return Built(pdf, numbers, project)
 
 
 def inputs(numbers: dict, drawings: dict[str, bytes], mark: str) -> dict[str, bytes]:
@@ -147,7 +266,7 @@ def main() -> None:
     if arguments.check:
         print(f"up to date ({_measured_on(path)})" if fresh else f"due: {_because(path, there, mark)}")
         raise SystemExit(0 if fresh else 1)
-    if fresh and not arguments.force:
+    if fresh and not arguments.force and not arguments.strict:
         print(f"report: up to date: {path}")
         return
     built = build(root, scale)
@@ -157,6 +276,12 @@ def main() -> None:
         raise Problem(
             f"{path} stays as it is, with numbers that would be lost: {'; '.join(lost)}; restore the history "
             f"(git checkout) or measure it again (its script with --force), or build without it (--force)"
+        )
+    missing = withheld(built.project) if arguments.strict else []
+    if missing:
+        names = ", ".join(f"{item['section']}: {item['guard']}" for item in missing)
+        raise Problem(
+            f"{len(missing)} sentences do not agree with the histories ({names}): mend the prose or its guard"
         )
     if text is not None:
         files.write_atomically(README, readme.with_results(text, built.numbers, mark).encode())
@@ -171,12 +296,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", choices=("quick", "paper"), help="whose histories to report")
     parser.add_argument("--check", action="store_true", help="say whether the report is up to date, and stop")
     parser.add_argument("--force", action="store_true", help="build it even if it is up to date")
+    parser.add_argument("--strict", action="store_true", help="fail where a sentence is withheld, and name its guard")
     return parser.parse_args()
 
 
 def _measured_at(scale: str) -> bool:
     tree = settings.tree(scale)
-    return any(settings.history_path(tree, experiment).exists() for experiment in measured.EXPERIMENTS)
+    return any(settings.history_path(tree, experiment).exists() for experiment in experiments())
 
 
 def _measured_on(path: Path) -> str:

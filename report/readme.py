@@ -55,8 +55,12 @@ def stamp_of(text: str) -> str:
 
 
 def _verdicts(numbers: dict[str, Any]) -> list[str]:
-    rows = [(claim["name"], claim["statement"], claim["evidence"], claim["verdict"]) for claim in numbers["claims"]]
+    rows = [(claim["name"], claim["statement"], _evidence(claim), claim["verdict"]) for claim in numbers["claims"]]
     return _table(("", "claim of the earlier report", "evidence here", "verdict"), rows)
+
+
+def _evidence(claim: dict[str, Any]) -> str:
+    return claim["evidence"] if isinstance(claim["evidence"], str) else "; ".join(claim["evidence"])
 
 
 def _results(numbers: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from common import history, settings
 
-from report import build, claims, function_fit, image_nets, measured, readme, setting_names, wording
+from report import build, claims, function_fit, histories, image_nets, readme, setting_names, wording
 
 NETS = {
     "mnist_cnn": {"shallow": (115_610, 500_000), "middle": (115_018, 5_000_000), "deep": (115_742, 6_000_000)},
@@ -131,7 +131,7 @@ def put(root: Path, *histories: dict[str, Any]) -> None:
 def put_figures(root: Path) -> None:
     """A drawing for every figure, without the stamp that a plot script leaves."""
     (root / "figures").mkdir(parents=True, exist_ok=True)
-    for name in itertools.chain(*measured.FIGURES.values()):
+    for name in [each for one in build.experiments() for each in build.drawings_of(one)]:
         svg = '<svg xmlns="http://www.w3.org/2000/svg" width="453.6pt" height="200pt"><path d="M0 0 L400 100"/></svg>'
         (root / "figures" / f"{name}.svg").write_text(svg)
 
@@ -140,7 +140,7 @@ def shown(root: Path, scale: str = "paper") -> str:
     """The report's text: headings, paragraphs, boxes, tables and captions, in that order."""
     import typst
 
-    numbers, drawings = measured.gather(root, scale, objection=build.objection)
+    numbers, drawings = build.gather(root, scale)
     project = build.inputs(numbers, drawings, "made-from-nothing")
     kinds = ("heading", "par", "list", "figure", "table")
     found = [typst.query(project, kind, ignore_system_fonts=True) for kind in kinds]
@@ -208,7 +208,7 @@ def test_fit_for_readers_that_speak(tmp_path: Path) -> None:
     import typst
 
     everything(tmp_path)
-    numbers, drawings = measured.gather(tmp_path, "paper")
+    numbers, drawings = build.gather(tmp_path, "paper")
     project = build.inputs(numbers, drawings, "made-from-nothing")
     assert typst.compile(project, ignore_system_fonts=True, pdf_standards=["ua-1"], timestamp=build.moment(numbers))
 
@@ -232,7 +232,7 @@ def test_no_history_at_all(tmp_path: Path) -> None:
     assert pages(build.build(tmp_path, "quick").pdf) >= 1
     text = shown(tmp_path, "quick")
     assert "Quick scale" in text
-    assert text.count("No results to show: nothing measured yet") == len(measured.EXPERIMENTS)
+    assert text.count("No results to show: nothing measured yet") == len(build.experiments())
     assert "not drawn yet" in text
 
 
@@ -240,7 +240,7 @@ def test_the_readme_shows_what_the_report_shows(tmp_path: Path) -> None:
     everything(tmp_path)
     before = "# Title\n\n<!-- results: none, written by report/build.py -->\nstale\n<!-- end of results -->\n\n"
     before += f"{readme.TIMES_BEGIN}\nstale\n{readme.TIMES_END}\n\nafter\n"
-    numbers, _ = measured.gather(tmp_path, "paper")
+    numbers, _ = build.gather(tmp_path, "paper")
     after = readme.with_results(before, numbers, "made-from-these")
     assert after.startswith("# Title\n\n<!-- results: made-from-these,")
     assert after.endswith(f"{readme.TIMES_END}\n\nafter\n")
@@ -297,7 +297,7 @@ def test_the_committed_report_and_readme_go_together() -> None:
 def test_one_history(tmp_path: Path, name: str) -> None:
     put(tmp_path, fit() if name == "function_fit" else cnn(name))
     assert build.build(tmp_path, "paper").pdf
-    numbers, _ = measured.gather(tmp_path, "paper")
+    numbers, _ = build.gather(tmp_path, "paper")
     states = {section: about["state"] for section, about in numbers["sections"].items()}
     assert states.pop(name) == "complete"
     assert set(states.values()) == {"missing"}
@@ -314,7 +314,7 @@ def test_damaged_and_foreign_histories_are_named(tmp_path: Path) -> None:
         results["train_loss"] = "low"
     put(tmp_path, strange)
     assert build.build(tmp_path, "paper").pdf
-    box = "\n".join(measured.gather(tmp_path, "paper")[0]["box"])
+    box = "\n".join(build.gather(tmp_path, "paper")[0]["box"])
     assert "hw1_1/mnist_cnn: unreadable: it has no checksum line at its end" in box
     assert "hw1_1/function_fit: unreadable: the file holds hw1_1/function_fit at quick scale" in box
     assert "hw1_1/cifar10_cnn: unreadable: its results are not those of this experiment" in box
@@ -333,8 +333,8 @@ def test_partial_and_sample_stand_in_the_box(tmp_path: Path) -> None:
 
 def test_complete_paper_report_has_no_box(tmp_path: Path) -> None:
     everything(tmp_path)
-    numbers, drawings = measured.gather(tmp_path, "paper")
-    assert len(drawings) == sum(len(names) for names in measured.FIGURES.values())
+    numbers, drawings = build.gather(tmp_path, "paper")
+    assert len(drawings) == sum(len(build.drawings_of(each)) for each in build.experiments())
     of_these = [
         line for line in numbers["box"] if not line.startswith(("hw1_2/", "hw1_3/"))
     ]  # whose histories are not made here
@@ -355,7 +355,7 @@ def test_figures_from_another_history_are_said(tmp_path: Path) -> None:
     for carried, words in ((measured_from, ""), ("00" * 32, "drawn from another history than the tables")):
         content = body.replace(b"HASH", carried.encode())
         path.write_bytes(content + f"<!-- sha256:{hashlib.sha256(content).hexdigest()} -->\n".encode())
-        assert measured.gather(tmp_path, "paper")[0]["figures"]["mnist_cnn"] == {"there": True, "words": words}
+        assert build.gather(tmp_path, "paper")[0]["figures"]["mnist_cnn"]["words"] == words
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_other_scripts_and_odd_times(tmp_path: Path) -> None:
     odd["units"]["deep/seed-0"] = odd["units"]["deep/seed-0"] | {"measured": "yesterday"}
     put(tmp_path, odd)
     assert build.build(tmp_path, "paper").pdf
-    assert measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]["state"] == "unreadable"
+    assert build.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]["state"] == "unreadable"
 
 
 def test_values_that_are_not_finite(tmp_path: Path) -> None:
@@ -417,9 +417,9 @@ def test_opposite_numbers_change_the_sentences(tmp_path: Path) -> None:
 
 def test_cnn_sentences_follow_the_numbers(tmp_path: Path) -> None:
     put(tmp_path, cnn("cifar10_cnn"))
-    holds = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
+    holds = build.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
     put(tmp_path, cnn("cifar10_cnn", order=("deep", "middle", "shallow")))
-    fails = measured.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
+    fails = build.gather(tmp_path, "paper")[0]["sections"]["cifar10_cnn"]
     assert (holds["claim"]["verdict"], fails["claim"]["verdict"]) == (claims.HOLDS, claims.FAILS)
     assert "the highest test accuracy that of deep (3 of 3 seeds)" in " ".join(holds["comment"]["result"])
     assert "the highest test accuracy that of shallow (3 of 3 seeds)" in " ".join(fails["comment"]["result"])
@@ -645,7 +645,7 @@ def test_more_than_half_dead() -> None:
 
 def test_missing_count_of_test_images_is_said(tmp_path: Path) -> None:
     put(tmp_path, cnn("mnist_cnn", data=DATA | {"source": "images from a file"}))
-    noise = measured.gather(tmp_path, "paper")[0]["sections"]["mnist_cnn"]["comment"]["noise"]
+    noise = build.gather(tmp_path, "paper")[0]["sections"]["mnist_cnn"]["comment"]["noise"]
     assert "does not count the test images" in noise[0]
 
 
@@ -657,9 +657,9 @@ def test_errors_of_this_code_are_not_blamed_on_the_history(
         raise bug
 
     put(tmp_path, fit())
-    monkeypatch.setitem(measured.SECTIONS, "hw1_1/function_fit", fails)
+    monkeypatch.setattr(build.legacy, "section", lambda name, found: fails(found))
     with pytest.raises(type(bug)):
-        measured.gather(tmp_path, "paper")
+        build.gather(tmp_path, "paper")
 
 
 # ------------------------------------------------------------------------------------------- stamp and flags
@@ -727,7 +727,7 @@ def test_few_seeds_of_unequal_number_are_not_paired_by_position() -> None:
     assert claims.lower([0.1], [0.2] * 83)["verdict"] == "unclear"
 
 
-@pytest.mark.parametrize("experiment", measured.EXPERIMENTS)
+@pytest.mark.parametrize("experiment", build.experiments())
 def test_what_a_setting_counts_stands_in_its_scripts_help(experiment: str) -> None:
     """The report names settings and values only: the remark behind each field, which --help shows, says the rest."""
     lines = (ROOT / f"{experiment}.py").read_text().splitlines()
@@ -752,7 +752,7 @@ def test_settings_are_shown_with_their_values(tmp_path: Path) -> None:
         assert re.search(rf"{name}\s*{value}", text), name
 
 
-@pytest.mark.parametrize("experiment", measured.EXPERIMENTS)
+@pytest.mark.parametrize("experiment", build.experiments())
 def test_every_setting_has_a_readers_name(experiment: str) -> None:
     tree = ast.parse((ROOT / f"{experiment}.py").read_text())
     (fields,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
@@ -817,18 +817,13 @@ def test_the_worst_in_training_is_named_and_a_net_that_diverged_is_the_worst() -
 
 
 def test_what_was_not_done_is_named() -> None:
-    nothing = {name: {"state": "complete", "words": "complete", "history": None} for name in measured.EXPERIMENTS}
+    nothing = {name: {"state": "complete", "words": "complete", "history": None} for name in build.experiments()}
     partial = {"state": "partial", "words": "partial: 1 of 2 units", "other_code": True}
     partial |= {"history": {"settings": {"widest_seeds": [0]}}}
-    said = " ".join(measured._not_done(nothing | {"hw1_3/param_count": partial}))
+    said = " ".join(histories.not_done(nothing | {"hw1_3/param_count": partial}))
     assert "Not complete: hw1_3/param_count (partial: 1 of 2 units)." in said
     assert "Those marked \N{DAGGER} were not measured again" in said
-    assert "One seed only: nets of more than 1,024 units a layer (1-3.2)." in said
-    assert "Not complete" not in " ".join(measured._not_done(nothing))
-
-
-def test_every_experiment_of_the_report_has_a_section_and_a_check_of_its_results():
-    assert set(measured.SECTIONS) == set(measured.RESULTS) == set(measured.EXPERIMENTS)
+    assert "Not complete" not in " ".join(histories.not_done(nothing))
 
 
 def test_figures_and_verdicts_share_their_thresholds() -> None:

@@ -114,7 +114,7 @@ def made_up_history(
 
 
 STUB = """
-#import "SECTION.typ"
+#import "legacy/SECTION.typ"
 #import "template.typ": asked
 #let data = json("numbers.json")
 #let say(sentences) = sentences.join(" ")
@@ -131,11 +131,11 @@ STUB = """
 
 
 def typeset(section: str, numbers: dict[str, Any] | None) -> None:
-    """Set report/SECTION.typ with what its module says of a history, None where there is none; no warning is left."""
+    """Set report/legacy/SECTION.typ with what its module says of a history, or of none; no warning is left."""
     import typst
 
     content = {"answer": "", "state": "missing"} if numbers is None else numbers | {"state": "complete"}
-    files = (f"{section}.typ", "template.typ", "sources.bib")
+    files = (f"legacy/{section}.typ", "template.typ", "sources.bib")
     project = {name: (ROOT / "report" / name).read_bytes() for name in files}
     project["main.typ"] = STUB.replace("SECTION", section).encode()
     project["numbers.json"] = json.dumps(content, allow_nan=False).encode()

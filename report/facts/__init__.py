@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from common import plain_pickle
+
+import numpy as np
 
 
 def median(values: Sequence[float]) -> float | None:

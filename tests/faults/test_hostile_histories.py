@@ -619,7 +619,7 @@ def with_text(text: str) -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # that a font lacks
 def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, record_property):
-    from report import build, measured
+    from report import build
 
     figures.use_style()
     plot = importlib.import_module("hw1_1.plot_cifar10_cnn")
@@ -636,7 +636,7 @@ def test_texts_are_shown_literally_in_terminal_figure_and_report(tmp_path, recor
         if "$" in text or "\x1b" in text:  # others are no markup for matplotlib
             for draw in plot.FIGURES.values():
                 figures.encode(draw(kept), ".svg", f"history x; measured {history.measured_on(kept)}")
-        numbers, _ = measured.gather(tmp_path, "paper")
+        numbers, _ = build.gather(tmp_path, "paper")
         assert numbers["sections"]["cifar10_cnn"]["state"] == "complete"
         json.dumps(numbers, allow_nan=False).encode()
         cases += 4
@@ -747,7 +747,7 @@ def test_odd_files_are_refused_by_every_command_in_one_message(project, tiny, tm
 
 
 def test_the_report_names_every_unusable_history(tmp_path, record_property):
-    from report import measured
+    from report import build
 
     copied = tmp_path / "a checkout"
     for folder in ("common", "report", *(path.name for path in ROOT.glob("hw1_*"))):
@@ -759,15 +759,15 @@ def test_the_report_names_every_unusable_history(tmp_path, record_property):
     for number, content in enumerate(contents):
         (tmp_path / str(number)).write_bytes(content)
         kinds.append(tmp_path / str(number))
-    for experiment, path in zip(measured.EXPERIMENTS, kinds, strict=True):
+    for experiment, path in zip(build.experiments(), kinds, strict=True):
         place = settings.history_path(copied / "out" / "quick", experiment)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(path)
     done = command(copied / "report" / "build.py", "--scale", "quick")
     assert done.returncode == 0, done.stderr
     assert (copied / "out" / "quick" / "report" / "hw1.pdf").read_bytes().startswith(b"%PDF-")
-    box = measured.gather(copied / "out" / "quick", "quick", copied)[0]["box"]
-    for experiment in measured.EXPERIMENTS:
+    box = build.gather(copied / "out" / "quick", "quick", copied)[0]["box"]
+    for experiment in build.experiments():
         assert any(line.startswith(f"{experiment}: unreadable: ") for line in box), experiment
     record_property("cases", len(kinds))
 

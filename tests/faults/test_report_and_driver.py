@@ -22,10 +22,10 @@ from conftest import ROOT, usual_signals
 from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
 from test_report import shown
 
-from report import build, measured
+from report import build
 
 assert house  # a fixture
-DRAWINGS = [name for names in measured.FIGURES.values() for name in names]
+DRAWINGS = [name for each in build.experiments() for name in build.drawings_of(each)]
 
 # ---------------------------------------------------------------------------------------------- the driver
 
@@ -280,7 +280,7 @@ def put_fault(fault: str, path: Path, experiment: str) -> str:
         return "unreadable: it is not a regular file"
     whole = settings.history_path(ROOT, experiment).read_bytes()
     kept = committed(experiment)
-    other = measured.EXPERIMENTS[measured.EXPERIMENTS.index(experiment) - 2]  # the one before may look alike
+    other = build.experiments()[build.experiments().index(experiment) - 2]  # the one before may look alike
     foreign = settings.history_path(ROOT, other).read_bytes()
     content, words = {
         "missing": (None, "nothing measured yet"),
@@ -307,14 +307,14 @@ HISTORY_FAULTS = (
 
 def gather_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report gathers its numbers once a tree, although its bytes and its text are asked for."""
-    gather, kept = measured.gather, {}
+    gather, kept = build.gather, {}
 
     def once(root: Path, *others: Any, **named: Any) -> Any:
         if root not in kept:
             kept[root] = gather(root, *others, **named)
         return kept[root]
 
-    monkeypatch.setattr(measured, "gather", once)
+    monkeypatch.setattr(build, "gather", once)
 
 
 # --------------------------------------------------------------------------------------- faults of figures
@@ -361,7 +361,7 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
         root = tmp_path / f"tree {turn}"
         (root / "figures").mkdir(parents=True)
         expected = {}
-        for place, experiment in enumerate(measured.EXPERIMENTS):
+        for place, experiment in enumerate(build.experiments()):
             fault = HISTORY_FAULTS[(place + turn) % len(HISTORY_FAULTS)]
             words = put_fault(fault, settings.history_path(root, experiment), experiment)
             expected[experiment] = (fault, words if fault == "sample" else f"{experiment}: {words}")
@@ -375,13 +375,13 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
         assert "Read this first" in text
         for experiment, (fault, words) in expected.items():
             assert re.search(words, text), (experiment, fault)
-        numbers = measured.gather(root)[0]
+        numbers = build.gather(root)[0]
         for name, words in drawn.items():
             assert numbers["figures"][name]["words"].startswith(words), name
             assert name in " ".join(line for line in numbers["box"] if line.startswith("Figure")), name
         assert str(tmp_path) not in text
         subprocess.run(["rm", "-rf", root], check=True)
-    record_property("cases", len(HISTORY_FAULTS) * len(measured.EXPERIMENTS) + figure_cases)
+    record_property("cases", len(HISTORY_FAULTS) * len(build.experiments()) + figure_cases)
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +408,7 @@ def command(root: Path, script: str, *flags: str) -> subprocess.CompletedProcess
 
 
 def test_the_report_command_exits_as_documented_among_faults(copied, record_property):
-    for place, experiment in enumerate(measured.EXPERIMENTS):
+    for place, experiment in enumerate(build.experiments()):
         fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
         put_fault(fault, settings.history_path(copied, experiment), experiment)
     (copied / "figures").mkdir()
@@ -431,14 +431,14 @@ def test_the_report_command_exits_as_documented_among_faults(copied, record_prop
     failed = command(copied, "report/build.py")
     assert failed.returncode == 1 and failed.stderr.startswith("error: typst cannot build the report: ")
     assert failed.stderr.count("\n") == 1 and not pdf.exists()
-    for place, experiment in enumerate(measured.EXPERIMENTS):  # one process for each plot script, with a fault each
+    for place, experiment in enumerate(build.experiments()):  # one process for each plot script, with a fault each
         fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
         if fault not in DRAWABLE:
             done = command(copied, fit(experiment) + ".py")
             assert (done.returncode, done.stdout) == (1, ""), fault
             assert done.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
             assert done.stderr.count("\n") <= 2, fault
-    record_property("cases", 6 + len(measured.EXPERIMENTS) - len(DRAWABLE))
+    record_property("cases", 6 + len(build.experiments()) - len(DRAWABLE))
 
 
 # ------------------------------------------------------------------------------------------- plot scripts
@@ -460,7 +460,7 @@ def plot_script(experiment: str) -> ModuleType:
 
 def test_a_plot_script_gives_one_message_for_what_cannot_be_drawn(tmp_path, monkeypatch, capsys, record_property):
     faults = [fault for fault in HISTORY_FAULTS if fault not in DRAWABLE]
-    for experiment, fault in itertools.product(measured.EXPERIMENTS, faults):
+    for experiment, fault in itertools.product(build.experiments(), faults):
         path = settings.history_path(tmp_path / f"{fault} {experiment.replace('/', ' ')}", experiment)
         put_fault(fault, path, experiment)
         for flags in ((), ("--check",)):
@@ -475,13 +475,13 @@ def test_a_plot_script_gives_one_message_for_what_cannot_be_drawn(tmp_path, monk
                 assert isinstance(ending.value, settings.Problem), (experiment, fault)
                 assert str(path) in str(ending.value) and "\n" not in str(ending.value)
         assert not list(path.parents[2].glob("figures/*"))
-    record_property("cases", 2 * len(measured.EXPERIMENTS) * len(faults))
+    record_property("cases", 2 * len(build.experiments()) * len(faults))
 
 
 def test_a_plot_script_draws_what_is_there_and_says_how_much_of_it(tmp_path, monkeypatch, record_property):
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(figures.Drawing, "save", lambda drawing, name, figure: drawn.update({name: figure}))
-    for experiment in measured.EXPERIMENTS:
+    for experiment in build.experiments():
         path = settings.history_path(tmp_path, experiment)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(history.encode(from_sample(half(committed(experiment))) | {"scale": "quick"}))

@@ -1,12 +1,11 @@
-"""All that the report says about results, read out of the histories of one scale into one plain structure.
+"""What state the histories and figures of a tree are in, and the code, data and machines behind them.
 
-Everything in it is text, a list or a dict, formatted here, so that the report's layout computes nothing. A history or a
-figure that is missing, unreadable or partial leaves words in its place.
+All of it is text, lists and dicts that the layout shows as they are. A history or a figure that is missing, unreadable
+or partial leaves words in its place.
 """
 
-import functools
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,102 +15,28 @@ from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 
-from report import (
-    error_surface,
-    function_fit,
-    grad_norm,
-    image_nets,
-    interpolation,
-    minimal_ratio,
-    param_count,
-    param_pca,
-    random_labels,
-    sensitivity,
-    sharpness,
-)
-from report.setting_names import settings_of
-from report.wording import NOTHING, listed, short_line
-
 LARGEST_FIGURE = 20 * history.MEGABYTE
-FIGURES = {  # names of the drawings of each experiment, in the order of the report
-    "hw1_1/function_fit": function_fit.FIGURES,
-    **image_nets.FIGURES,
-    "hw1_2/param_pca": param_pca.FIGURES,
-    "hw1_2/grad_norm": grad_norm.FIGURES,
-    "hw1_2/minimal_ratio": minimal_ratio.FIGURES,
-    "hw1_2/error_surface": error_surface.FIGURES,
-    "hw1_3/random_labels": random_labels.FIGURES,
-    "hw1_3/param_count": param_count.FIGURES,
-    "hw1_3/interpolation": interpolation.FIGURES,
-    "hw1_3/sensitivity": sensitivity.FIGURES,
-    "hw1_3/sharpness": sharpness.FIGURES,
-}
-EXPERIMENTS = tuple(FIGURES)
+LONGEST_TEXT = 400
+NOTHING = "\N{EN DASH}"
 THREADS = ("cores", "intra_threads", "inter_threads")  # of an environment, which differ between experiments
-SINGLE = {  # lists of seeds, and what they are the seeds of
-    ("hw1_3/param_count", "widest_seeds"): "nets of more than 1,024 units a layer (1-3.2)",
-    ("hw1_3/sensitivity", "large_seeds"): "batch sizes above 1,000 (1-3.4)",
-}
 
 
-def gather(
-    root: Path, scale: str, code: Path = ROOT, objection: Callable[[bytes], str] = lambda svg: ""
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG}).
+def short_line(text: str) -> str:
+    """`text` on one line, without control characters, and no longer than anybody reads."""
+    text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
-    code: the repository whose scripts are compared with those that made the histories. objection: why a figure
-    cannot be placed, if it cannot.
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def read(root: Path, scale: str, experiment: str, code: Path = ROOT) -> dict[str, Any]:
+    """One history and its state in words; `history` is None where there is nothing to show.
+
+    code: the repository whose script is compared with the one that made the history.
     """
-    histories = {experiment: _history(root, scale, experiment, code) for experiment in EXPERIMENTS}
-    figures, drawings = _figures(root, objection)
-    sections = {}
-    for experiment, about in histories.items():
-        name = experiment.split("/")[1]
-        found = about["history"]
-        sections[name] = {"settings": settings_of(found), **SECTIONS[experiment](found)} if found else {"answer": ""}
-        sections[name] |= {"state": about["state"], "words": about["words"]}
-    read = [about["history"] for about in histories.values() if about["history"]]
-    image_nets.compare_tasks(sections, {name: about["history"] for name, about in histories.items()})
-    newest = max((_newest(found) for found in read), default="")
-    shown = {
-        "scale": scale,
-        "measured": newest,
-        "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
-        "box": _box(scale, histories, figures),
-        "claims": [
-            claim
-            for section in sections.values()
-            if "claim" in section
-            for claim in (section["claim"], *section.get("more_claims", ()))
-        ],
-        "sections": sections,
-        "figures": figures,
-        "histories": [{key: value for key, value in about.items() if key != "history"} for about in histories.values()],
-        "environments": _environments(histories),
-        "not_done": _not_done(histories),
-    }
-    return shown, drawings
-
-
-def _figures(root: Path, objection: Callable[[bytes], str]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Of each figure whether it is there and what its reader must know, and the bytes of those that are there."""
-    about, drawings = {}, {}
-    for experiment, names in FIGURES.items():
-        for name in names:
-            path = root / "figures" / f"{name}.svg"
-            content, words = figure(path)
-            why = objection(content) if content is not None else ""
-            if why:
-                content, words = None, f"unreadable: {short_line(why)}"
-            if content is not None:
-                drawings[name] = content
-                words = _caveat(path, history_path(root, experiment))
-            about[name] = {"there": content is not None, "words": words}
-    return about, drawings
-
-
-def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, Any]:
-    """One history and its state in words; `history` is None where there is nothing to show."""
     path = history_path(root, experiment)
     about: dict[str, Any] = {
         "experiment": experiment,
@@ -134,8 +59,6 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         return about
     if not all(map(_recorded, done)):
         return about | {"state": "unreadable", "words": "unreadable: its units have no records"}
-    if not all(RESULTS[experiment](unit, results) for unit, results in found["results"].items()):
-        return about | {"state": "unreadable", "words": "unreadable: its results are not those of this experiment"}
     script = code / f"{experiment}.py"
     hashes = {found["code"]["hash"], *(unit["code"] for unit in done)}
     other = not script.is_file() or hashes != {history.code_hash(script)}
@@ -144,7 +67,7 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
         "history": found,
         "state": "partial" if partial else "complete",
         "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
-        "measured": _newest(found)[:10],
+        "measured": newest(found)[:10],
         "data": short_line(found["data"]["name"]),
         "source": short_line(str(found["data"].get("source", "computed from the formula"))),
         "fingerprint": short_line(found["data"]["fingerprint"]),
@@ -158,7 +81,7 @@ def _history(root: Path, scale: str, experiment: str, code: Path) -> dict[str, A
     }
 
 
-def _newest(found: dict[str, Any]) -> str:
+def newest(found: dict[str, Any]) -> str:
     """When the newest unit was measured, in ISO 8601, UTC."""
     return max(_moment(unit["measured"]).isoformat() for unit in found["units"].values() if unit)
 
@@ -167,10 +90,6 @@ def _moment(text: str) -> datetime:
     """The time that a record names, in UTC; ValueError or OverflowError where it names none."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-# What a section reads of a history beyond what `history.read` has checked. A file from elsewhere fails here, so that
-# an error further on is one of this code.
 
 
 def _recorded(record: dict[str, Any]) -> bool:
@@ -198,7 +117,7 @@ def figure(path: Path) -> tuple[bytes | None, str]:
     return content, ""
 
 
-def _caveat(path: Path, measured: Path) -> str:
+def caveat(path: Path, measured: Path) -> str:
     """Why a drawing may not show what the tables hold; empty if it was drawn from the same history."""
     try:
         stamp = drawn.stamp_of(path)
@@ -210,7 +129,7 @@ def _caveat(path: Path, measured: Path) -> str:
     return "" if same else "drawn from another history than the tables"
 
 
-def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]) -> list[str]:
+def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]) -> list[str]:
     """What the reader must know before any number: scale, sample data, what is not there."""
     lines = []
     if scale == "quick":
@@ -240,21 +159,14 @@ def _box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, di
     return lines
 
 
-def _not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
-    """What the report leaves open: what is not measured, what has one seed, and what nobody tried."""
+def not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
+    """What the report leaves open: what is not measured, and what nobody tried."""
     said = []
     due = [f"{name} ({about['words']})" for name, about in histories.items() if about["state"] != "complete"]
     if due:
         said.append(f"Not complete: {listed(due)}.")
     if any(about.get("other_code") for about in histories.values()):
         said.append("Those marked \N{DAGGER} were not measured again: the changes were not meant to change results.")
-    single = [
-        words
-        for (experiment, name), words in SINGLE.items()
-        if len(((histories[experiment]["history"] or {}).get("settings", {})).get(name, ())) == 1
-    ]
-    if single:
-        said.append(f"One seed only: {listed(single)}.")
     said.append(
         "Not tried: other orders of the batches from the same initial weights, but in 1-2.1; initial weights of "
         "another scale, but in the earlier recipe of 1-2.3; activations other than ReLU and tanh."
@@ -263,7 +175,7 @@ def _not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
     return said
 
 
-def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each setting of the machine its values and, where they differ, in which experiments."""
     items: dict[str, dict[str, list[str]]] = {}
     for experiment, about in histories.items():
@@ -294,38 +206,3 @@ def _environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def duration(seconds: float) -> str:
     """12 s or 340.5 min: a column of them is compared at a glance."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-
-
-def _holds(names: Sequence[str], unit: str, results: dict[str, Any]) -> bool:
-    """Whether a unit's results have all of these entries."""
-    return all(name in results for name in names)
-
-
-SECTIONS = {  # what the report shows of a history beside its settings
-    "hw1_1/function_fit": function_fit.section,
-    "hw1_1/cifar10_cnn": image_nets.cifar10_cnn,
-    "hw1_1/mnist_cnn": image_nets.mnist_cnn,
-    "hw1_2/param_pca": param_pca.section,
-    "hw1_2/grad_norm": grad_norm.section,
-    "hw1_2/minimal_ratio": minimal_ratio.section,
-    "hw1_2/error_surface": error_surface.section,
-    "hw1_3/random_labels": random_labels.section,
-    "hw1_3/param_count": param_count.section,
-    "hw1_3/interpolation": interpolation.section,
-    "hw1_3/sensitivity": sensitivity.section,
-    "hw1_3/sharpness": sharpness.section,
-}
-RESULTS = {
-    "hw1_1/function_fit": function_fit.is_unit,
-    "hw1_1/cifar10_cnn": functools.partial(image_nets.is_unit, image_nets.LAYERS["hw1_1/cifar10_cnn"]),
-    "hw1_1/mnist_cnn": functools.partial(image_nets.is_unit, image_nets.LAYERS["hw1_1/mnist_cnn"]),
-    "hw1_2/param_pca": lambda unit, results: _holds(param_pca.needed(unit), unit, results),
-    "hw1_2/grad_norm": functools.partial(_holds, grad_norm.NEEDED),
-    "hw1_2/minimal_ratio": lambda unit, results: _holds(minimal_ratio.needed(unit), unit, results),
-    "hw1_2/error_surface": functools.partial(_holds, error_surface.NEEDED),
-    "hw1_3/random_labels": functools.partial(_holds, random_labels.NEEDED),
-    "hw1_3/param_count": functools.partial(_holds, param_count.NEEDED),
-    "hw1_3/interpolation": functools.partial(_holds, interpolation.NEEDED),
-    "hw1_3/sensitivity": functools.partial(_holds, sensitivity.NEEDED),
-    "hw1_3/sharpness": functools.partial(_holds, sharpness.NEEDED),
-}
