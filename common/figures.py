@@ -391,6 +391,13 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
     return result
 
 
+def note(axes: Any, words: str, at: tuple[float, float], place: tuple[float, float], **style: Any) -> None:
+    """Write `words` at `place`, from 0 to 1 across and along the panel, with an arrow to the data point `at`."""
+    arrow = {"arrowstyle": "->", "color": NEUTRAL, "linewidth": 0.7, "shrinkB": 3}
+    look = {"color": NEUTRAL, "ha": "center", "va": "center"} | style
+    axes.annotate(words, at, place, xycoords="data", textcoords="axes fraction", arrowprops=arrow, **look)
+
+
 def over_epochs(axes: Any, kept: dict[str, Any], net: str, name: str, **style: Any) -> float:
     """Draw a net's quantity `name` by epoch, from 1, over its seeds; returns the last median."""
     values = reading.by_seed(kept, net, name)

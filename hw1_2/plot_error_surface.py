@@ -1,7 +1,7 @@
 """Draw the loss on lines and planes through the weights, from the history of error_surface.py.
 
-error_surface          loss (above) and accuracy (below) from initial to final weights, a line a seed
-error_surface_planes   loss around the final weights of one seed: a random plane, and the plane of the path to them
+error_surface        loss from initial to final weights, a line a seed, above the plane of the path of one training
+error_surface_more   accuracy on the same lines, above the loss on a random plane around the final weights
 
     python hw1_2/plot_error_surface.py
 """
@@ -18,10 +18,12 @@ import numpy as np
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LEVELS = 24  # of loss, evenly on a log scale
 DEEPEST = 1e-4  # nats: what is below is drawn as if it were there
-TRAINING = {"color": "black", "linewidth": 1.0}
-TESTING = {"color": "#BB5566", "linewidth": 1.0, "linestyle": "--"}
-UNRELATED = {"color": "#009988", "linewidth": 1.1, "linestyle": ":"}
-LOWEST = {"color": "black", "linestyle": "", "marker": "o", "markersize": 4, "markerfacecolor": "white"}
+INSIDE = 0.95  # place on the line up to which a minimum counts as inside
+LINES = {  # name of a line's losses and accuracies, and their look
+    ("unrelated_line", "train"): {"color": "#009988", "linewidth": 1.1, "linestyle": ":"},
+    ("line", "test"): {"color": "#BB5566", "linewidth": 1.2, "linestyle": "--"},
+    ("line", "train"): {"color": "black", "linewidth": 1.0},
+}
 BUMP = {"color": "#DDAA33", "linestyle": "", "marker": "^", "markersize": 5, "markeredgecolor": "black"}
 BUMP |= {"markeredgewidth": 0.5, "zorder": 3}
 PATH = {"color": "black", "linewidth": 0.9}
@@ -35,78 +37,101 @@ def measured(history: dict) -> list[str]:
     return [optimizer for optimizer in OPTIMIZERS if reading.units_of(history, optimizer)]
 
 
-def draw_lines(history: dict) -> Any:
-    """A column for each optimizer: loss, log, above accuracy, by the place on the line."""
+def draw_surface(history: dict) -> Any:
+    """A column for each optimizer: loss, log, on the lines, above the plane of the path of its first seed."""
     optimizers, bumps = measured(history), False
-    figure, panels = figures.grid(2, len(optimizers), 4.1, sharex=True, sharey="row")
-    for (loss, accuracy), optimizer in zip(panels.T, optimizers, strict=True):
-        loss.set_yscale("log", nonpositive="mask")
+    figure, panels = figures.grid(2, len(optimizers), 4.9)
+    for axes, optimizer in zip(panels[0], optimizers, strict=True):
+        axes.set_yscale("log", nonpositive="mask")
         for unit in reading.units_of(history, optimizer):
-            for axes, quantity, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
-                alpha = reading.field(history, unit, "unrelated_line", "alpha")
-                axes.plot(
-                    alpha, scale * reading.field(history, unit, "unrelated_line", f"train_{quantity}"), **UNRELATED
-                )
-                alpha = reading.field(history, unit, "line", "alpha")
-                axes.plot(alpha, scale * reading.field(history, unit, "line", f"test_{quantity}"), **TESTING)
-                axes.plot(alpha, scale * reading.field(history, unit, "line", f"train_{quantity}"), **TRAINING)
+            draw_lines(axes, history, unit, "loss")
+            alpha = reading.field(history, unit, "line", "alpha")
             for name in ("test_loss", "train_loss"):
                 places = reading.field(history, unit, "line", "shape", name, "maxima")
-                values = reading.field(history, unit, "line", name)
-                loss.plot(places, values[np.searchsorted(alpha, places)], **BUMP)
+                axes.plot(places, reading.field(history, unit, "line", name)[np.searchsorted(alpha, places)], **BUMP)
                 bumps |= bool(len(places))
-            shape = ("line", "shape", "train_loss")
-            place, lowest = (reading.field(history, unit, *shape, name) for name in ("minimum_at", "minimum"))
-            loss.plot([place], [lowest], **LOWEST, clip_on=False)
-        accuracy.set_xlabel("\N{GREEK SMALL LETTER ALPHA} (0: initial weights, 1: final weights)")
-        loss.margins(x=0)
-    panels[0, 0].set_ylabel("cross-entropy (nats)")
-    panels[1, 0].set_ylabel("accuracy (%)")
-    for axes in panels[0]:
+        axes.sharey(panels[0, 0])
+    for axes, optimizer in zip(panels[0], optimizers, strict=True):
+        point_out(axes, history, optimizer)
         figures.log_ticks(axes.yaxis)
-    titles = [f"{quantity}, {OPTIMIZERS[optimizer]}" for quantity in ("loss", "accuracy") for optimizer in optimizers]
-    figures.letters(panels.flat, titles)
-    entries = {"training": TRAINING, "test": TESTING, "training, from an unrelated start": UNRELATED}
-    entries |= {"lowest training loss": LOWEST} | ({"interior maximum": BUMP} if bumps else {})
-    figures.key(figure, entries, columns=3 if bumps else 0)
-    figures.subtitle(figure, figures.caveats(history, list(OPTIMIZERS)))
-    figure.align_ylabels()
+    panels[0, 0].set_ylabel("cross-entropy (nats)")
+    draw_planes(figure, panels[1], history, "path_plane")
+    figures.letters(
+        panels.flat, [f"{words}, {OPTIMIZERS[name]}" for words in ("line", "plane of the path") for name in optimizers]
+    )
+    finish(figure, history, {"interior maximum": BUMP} if bumps else {})
     return figure
 
 
-def draw_planes(history: dict) -> Any:
-    """A column for each optimizer, its first seed: the random plane above the path's plane, one scale of loss."""
+def draw_more(history: dict) -> Any:
+    """A column for each optimizer: accuracy on the lines, above the random plane of its first seed."""
+    optimizers = measured(history)
+    figure, panels = figures.grid(2, len(optimizers), 5.0)
+    for axes, optimizer in zip(panels[0], optimizers, strict=True):
+        for unit in reading.units_of(history, optimizer):
+            draw_lines(axes, history, unit, "accuracy", 100)
+        axes.set_ylim(0, 103)
+    panels[0, 0].set_ylabel("accuracy (%)")
+    draw_planes(figure, panels[1], history, "random_plane")
+    figures.letters(
+        panels.flat, [f"{words}, {OPTIMIZERS[name]}" for words in ("accuracy", "random plane") for name in optimizers]
+    )
+    finish(figure, history, {})
+    return figure
+
+
+def finish(figure: Any, history: dict, more: dict) -> None:
+    """Key and caveats."""
+    words = ("training, from another start", "test", "training")
+    figures.key(figure, dict(zip(words, LINES.values(), strict=True)) | more)
+    figures.subtitle(figure, figures.caveats(history, list(OPTIMIZERS)))
+    figure.align_ylabels()
+
+
+def draw_lines(axes: Any, history: dict, unit: str, quantity: str, scale: float = 1) -> None:
+    """One seed's loss or accuracy on its two lines, by the place on them."""
+    for (line, images), style in LINES.items():
+        alpha = reading.field(history, unit, line, "alpha")
+        axes.plot(alpha, scale * reading.field(history, unit, line, f"{images}_{quantity}"), **style)
+    axes.set_xlabel("from initial (0) to final weights (1)")
+    axes.margins(x=0)
+
+
+def point_out(axes: Any, history: dict, optimizer: str) -> None:
+    """Say on the lines where the first seed's test loss turns, or that it falls to the end."""
+    unit = reading.units_of(history, optimizer)[0]
+    alpha, loss = (reading.field(history, unit, "line", name) for name in ("alpha", "test_loss"))
+    if not np.isfinite(loss).all():
+        return
+    lowest = int(np.argmin(loss))
+    if alpha[lowest] < INSIDE:
+        figures.note(axes, "test loss\nturns here", (alpha[lowest], loss[lowest]), (0.8, 0.72), color="#BB5566")
+    else:
+        figures.note(axes, "lowest at the end", (alpha[-1], loss[-1]), (0.62, 0.2))
+
+
+def draw_planes(figure: Any, row: Any, history: dict, name: str) -> None:
+    """The loss on a plane through the final weights, of each optimizer's first seed, on one scale."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    optimizers = measured(history)
-    units = {optimizer: reading.units_of(history, optimizer)[0] for optimizer in optimizers}
-    planes = {(name, unit): shown_losses(history, unit, name) for name in PLANES for unit in units.values()}
-    norm = LogNorm(*span([losses for _, _, losses in planes.values()]))
-    figure, panels = figures.grid(2, len(optimizers), 5.0)
-    titles, levels = [], np.geomspace(norm.vmin, norm.vmax, LEVELS)
-    for name, row in zip(PLANES, panels, strict=True):
-        for axes, (optimizer, unit) in zip(row, units.items(), strict=True):
-            x, y, losses = planes[name, unit]
-            axes.grid(visible=False)
-            if np.isfinite(losses).any():
-                axes.contourf(x, y, np.ma.masked_invalid(losses), levels, norm=norm).set_rasterized(True)
-                drawn = axes.contour(x, y, np.ma.masked_invalid(losses), levels[::3], colors="black", linewidths=0.3)
-                drawn.set_rasterized(True)
-            PLANES[name](axes, history, unit)
-            if np.isfinite([x[0], x[-1], y[0], y[-1]]).all():
-                axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-            titles.append(
-                f"{name.replace('_', ' ').replace('path plane', 'plane of the path')}, {OPTIMIZERS[optimizer]}"
-            )
-    figures.letters(panels.flat, titles)
-    bar = figure.colorbar(ScalarMappable(norm), ax=panels, label="training loss (nats)", aspect=40, pad=0.02)
+    units = [reading.units_of(history, optimizer)[0] for optimizer in measured(history)]
+    planes = [shown_losses(history, unit, name) for unit in units]
+    norm = LogNorm(*span([losses for _, _, losses in planes]))
+    levels = np.geomspace(norm.vmin, norm.vmax, LEVELS)
+    for axes, unit, (x, y, losses) in zip(row, units, planes, strict=True):
+        axes.grid(visible=False)
+        if np.isfinite(losses).any():
+            axes.contourf(x, y, np.ma.masked_invalid(losses), levels, norm=norm).set_rasterized(True)
+            drawn = axes.contour(x, y, np.ma.masked_invalid(losses), levels[::3], colors="black", linewidths=0.3)
+            drawn.set_rasterized(True)
+        MARKS[name](axes, history, unit)
+        if np.isfinite([x[0], x[-1], y[0], y[-1]]).all():
+            axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    bar = figure.colorbar(ScalarMappable(norm), ax=row, label="training loss (nats)", aspect=20, pad=0.02)
     figures.log_ticks(bar.ax.yaxis)
     for level in levels[::3]:
         bar.ax.axhline(level, color="black", linewidth=0.3)  # which loss a contour has
-    figures.key(figure, {"path of the training": PATH, "initial weights": START, "final": END})
-    figures.subtitle(figure, figures.caveats(history, list(OPTIMIZERS)))
-    return figure
 
 
 def shown_losses(history: dict, unit: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,6 +150,7 @@ def span(planes: list[np.ndarray]) -> tuple[float, float]:
 def mark_centre(axes: Any, history: dict, unit: str) -> None:
     """The final weights, in the middle of the random plane."""
     axes.plot([0], [0], **END)
+    named(axes, "end", (0, 0))
     axes.set(xlabel="first direction (filter lengths)", ylabel="second direction (filter lengths)")
 
 
@@ -135,12 +161,21 @@ def mark_path(axes: Any, history: dict, unit: str) -> None:
     axes.plot(*path.T, **PATH)
     axes.plot(*path[0], **START)
     axes.plot(*path[-1], **END)
-    names = [f"component {place} ({100 * share:.0f} % of variance)" for place, share in enumerate(explained, start=1)]
+    named(axes, "start", path[0])
+    named(axes, "end", path[-1])
+    places = zip(("first", "second"), explained, strict=True)
+    names = [f"{place} component ({100 * share:.0f} % of variance)" for place, share in places]
     axes.set(xlabel=names[0], ylabel=names[1])
 
 
-PLANES = {"random_plane": mark_centre, "path_plane": mark_path}
-FIGURES = {"error_surface": draw_lines, "error_surface_planes": draw_planes}
+def named(axes: Any, words: str, at: Any) -> None:
+    """Words beside a mark, on a light ground."""
+    ground = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.0}
+    axes.annotate(words, at, (0, 9), textcoords="offset points", ha="center", va="center", bbox=ground)
+
+
+MARKS = {"random_plane": mark_centre, "path_plane": mark_path}
+FIGURES = {"error_surface": draw_surface, "error_surface_more": draw_more}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Draw how a network fits shuffled labels, from the history of random_labels.py.
 
-random_labels         loss, accuracy and a close-up of it by epoch, all labels shuffled beside all true, a line a seed
-random_labels_share   a share of the labels shuffled: epochs to fit, test accuracy at its peak, at the end and by epoch
+random_labels        all labels shuffled: loss, accuracy, a close-up; a share shuffled: test accuracy, epochs to fit
+random_labels_more   true labels of all images: loss and accuracy; shuffled ones: accuracy around chance
 
     python hw1_3/plot_random_labels.py
 """
@@ -15,7 +15,6 @@ from common import figures, history, reading, settings
 
 import numpy as np
 
-ARMS = {"full": "shuffled labels", "true": "true labels"}
 CHANCE = 0.1
 UNIFORM_LOSS = float(np.log(10))  # nats: of an answer that gives each class one tenth
 REFERENCE_LOSS = 0.055  # what the reference reached in training
@@ -23,111 +22,113 @@ TRAINING = {"color": "black", "linewidth": 1.1}
 RUNNING = {"color": "#888888", "linewidth": 0.8, "linestyle": ":"}
 TESTING = {"color": "#BB5566", "linewidth": 1.1, "linestyle": "--"}
 BY_TRUTH = {"color": "#004D43", "linewidth": 0.9, "linestyle": "-.", "zorder": 3}
+TRUE_LABELS = {"color": "#004488", "linewidth": 1.1, "linestyle": "-."}  # test images, of nets that learnt true labels
+LEVEL = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
+SEED = {"linestyle": "", "markersize": 4, "alpha": 0.8, "markeredgewidth": 0}
+END = {"color": "#BB5566", "marker": "s", "linestyle": "--"}
+PEAK = {"color": "#004488", "marker": "o"}
+FIT = {"color": "black", "marker": "o"}
+UNFITTED = SEED | {"color": "black", "marker": "^", "markersize": 5}
+MARK = {"color": "black", "marker": "o", "markersize": 4.5, "markerfacecolor": "white", "zorder": 3}
 THINNED = 10  # one epoch in so many is drawn close up, as dashes are lost in what jumps at every epoch,
 MANY = 60  # where there are more epochs than this
-FITTED = {"color": "black", "linestyle": "", "marker": "o", "markersize": 4.5, "markerfacecolor": "white", "zorder": 3}
-LEVEL = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
-MAJORITY = LEVEL | {"color": "#004488", "linestyle": (0, (5, 1.5)), "zorder": 4}
-SEED = {"linestyle": "", "marker": "o", "markersize": 4, "alpha": 0.8, "markeredgewidth": 0}
-END = {"color": "#BB5566"}
-PEAK = {"color": "#004488"}
-UNFITTED = SEED | {"color": "black", "marker": "^", "markersize": 5}
 
 
-def level(axes: Any, value: float, words: str, above: float) -> None:
-    """A thin line at a value, named at its right end so many points above it, or below."""
+def level(axes: Any, value: float, words: str, above: bool = True) -> None:
+    """A thin line at a value, named above or below its right end."""
     axes.axhline(value, **LEVEL)
-    axes.annotate(
-        words,
-        (0.99, value),
-        (-3, above),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        ha="right",
-        va="bottom" if above > 0 else "top",
-        color="#555555",
-        size=7,
-    )
+    place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    side = {"xytext": (-2, 2 if above else -2), "va": "bottom" if above else "top"}
+    ground = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5}
+    axes.annotate(words, (1, value), ha="right", color="#555555", bbox=ground, **place, **side)
+
+
+def curve(axes: Any, kept: dict, unit: str, name: str, style: dict, scale: float = 1, every: int = 1) -> None:
+    """One quantity of a training by epoch, from 1."""
+    values = scale * reading.field(kept, unit, name)
+    epochs = np.arange(1, len(values) + 1)
+    axes.plot(epochs[::every], values[::every], **style | ({"marker": "."} if len(values) == 1 else {}))
+
+
+def unmeasured(axes: Any, words: str) -> None:
+    """Say in a panel what is missing."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, f"{words}:\nnot measured yet", ha="center", va="center", transform=axes.transAxes)
 
 
 # ------------------------------------------------------------------------------------------- all images
 
 
-def draw_training(kept: dict) -> Any:
-    """A column for shuffled and for true labels: loss (log), accuracy, and the accuracy close up."""
-    arms = [arm for arm in ARMS if reading.units_of(kept, arm)]
-    if not arms:
-        return figures.unmeasured("nets that learn all images", figures.caveats(kept, []))
-    figure, panels = figures.grid(len(arms), 3, 2.1 * len(arms) + 0.6)
-    for (loss, accuracy, closer), arm in zip(panels, arms, strict=True):
-        loss.set_yscale("log", nonpositive="mask")
-        for unit in reading.units_of(kept, arm):
-            draw_unit(kept, unit, loss, (accuracy, closer))
-        for axes in (loss, accuracy, closer):
-            axes.set_xlim(left=0)
-        closer.set_ylim(*close_limits(kept, arm))
-        accuracy.set_ylim(0, 103)
-        level(loss, UNIFORM_LOSS, "ln 10", 1.5 if arm == "true" else -2)
-        level(loss, REFERENCE_LOSS, f"earlier report: {REFERENCE_LOSS}", 9 if arm == "true" else -9)  # free of curves
-        if arm == "full":
-            closer.axhline(100 * majority_of(kept), **MAJORITY)
-            closer.axhline(100 * CHANCE, **LEVEL | {"zorder": 5, "color": "black"})
-    ranges = np.array([axes.get_ylim() for axes in panels[:, 0]])
-    for axes in panels[:, 0]:
-        axes.set_ylim(ranges.min(), 1.3 * ranges.max())
-        figures.log_ticks(axes.yaxis)
-    for axes in panels.flat:
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    for axes in panels[-1]:
-        axes.set_xlabel("epoch")
-    for (loss, *accuracies), arm in zip(panels, arms, strict=True):
-        loss.set_ylabel(f"{ARMS[arm]}\ncross-entropy (nats)")
-        for axes in accuracies:
-            axes.set_ylabel("accuracy (%)")
-    figures.letters(panels.flat, ["loss", "accuracy", "accuracy close up"] + ["", "", ""] * (len(arms) - 1))
-    entries = {"training": TRAINING, "training, running": RUNNING, "test": TESTING}
-    entries |= {"fitted from here on": FITTED}
-    if "full" in arms:
-        share = f"{100 * majority_of(kept):.2f}".rstrip("0").rstrip(".")
-        entries |= {"training, by true labels": BY_TRUTH, "chance": LEVEL | {"color": "black"}}
-        entries |= {f"most frequent class ({share} %)": MAJORITY}
-    figures.key(figure, entries, columns=3)
-    figures.subtitle(figure, figures.caveats(kept, list(ARMS)))
-    figure.align_ylabels()
+def draw_labels(kept: dict) -> Any:
+    """Above all labels shuffled: loss, accuracy and the loss close up; below a share of them."""
+    figure, panels = figures.grid(2, 3, 4.3)
+    (loss, accuracy, closer), (by_epoch, ends, speed) = panels
+    full, shares, lasts, colours, unfitted = reading.units_of(kept, "full"), shares_of(kept), {}, {}, False
+    if full:
+        draw_full(kept, full, loss, accuracy)
+        draw_close_up(closer, kept, full[0])
+    if shares:
+        lasts, colours = draw_epoch_curves(by_epoch, kept, shares)
+        draw_ends(ends, kept, shares)
+        unfitted = draw_epochs_to_fit(speed, kept, shares)
+    for axes in (*([] if full else panels[0]), *([] if shares else panels[1])):
+        unmeasured(axes, "all labels shuffled" if axes in panels[0] else "a share shuffled")
+    titles = ["loss, all shuffled", "accuracy, all shuffled", "training loss, close up"]
+    figures.letters(panels.flat, [*titles, "by share shuffled", "at its peak, at the end", "epochs to fit"])
+    entries = {"training": TRAINING, "test": TESTING}
+    entries |= {"test, net with true labels": TRUE_LABELS} if reading.units_of(kept, "true") else {}
+    figures.key(figure, entries | ({"not fitted by then": UNFITTED} if unfitted else {}))
+    planned = [history.group_of(unit) for unit in kept["units"]]
+    figures.subtitle(figure, figures.caveats(kept, list(dict.fromkeys(planned))))
+    if lasts:
+        figures.label_ends(figure, {by_epoch: lasts}, colours)
     return figure
 
 
-def draw_unit(kept: dict, unit: str, loss: Any, accuracies: tuple[Any, Any]) -> None:
-    """One training, a line a curve, and a mark where its labels count as fitted."""
-    epochs = np.arange(1, len(reading.field(kept, unit, "train_loss")) + 1)
-    marker = {"marker": "."} if len(epochs) == 1 else {}
-    fit = int(reading.field(kept, unit, "fit_epoch"))
-    for axes, quantity, scale in ((loss, "loss", 1), *((each, "accuracy", 100) for each in accuracies)):
-        curves = {f"running_{quantity}": RUNNING, f"train_{quantity}": TRAINING, f"test_{quantity}": TESTING}
-        if quantity == "accuracy" and history.group_of(unit) != "true":
-            curves = {"true_accuracy": BY_TRUTH} | curves
-        every = slice(None, None, THINNED if axes is accuracies[1] and len(epochs) > MANY else 1)
-        for name, style in curves.items():
-            axes.plot(epochs[every], scale * reading.field(kept, unit, name)[every], **style | marker)
-        if fit:
-            axes.plot([fit], [scale * reading.field(kept, unit, f"train_{quantity}")[fit - 1]], **FITTED)
+def draw_full(kept: dict, units: list[str], loss: Any, accuracy: Any) -> None:
+    """Loss, log, and accuracy by epoch, log, of training and test; beside them the test results with true labels."""
+    for unit in units:
+        for name, style in (("test", TESTING), ("train", TRAINING)):
+            curve(loss, kept, unit, f"{name}_loss", style)
+            curve(accuracy, kept, unit, f"{name}_accuracy", style, 100)
+    for unit in reading.units_of(kept, "true"):
+        curve(loss, kept, unit, "test_loss", TRUE_LABELS)
+        curve(accuracy, kept, unit, "test_accuracy", TRUE_LABELS, 100)
+    for axes in (loss, accuracy):
+        axes.set_xscale("log")
+        axes.set_xlim(left=0.9)
+        axes.set_xlabel("epoch")
+        figures.log_ticks(axes.xaxis)
+    loss.set_yscale("log", nonpositive="mask")
+    loss.set_ylim(top=2 * loss.get_ylim()[1])
+    figures.log_ticks(loss.yaxis)
+    loss.set_ylabel("cross-entropy (nats)")
+    level(loss, UNIFORM_LOSS, "ln 10, a guess", above=False)
+    last = float(np.median([reading.field(kept, unit, "test_loss")[-1] for unit in units]))
+    if last > 2 * UNIFORM_LOSS:
+        epochs = len(reading.field(kept, units[0], "test_loss"))
+        figures.note(loss, "sure and wrong", (epochs, last), (0.34, 0.9), color="#BB5566")
+    accuracy.set_ylim(0, 103)
+    accuracy.set_ylabel("accuracy (%)")
+    level(accuracy, 100 * CHANCE, "chance")
 
 
-def majority_of(kept: dict) -> float:
-    """Test accuracy of an answer that is always the most frequent class."""
-    return float(reading.field(kept, reading.units_of(kept, "full")[0], "majority"))
-
-
-def close_limits(kept: dict, arm: str) -> tuple[float, float]:
-    """Percent: around the test accuracies, for shuffled labels with chance and majority, else up to all right."""
-    units = reading.units_of(kept, arm)
-    tested = 100 * np.concatenate([reading.field(kept, unit, "test_accuracy") for unit in units])
-    tested = tested[np.isfinite(tested)]
-    if arm == "true":
-        low = min(float(np.quantile(tested, 0.1)), 99.5) if len(tested) else 99.5
-        return low - 0.1 * (100 - low), 100 + 0.05 * (100 - low)
-    shown = [*tested, 100 * CHANCE, 100 * majority_of(kept)]
-    return min(shown) - 0.3, max(shown) + 0.3
+def draw_close_up(axes: Any, kept: dict, unit: str) -> None:
+    """The training loss of one seed from shortly before it first is as low as the reference's."""
+    values = reading.field(kept, unit, "train_loss")
+    reached = int(reading.field(kept, unit, "reference_epoch"))
+    first = max(int(0.8 * (reached or len(values) / 2)), 1)
+    axes.plot(np.arange(first, len(values) + 1), values[first - 1 :], color="black", linewidth=0.6)
+    axes.axhline(REFERENCE_LOSS, color="#BB5566", linewidth=1.4, linestyle="--")
+    axes.set_xlabel("epoch")
+    axes.margins(x=0.02)
+    axes.set_ylim(bottom=0, top=1.25 * np.nanmax(values[first - 1 :]))
+    axes.set_ylabel("cross-entropy (nats)")
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1, nbins=4)
+    axes.text(0.03, 0.04, f"dashed: {REFERENCE_LOSS}", color="#BB5566", transform=axes.transAxes, va="bottom")
+    if reached:
+        axes.plot([reached], [values[reached - 1]], **MARK)
+        figures.note(axes, "first reached", (reached, values[reached - 1]), (0.42, 0.93), zorder=4)
 
 
 # ------------------------------------------------------------------------------------ part of the labels
@@ -140,58 +141,6 @@ def shares_of(kept: dict) -> dict[float, list[str]]:
     return {share: found[share] for share in sorted(found) if found[share]}
 
 
-def draw_share(kept: dict) -> Any:
-    """Against the share of shuffled labels: epochs to fit, test accuracy; and test accuracy by epoch."""
-    shares = shares_of(kept)
-    if not shares:
-        return figures.unmeasured("nets that learn part of the images", figures.caveats(kept, []))
-    figure, panels = figures.grid(1, 3, 2.7)
-    speed, ends, by_epoch = panels[0]
-    unfitted = draw_epochs(speed, kept, shares)
-    for name, style in (("peak_test_accuracy", PEAK), ("test_accuracy", END)):
-        values = [[100 * reading.field(kept, unit, name).flat[-1] for unit in units] for units in shares.values()]
-        strip(ends, shares, values, style)
-    level(ends, 100 * CHANCE, "chance", above=False)
-    level(by_epoch, 100 * CHANCE, "", above=False)
-    lasts, colours = draw_epoch_curves(by_epoch, kept, shares)
-    for axes in (ends, by_epoch):
-        axes.set_ylim(0, 103)
-        axes.set_ylabel("test accuracy (%)")
-    for axes in (speed, ends):
-        axes.set_xlabel("shuffled labels (%)")
-        axes.set_xlim(-8, 108)
-        axes.set_xticks([0, 25, 50, 75, 100])
-    figures.letters(panels[0], ["epochs to fit", "peak and end", "by epoch"])
-    entries = {"at its peak": PEAK | {"marker": "o"}, "at the end": END | {"marker": "o"}}
-    figures.key(figure, entries | ({"not fitted by then": UNFITTED} if unfitted else {}))
-    planned = dict.fromkeys(history.group_of(unit) for unit in kept["units"] if unit.startswith("share-"))
-    figures.subtitle(figure, figures.caveats(kept, list(planned)))
-    figures.label_ends(figure, {by_epoch: lasts}, colours)
-    return figure
-
-
-def strip(axes: Any, shares: dict, values: list[list[float]], style: dict) -> None:
-    """A point a seed and a line through the medians, against the share in percent."""
-    places = [100 * share for share in shares]
-    axes.plot(places, [np.median(each) if each else np.nan for each in values], linewidth=1.1, **style)
-    for place, each in zip(places, values, strict=True):
-        axes.plot(np.full(len(each), place), each, **SEED | style)
-
-
-def draw_epochs(axes: Any, kept: dict, shares: dict) -> bool:
-    """Epochs until the labels were fitted; whether some were not, which are marked at their last epoch."""
-    ran = {unit: len(reading.field(kept, unit, "test_accuracy")) for units in shares.values() for unit in units}
-    fit = {unit: int(reading.field(kept, unit, "fit_epoch")) for unit in ran}
-    strip(axes, shares, [[fit[unit] for unit in units if fit[unit]] for units in shares.values()], {"color": "black"})
-    for share, units in shares.items():
-        missed = [ran[unit] for unit in units if not fit[unit]]
-        axes.plot(np.full(len(missed), 100 * share), missed, **UNFITTED)
-    axes.set_ylim(0, 1.08 * max(fit[unit] or ran[unit] for unit in ran))
-    axes.set_ylabel("epochs")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    return not all(fit.values())
-
-
 def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> tuple[dict[str, float], dict[str, Any]]:
     """Test accuracy by epoch, a line a seed. Returns by share, in words: its median last value, and its colour."""
     from matplotlib import colormaps
@@ -200,19 +149,100 @@ def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> tuple[dict[str, fl
     for share, units in shares.items():
         words = f"{100 * share:g} %"
         colours[words] = colour = colormaps["viridis"](0.75 * share)
-        curves = [100 * reading.field(kept, unit, "test_accuracy") for unit in units]
-        for curve in curves:
-            axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linewidth=0.9)
-            axes.plot([len(curve)], curve[-1:], color=colour, marker="o", markersize=3)
-        lasts[words] = float(np.median([curve[-1] for curve in curves]))
+        for unit in units:
+            curve(axes, kept, unit, "test_accuracy", {"color": colour, "linewidth": 0.9}, 100)
+        lasts[words] = float(np.median([100 * reading.field(kept, unit, "test_accuracy")[-1] for unit in units]))
     axes.set_xscale("log")
-    axes.set_xlabel("epoch")
+    axes.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 103))
     axes.set_xlim(left=0.9)
     figures.log_ticks(axes.xaxis)
     return lasts, colours
 
 
-FIGURES = {"random_labels": draw_training, "random_labels_share": draw_share}
+def strip(axes: Any, shares: dict, values: list[list[float]], style: dict) -> None:
+    """A point a seed and a line through the medians, against the share in percent."""
+    places = [100 * share for share in shares]
+    axes.plot(places, [np.median(each) if each else np.nan for each in values], linewidth=1.1, **style | {"marker": ""})
+    for place, each in zip(places, values, strict=True):
+        axes.plot(np.full(len(each), place), each, **style | SEED)
+    axes.set(xlabel="labels shuffled (%)", xlim=(-8, 108), xticks=[0, 25, 50, 75, 100])
+
+
+def draw_ends(axes: Any, kept: dict, shares: dict) -> None:
+    """Test accuracy at its peak and at the end, beside the share of labels that are true."""
+    for name, words, style in (("peak_test_accuracy", "peak", PEAK), ("test_accuracy", "end", END)):
+        values = [[100 * reading.field(kept, unit, name).flat[-1] for unit in units] for units in shares.values()]
+        strip(axes, shares, values, style)
+        middle = len(values) // 2
+        figures.note(
+            axes,
+            words,
+            (100 * list(shares)[middle], float(np.median(values[middle]))),
+            (0.8, 0.97) if words == "peak" else (0.24, 0.42),
+            color=style["color"],
+        )
+    right = [[1 - float(reading.field(kept, unit, "wrong_labels")) for unit in units] for units in shares.values()]
+    axes.plot([100 * share for share in shares], [100 * np.median(each) for each in right], **LEVEL)
+    axes.text(0.03, 0.04, "dotted: labels\nthat are true", color="#555555", transform=axes.transAxes, va="bottom")
+    axes.set(ylabel="test accuracy (%)", ylim=(0, 103))
+
+
+def draw_epochs_to_fit(axes: Any, kept: dict, shares: dict) -> bool:
+    """Epochs until the labels were fitted; whether some were not, which are marked at their last epoch."""
+    ran = {unit: len(reading.field(kept, unit, "test_accuracy")) for units in shares.values() for unit in units}
+    fit = {unit: int(reading.field(kept, unit, "fit_epoch")) for unit in ran}
+    strip(axes, shares, [[fit[unit] for unit in units if fit[unit]] for units in shares.values()], FIT)
+    for share, units in shares.items():
+        missed = [ran[unit] for unit in units if not fit[unit]]
+        axes.plot(np.full(len(missed), 100 * share), missed, **UNFITTED)
+    axes.set_ylim(0, 1.15 * max(fit[unit] or ran[unit] for unit in ran))
+    axes.set_ylabel("epochs")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    return not all(fit.values())
+
+
+# -------------------------------------------------------------------------------------------- second rank
+
+
+def draw_more(kept: dict) -> Any:
+    """True labels: loss and accuracy by epoch; shuffled ones: accuracy around chance."""
+    figure, (panels,) = figures.grid(1, 3, 2.6)
+    loss, accuracy, chance = panels
+    true, full = (reading.units_of(kept, arm) for arm in ("true", "full"))
+    for unit in true:
+        for name, style in (("running", RUNNING), ("test", TESTING), ("train", TRAINING)):
+            curve(loss, kept, unit, f"{name}_loss", style)
+            curve(accuracy, kept, unit, f"{name}_accuracy", style, 100)
+    for unit in full:
+        every = THINNED if len(reading.field(kept, unit, "test_accuracy")) > MANY else 1
+        for name, style in (("test_accuracy", TESTING), ("true_accuracy", BY_TRUTH)):
+            curve(chance, kept, unit, name, style, 100, every)
+    if true:
+        loss.set_yscale("log", nonpositive="mask")
+        figures.log_ticks(loss.yaxis)
+        loss.set_ylabel("cross-entropy (nats)")
+        accuracy.set_ylabel("accuracy (%)")
+        tested = 100 * np.concatenate([reading.field(kept, unit, "test_accuracy") for unit in true])
+        low = min(float(np.nanquantile(tested, 0.1)), 99.5) if np.isfinite(tested).any() else 99.5
+        accuracy.set_ylim(low - 0.1 * (100 - low), 100 + 0.05 * (100 - low))
+    if full:
+        majority = 100 * float(reading.field(kept, full[0], "majority"))
+        level(chance, 100 * CHANCE, "chance", above=False)
+        level(chance, majority, "most frequent class")
+        chance.set(xlabel="epoch", ylabel="accuracy (%)")
+    for axes in panels[: 2 if true else 0]:
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    for axes in (*([] if true else panels[:2]), *([] if full else panels[2:])):
+        unmeasured(axes, "all labels shuffled" if axes is chance else "true labels")
+    figures.letters(panels, ["loss, true labels", "accuracy, true labels", "accuracy, shuffled"])
+    entries = {"training": TRAINING, "training, running": RUNNING, "test": TESTING}
+    figures.key(figure, entries | {"training, by true labels": BY_TRUTH})
+    figures.subtitle(figure, figures.caveats(kept, ["full", "true"]))
+    return figure
+
+
+FIGURES = {"random_labels": draw_labels, "random_labels_more": draw_more}
 
 
 def main() -> None:
