@@ -7,7 +7,7 @@ takes nets whose loss has a ridge, a small multiple of the sum of squares of all
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,41 +45,25 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     second = claims.unanimous([part["verdict"] for each in decided for part in each["parts"]]) if decided else None
     saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
     moving = [saddle for saddle in saddles if saddle["live"]]
-    numbers: dict[str, Any] = {
-        "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
-        "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
-        "saddles": len(saddles),
-        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles),
-        "moving_saddles": len(moving),
-        "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving),
+    numbers: dict[str, Any] = {name: measure(judged) if judged else None for name, measure in OF_JUDGED.items()}
+    numbers |= {name: about_all(nets.values()) if nets else None for name, about_all in OF_ALL.items()}
+    numbers |= {f"recipe_{name}": median(recipe[name]) if recipe else None for name in OF_RECIPE}
+    for name in RATIOS:
+        numbers[f"first_{name}"] = next((part["value"] for part in first if part["name"] == name), None)
+        numbers[f"once_{name}"] = next((part["value"] for part in once if part["name"] == name), None)
+        numbers[f"once_p_{name}"] = next((part["p"] for part in once if part["name"] == name), None)
+    numbers |= {
+        "saddles": len(saddles) if nets else None,
+        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
+        "moving_saddles": len(moving) if nets else None,
+        "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving) if nets else None,
         "constant_loss": shared_loss(saddles, 0),
         "two_unit_loss": shared_loss(saddles, 2),
         "arms": len(arms),
         "arms_judged": len(decided),
-        "ridge_minima": sum(each["minima"] for each in arms),
-        "ridge_channels": sum(each["channels"] for each in arms),
+        "ridge_minima": sum(each["minima"] for each in arms) if arms else None,
+        "ridge_channels": sum(each["channels"] for each in arms) if arms else None,
     }
-    numbers |= {
-        f"{name}_{part['name']}": part["value"] for name, parts in (("first", first), ("once", once)) for part in parts
-    }
-    numbers |= {f"once_p_{part['name']}": part["p"] for part in once}
-    if judged:
-        inside, outside = in_channel(judged), judged["minimum"] & ~judged["channel"]
-        numbers |= {
-            "trainings": len(judged["loss"]),
-            "distinct": len(one_a_place(judged)),
-            "at_zero": int(judged["zero"].sum()),
-            "adam_norm": median(judged["adam_norm"]),
-            "net_minima": int(judged["minimum"].sum()),
-            "net_channels": int(inside.sum()),
-            "channel_norm": median(judged["weight_norm"][inside]),
-            "other_norm": median(judged["weight_norm"][outside]),
-            "channel_step": median(judged["step"][inside]),
-            "other_step": median(judged["step"][outside]),
-        }
-    if recipe:
-        names = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "by_slope")
-        numbers |= {f"recipe_{name}": median(recipe[name]) for name in names}
     guards = {
         "mirages": guard(nets.values(), lambda about: in_channel(about).sum() > 0.75 * about["minimum"].sum()),
         "never_arrives": guard(nets.values(), never_arrives),
@@ -202,19 +186,43 @@ def shared_loss(saddles: list[dict[str, Any]], live: int) -> float | None:
 
 def never_arrives(about: Points) -> bool:
     """Whether Newton's step would still go far from each point in a channel, and nowhere from the other minima."""
-    inside, outside = in_channel(about), about["minimum"] & ~about["channel"]
+    inside, outside = in_channel(about), elsewhere(about)
     return bool(inside.any()) and about["step"][inside].min() > 0.05 and (about["step"][outside] < 1e-6).all()
 
 
 def farther(about: Points) -> bool | None:
     """Whether the weights in channels are over ten times as long as at the other minima; None without either."""
-    norms = [about["weight_norm"][mask] for mask in (in_channel(about), about["minimum"] & ~about["channel"])]
+    norms = [about["weight_norm"][mask] for mask in (in_channel(about), elsewhere(about))]
     return bool(np.median(norms[0]) > 10 * np.median(norms[1])) if len(norms[0]) and len(norms[1]) else None
+
+
+def elsewhere(about: Points) -> np.ndarray:
+    """(seeds,): minima outside channels."""
+    return about["minimum"] & ~about["channel"]
 
 
 def both_kinds(about: Points) -> int:
     """How many starts lead to minima as well as to saddles."""
     return len(set(about["start"][about["minimum"]]) & set(about["start"][about["saddle"]]))
+
+
+OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that decides by the first rule
+    "trainings": lambda about: len(about["loss"]),
+    "distinct": lambda about: len(one_a_place(about)),
+    "at_zero": lambda about: int(about["zero"].sum()),
+    "adam_norm": lambda about: median(about["adam_norm"]),
+    "net_minima": lambda about: int(about["minimum"].sum()),
+    "net_channels": lambda about: int(in_channel(about).sum()),
+    "channel_norm": lambda about: median(about["weight_norm"][in_channel(about)]),
+    "other_norm": lambda about: median(about["weight_norm"][elsewhere(about)]),
+    "channel_step": lambda about: median(about["step"][in_channel(about)]),
+    "other_step": lambda about: median(about["step"][elsewhere(about)]),
+}
+OF_ALL: dict[str, Callable[[Iterable[Points]], int]] = {
+    "minima": lambda nets: sum(int(about["minimum"].sum()) for about in nets),
+    "channels": lambda nets: sum(int(in_channel(about).sum()) for about in nets),
+}
+OF_RECIPE = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "by_slope")
 
 
 # ----------------------------------------------------------------------------------- correlations and rules

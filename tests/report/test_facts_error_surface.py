@@ -1,11 +1,11 @@
 """Facts of the error surface on made-up lines: each guard true and false, C7, partial and diverged histories."""
 
-import json
+import functools
 import math
 
 import numpy as np
 import pytest
-import trial_runs
+import scaffold
 
 from hw1_2 import surfaces
 from report import claims
@@ -40,29 +40,22 @@ def run(adam: bool) -> dict:
     }
 
 
-def made_up(units=UNITS) -> dict:
+def made_up() -> dict:
     """A history of two seeds in which every guard holds."""
-    results = {unit: run(unit.startswith("adam")) for unit in units}
-    return trial_runs.made_up_history("hw1_2/error_surface", results, units=UNITS)
+    return scaffold.made_up("hw1_2/error_surface", {unit: run(unit.startswith("adam")) for unit in UNITS})
 
 
-def swapped(results: dict) -> None:
-    for seed in range(2):
-        sgd, adam = f"sgd/seed-{seed}", f"adam/seed-{seed}"
-        results[sgd], results[adam] = results[adam], results[sgd]
-
-
-FALSE = {  # what makes each guard false: a change of one training, or an exchange of the two optimizers
+FALSE = {  # what makes each guard false
     "smooth": {"sgd/seed-0": {"line": line(bump=0.5)}},
     "adam_smooth": {"adam/seed-1": {"line": line(bump=0.5)}},
-    "sgd_falls_to_the_end": swapped,
+    "sgd_falls_to_the_end": None,
     "adam_end_is_the_minimum": {
         "adam/seed-0": {"line": line(late=1) | {"shape": {"train_loss": {"end_to_minimum": 1.2}}}}
     },
-    "adam_test_turns": swapped,
+    "adam_test_turns": None,
     "accuracy_stands_still": {"adam/seed-0": {"line": line() | {"test_accuracy": ALPHA}}},
-    "adam_goes_farther": swapped,
-    "adam_grows": swapped,
+    "adam_goes_farther": None,
+    "adam_grows": None,
     "other_starts_smooth": {"sgd/seed-0": {"unrelated_line": line(bump=0.5)}},
     "own_start_is_lower": {"sgd/seed-0": {"unrelated_line": line()}},
     "random_plane_misses_the_path": {"adam/seed-1": {"random_plane": {"share_of_displacement": 0.5}}},
@@ -71,35 +64,23 @@ FALSE = {  # what makes each guard false: a change of one training, or an exchan
 }
 
 
-def test_every_guard_holds_on_one_history():
-    assert error_surface.facts(made_up())["guards"] == dict.fromkeys(FALSE, True)
-
-
-@pytest.mark.parametrize("name", FALSE)
-def test_a_guard_is_false_where_its_statement_is(name):
-    history, change = made_up(), FALSE[name]
-    if callable(change):
-        change(history["results"])
-    else:
-        for unit, parts in change.items():
-            for part, values in parts.items():
-                history["results"][unit][part] = merged(history["results"][unit][part], values)
-    assert error_surface.facts(history)["guards"][name] is False
+def with_change(change: dict | None) -> dict:
+    """The history with other values of some results, merged at any depth; None: SGD and Adam exchanged."""
+    history = made_up()
+    if change is None:
+        return scaffold.swapped(history, "sgd", "adam")
+    return history | {"results": merged(history["results"], change)}
 
 
 def merged(old: dict, new: dict) -> dict:
-    """The old values with the new ones in their places, at any depth."""
     deeper = {name: merged(old[name], value) for name, value in new.items() if isinstance(value, dict)}
     return old | new | deeper
 
 
-@pytest.mark.parametrize("units", [(), ("sgd/seed-0",), ("adam/seed-0",)])
-def test_what_is_not_measured_is_none(units):
-    found = error_surface.facts(made_up(units))
-    json.dumps(plain(found), allow_nan=False)
-    lacking = {"sgd_falls_to_the_end": "sgd/seed-0", "adam_test_turns": "adam/seed-0"}
-    assert all((found["guards"][name] is None) == (unit not in units) for name, unit in lacking.items())
-    assert found["claims"][0]["verdict"] == claims.UNCLEAR
+test_guards = scaffold.guard_tests(
+    error_surface.facts, {name: (made_up, functools.partial(with_change, change)) for name, change in FALSE.items()}
+)
+test_partial = scaffold.partial_tests(error_surface.facts, made_up)
 
 
 def test_numbers_are_medians_over_seeds():

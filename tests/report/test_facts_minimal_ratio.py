@@ -1,13 +1,15 @@
 """Facts of the points of almost zero gradient on made-up trainings: each guard true and false, both rules of C6."""
 
-import json
+import functools
+
+from common import history
 
 import numpy as np
 import pytest
-import trial_runs
+import scaffold
 
 from report import claims
-from report.facts import minimal_ratio, plain
+from report.facts import minimal_ratio
 
 COUNT = 20
 
@@ -69,12 +71,11 @@ def recipe() -> dict:
     return still | ratios | {"by_slope": np.full(COUNT, 0.98)}
 
 
-def made_up(**others) -> dict:
-    """A history in which every guard holds but `ridge_fails`; others: results in the place of a unit's."""
+def made_up() -> dict:
+    """A history in which every guard holds but `ridge_fails`."""
     results = {"1-4-1": net(4), "1-8-1": net(8, losses=(0.3, 0.1, 1e-6)), "1-40-40-1": recipe()}
     results |= {f"ridge-1e-4/{function}/1-4-1": with_ridge() for function in ("f1", "f2")}
-    results |= {name.replace("_", "-").strip("-"): value for name, value in others.items()}
-    return trial_runs.made_up_history("hw1_2/minimal_ratio", results)
+    return scaffold.made_up("hw1_2/minimal_ratio", results)
 
 
 def changed(unit: str, **values) -> dict:
@@ -82,12 +83,11 @@ def changed(unit: str, **values) -> dict:
     return {unit: made_up()["results"][unit] | values}
 
 
-FIRST, WIDER = net(4), net(8, losses=(0.3, 0.1, 1e-6))
 FALSE = {  # what makes each guard false
     "mirages": changed("1-4-1", channel=[False] * COUNT),
     "never_arrives": changed("1-8-1", newton_step=[1e-9] * COUNT),
     "weights_explode": changed("1-4-1", weight_norm=[9.0] * COUNT),
-    "index_is_missing_units": changed("1-4-1", index=(FIRST["index"] + 1).tolist()),
+    "index_is_missing_units": changed("1-4-1", index=(net(4)["index"] + 1).tolist()),
     "same_narrow_net": {"1-8-1": net(8, losses=(0.3, 0.2, 1e-6))},
     "sphere_misses_saddles": changed("1-4-1", sampled=[[0.9] * 5] * COUNT),
     "starts_choose_the_kind": changed("1-4-1", start=[0] * COUNT),
@@ -102,32 +102,17 @@ FALSE = {  # what makes each guard false
 
 
 def history_with(others: dict) -> dict:
-    history = made_up()
-    history["results"] |= trial_runs.made_up_history("hw1_2/minimal_ratio", others)["results"]
-    return history
+    """The history with other results in the places of some units."""
+    return made_up() | {"results": made_up()["results"] | scaffold.made_up("", others)["results"]}
 
 
-def test_every_guard_holds_on_one_history():
-    assert minimal_ratio.facts(made_up())["guards"] == dict.fromkeys(FALSE, True) | {"ridge_fails": False}
-    reverse = {f"ridge-1e-4/{function}/1-4-1": with_ridge(-1) for function in ("f1", "f2")}
-    assert minimal_ratio.facts(history_with(reverse))["guards"]["ridge_fails"] is True
-
-
-@pytest.mark.parametrize("name", FALSE)
-def test_a_guard_is_false_where_its_statement_is(name):
-    assert minimal_ratio.facts(history_with(FALSE[name]))["guards"][name] is False
-
-
-def test_what_is_not_measured_is_none():
-    history = made_up()
-    history["results"] = {}
-    found = minimal_ratio.facts(history)
-    json.dumps(plain(found), allow_nan=False)
-    assert set(found["guards"].values()) == {None} and found["claims"][0]["verdict"] == claims.UNCLEAR
-    history["results"] = {"1-4-1": made_up()["results"]["1-4-1"]}
-    found = minimal_ratio.facts(history)
-    assert found["guards"]["ridge_holds"] is found["guards"]["same_narrow_net"] is None
-    assert found["guards"]["mirages"] is True and "second rule: not measured" in found["claims"][0]["evidence"]
+REVERSE = {f"ridge-1e-4/{function}/1-4-1": with_ridge(-1) for function in ("f1", "f2")}
+TRUE = {"ridge_fails": functools.partial(history_with, REVERSE)}
+test_guards = scaffold.guard_tests(
+    minimal_ratio.facts,
+    {name: (TRUE.get(name, made_up), functools.partial(history_with, others)) for name, others in FALSE.items()},
+)
+test_partial = scaffold.partial_tests(minimal_ratio.facts, made_up)
 
 
 # --------------------------------------------------------------------------------------------- the rules of C6
@@ -146,8 +131,7 @@ def test_what_is_not_measured_is_none():
 )
 def test_the_second_rule_needs_every_judged_arm(arms, verdict):
     results = {f"ridge-1e-{place}/f1/1-4-1": arm for place, arm in enumerate(arms)}
-    history = trial_runs.made_up_history("hw1_2/minimal_ratio", results)
-    assert minimal_ratio.facts(history)["claims"][0]["verdict"] == verdict
+    assert minimal_ratio.facts(scaffold.made_up("", results))["claims"][0]["verdict"] == verdict
 
 
 def test_points_are_the_same_if_loss_and_spectrum_agree():
@@ -155,7 +139,7 @@ def test_points_are_the_same_if_loss_and_spectrum_agree():
     arm["loss"][1], arm["eigenvalues"][1] = arm["loss"][0] * (1 + 1e-7), arm["eigenvalues"][0]  # one point twice
     arm["loss"][3] = arm["loss"][2]  # two points of one loss
     arm["kind"][4] = "flat"
-    assert len(minimal_ratio.distinct(minimal_ratio.points(trial_runs.history.plain(arm)))) == 38
+    assert len(minimal_ratio.distinct(minimal_ratio.points(history.plain(arm)))) == 38
 
 
 def test_few_orders_are_counted_and_many_drawn():

@@ -1,13 +1,12 @@
 """Facts of random labels on made-up trainings: each guard true and false, C8, what is not measured."""
 
-import json
+import functools
 
 import pytest
-import trial_runs
+import scaffold
 
 from hw1_3 import random_labels
 from report import claims
-from report.facts import plain
 from report.facts import random_labels as reported
 
 SHARES = (0, 0.25, 0.5, 1)
@@ -50,80 +49,46 @@ def part(share: float, **changes) -> dict:
     } | changes
 
 
-def made_up(lacking: tuple[str, ...] = ()) -> dict:
-    """A history of two seeds in which every guard holds, without the units that begin with these words."""
+def made_up() -> dict:
+    """A history of two seeds in which every guard holds."""
     results = {f"share-{share:g}/seed-{seed}": part(share) for seed in (0, 1) for share in SHARES}
     results |= {f"full/seed-{seed}": full() for seed in (0, 1)}
     results |= {f"true/seed-{seed}": full(0.98, 0.1, reached=3, epochs=30, held=1) for seed in (0, 1)}
-    measured = {unit: run for unit, run in results.items() if not unit.startswith(lacking or "nothing")}
-    return trial_runs.made_up_history(
-        "hw1_3/random_labels",
-        measured,
-        units=results,
-        settings={"batch_size": 128},
-        data={"name": "MNIST", "fingerprint": "", "source": "60,000 training and 10,000 test images"},
-    )
-
-
-def exchange(first: str, second: str):
-    """Exchange the results of two arms."""
-
-    def change(results: dict) -> None:
-        for seed in (0, 1):
-            one, other = f"{first}/seed-{seed}", f"{second}/seed-{seed}"
-            results[one], results[other] = results[other], results[one]
-
-    return change
-
-
-def one(unit: str, run: dict):
-    """Put another training in the place of one."""
-    return lambda results: results.update({f"{unit}/seed-1": run})
+    data = {"name": "MNIST", "fingerprint": "", "source": "60,000 training and 10,000 test images"}
+    return scaffold.made_up("hw1_3/random_labels", results, {"batch_size": 128}, data)
 
 
 FALSE = {  # what makes each guard false
-    "learnt": one("full", full(reached=0)),
-    "guesses_on_test": exchange("full", "true"),
-    "sure_and_wrong": exchange("full", "true"),
-    "held_half": one("full", full(held=1)),
-    "true_labels_generalize": exchange("full", "true"),
-    "wrong_labels_take_longer": exchange("share-0", "share-0.25"),
-    "number_does_not_matter": one("share-1", part(1, fit_epoch=200)),
-    "more_images_are_harder": exchange("full", "true"),
-    "common_first": one("share-0.25", part(0.25, true_accuracy=[0.2, 0.7, 0.5, 0.7])),
-    "peaks_early": one("share-0.25", part(0.25, peak_test_epoch=30, true_accuracy=[1] * 30)),
-    "falls_back": one("share-0.25", part(0.25, test_accuracy=[0.2, 0.92, 0.5, 0.92])),
-    "more_wrong_is_worse": exchange("share-0.25", "share-0.5"),
-    "ends_near_its_labels": one("share-0.5", part(0.5, test_accuracy=[0.2, 0.9, 0.5, 0.8])),
+    "learnt": ("full", full(reached=0)),
+    "guesses_on_test": ("full", "true"),
+    "sure_and_wrong": ("full", "true"),
+    "held_half": ("full", full(held=1)),
+    "true_labels_generalize": ("full", "true"),
+    "wrong_labels_take_longer": ("share-0", "share-0.25"),
+    "number_does_not_matter": ("share-1", part(1, fit_epoch=200)),
+    "more_images_are_harder": ("full", "true"),
+    "common_first": ("share-0.25", part(0.25, true_accuracy=[0.2, 0.7, 0.5, 0.7])),
+    "peaks_early": ("share-0.25", part(0.25, peak_test_epoch=30, true_accuracy=[1] * 30)),
+    "falls_back": ("share-0.25", part(0.25, test_accuracy=[0.2, 0.92, 0.5, 0.92])),
+    "more_wrong_is_worse": ("share-0.25", "share-0.5"),
+    "ends_near_its_labels": ("share-0.5", part(0.5, test_accuracy=[0.2, 0.9, 0.5, 0.8])),
 }
 
 
-def test_every_guard_holds_on_one_history():
-    assert reported.facts(made_up())["guards"] == dict.fromkeys(FALSE, True)
-
-
-@pytest.mark.parametrize("name", FALSE)
-def test_a_guard_is_false_where_its_statement_is(name):
+def with_change(change: tuple) -> dict:
+    """The history with the results of two arms exchanged, or another training in the place of one."""
+    arm, other = change
+    if isinstance(other, str):
+        return scaffold.swapped(made_up(), arm, other)
     history = made_up()
-    FALSE[name](history["results"])
-    assert reported.facts(history)["guards"][name] is False
+    history["results"][f"{arm}/seed-1"] = other
+    return history
 
 
-@pytest.mark.parametrize(
-    ("lacking", "unknown"),
-    [
-        (("full",), {"learnt", "sure_and_wrong", "held_half", "true_labels_generalize"}),
-        (("true",), {"true_labels_generalize"}),
-        (("share-0/",), {"wrong_labels_take_longer"}),
-        (("share-",), {"common_first", "falls_back", "more_wrong_is_worse", "number_does_not_matter"}),
-        (("full", "true", "share-"), set(FALSE)),
-    ],
+test_guards = scaffold.guard_tests(
+    reported.facts, {name: (made_up, functools.partial(with_change, change)) for name, change in FALSE.items()}
 )
-def test_what_is_not_measured_is_none(lacking, unknown):
-    found = reported.facts(made_up(lacking))
-    json.dumps(plain(found), allow_nan=False)
-    assert unknown <= {name for name, holds in found["guards"].items() if holds is None}
-    assert False not in found["guards"].values()
+test_partial = scaffold.partial_tests(reported.facts, made_up)
 
 
 @pytest.mark.parametrize(
