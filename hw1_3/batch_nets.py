@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from common.settings import Problem
 
 BEST = 50  # images, the batch size that the claim calls best
+FEWEST = 3  # batch sizes of a rank correlation
+BUDGETS = ("steps", "epochs", "loss")  # what nets of different batch sizes have in common when they are compared
 Nets = dict[int, dict[int, dict[str, Any] | None]]
+MEASURES = {  # of sensitivity, of which the first decides: words, path below the images
+    "softmax": ("softmax Jacobian, mean", ("softmax", "mean")),
+    "median": ("softmax Jacobian, median", ("softmax", "median")),
+    "logits": ("logit Jacobian, mean", ("logits", "mean")),
+    "gradient": ("gradient of the mean loss", ("mean_loss_gradient",)),
+}
 
 
 def nets_of(history: dict[str, Any], budget: str) -> Nets:
@@ -40,3 +50,31 @@ def values_of(nets: Nets, size: int, path: Sequence[str]) -> dict[int, float]:
             except (KeyError, TypeError, ValueError):
                 raise Problem(f"{'/'.join(path)} is missing at batch size {size}: measure it again (--force)") from None
     return values
+
+
+def judged(nets: Nets) -> Nets:
+    """The batch sizes that were trained from as many seeds as any: those that decide."""
+    most = max(map(len, nets.values()), default=0)
+    return {size: found for size, found in nets.items() if len(found) == most}
+
+
+def common(nets: Nets) -> Nets:
+    """All batch sizes, over the seeds that every one of them was trained from."""
+    seeds = set.intersection(*map(set, nets.values())) if nets else set()
+    return {size: {seed: found[seed] for seed in sorted(seeds)} for size, found in nets.items()}
+
+
+def trends(nets: Nets, path: Sequence[str]) -> list[float]:
+    """Spearman's rank correlation of a quantity with batch size, one a seed, of the seeds with enough batch sizes.
+
+    A quantity that is the same at all of them has no trend: 0.
+    """
+    from scipy import stats
+
+    correlations = []
+    for seed in sorted({seed for found in nets.values() for seed in found}):
+        pairs = [(size, values[seed]) for size in nets if seed in (values := values_of(nets, size, path))]
+        if len(pairs) >= FEWEST:
+            sizes, values = (stats.rankdata(each) for each in np.array(pairs).T)
+            correlations.append(float(np.corrcoef(sizes, values)[0, 1]) if np.ptp(values) else 0.0)
+    return correlations

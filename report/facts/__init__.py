@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import plain_pickle
+from report import claims
 
 import numpy as np
 
@@ -13,6 +14,16 @@ def median(values: Sequence[float]) -> float | None:
     """The median; None where there is no value, or one is not finite."""
     values = np.asarray(values, float)
     return float(np.median(values)) if values.size and np.isfinite(values).all() else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean; None where there is no value, or one is not finite."""
+    return float(np.mean(values)) if len(values) and np.isfinite(values).all() else None
+
+
+def interval(values: Sequence[float]) -> list[float] | None:
+    """The 95 % interval of the mean over seeds, by Student's t; None with too few seeds for one."""
+    return list(claims.student_interval(values)) if len(values) >= claims.ENOUGH else None
 
 
 def ratio(above: float | None, below: float | None) -> float | None:
@@ -26,6 +37,11 @@ def guard(items: Iterable[Any], holds: Callable[[Any], Any]) -> bool | None:
     """Whether a statement holds for each of these, such as seeds; None where nothing is measured."""
     items = list(items)
     return all(bool(holds(item)) for item in items) if items else None
+
+
+def known(statement: Callable[..., Any], *values: Any) -> bool | None:
+    """Whether a statement holds for these values; None where one of them is not measured."""
+    return None if any(value is None for value in values) else bool(statement(*values))
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,212 @@
+"""Facts of hw1_3/interpolation: barriers between small- and large-batch solutions, how flat these are, and claim C10.
+
+Two solutions lie on one plane where the barrier between them is lower than a tenth of the way from their mean loss to
+that of guessing. The large-batch solution is the flatter one where the training loss has risen farther from it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hw1_3.two_ends import ENDS, STAGES, STARTS, barriers, below_guessing, distances, measured, own
+from report import claims
+from report.facts import guard, interval, known, mean, median, plain
+from report.wording import digits
+
+PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
+SETTINGS = ("small_batch", "large_batch", "small_learning_rate", "large_learning_rate", "rise", "seeds", "directions")
+SETTINGS += ("early_steps", "late_steps", "converged_steps", "adam_steps")
+Results = dict[str, Any]
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers (medians over seeds; differences are means, with intervals), guards, tables and C10."""
+    there = measured(history)
+    numbers: dict[str, Any] = {name: history["settings"].get(name) for name in SETTINGS}
+    for stage in STAGES:
+        for name, values in MEDIANS.items():
+            numbers[f"{stage}_{name}"] = median(values(there[stage])) if stage in there else None
+        for name, values in MEANS.items():
+            numbers[f"{stage}_{name}"] = mean(values(there[stage])) if stage in there else None
+            numbers[f"{stage}_{name}_interval"] = interval(values(there[stage])) if stage in there else None
+    early, sgd, adam = ([there[stage]] if stage in there else [] for stage in (FLATTER, PLANE, "adam"))
+    numbers["accuracy_error"] = accuracy_error(history, early)
+    guards = {
+        "flat_road": guard(sgd, lambda found: plane(found, "shared")["verdict"] == claims.HOLDS),
+        "mountain": guard(sgd, lambda found: plane(found, "independent")["verdict"] == claims.FAILS),
+        "worse_than_guessing": guard(sgd, lambda found: np.median(top(found)) > claims.UNIFORM_LOSS),
+        "nine_tenths": guard(sgd, lambda found: np.round(np.median(removed(found)), 1) == 0.9),
+        "hill_is_left": guard(sgd, lambda found: 2 * plane(found, "matched")["agree"] < len(removed(found))),
+        "distance_is_left": guard(sgd, lambda found: np.round(np.median(length_ratio(found)), 1) == 0.8),
+        "shared_stay_close": guard(sgd, lambda found: np.median(apart(found)) < 1 / 3),
+        "adam_hill": guard(adam, lambda found: plane(found, "shared")["verdict"] == claims.FAILS),
+        "adam_only_numbering": guard(adam, lambda found: within(start_gain(found), 0.1 * np.mean(top(found)))),
+        "adam_nine_tenths": guard(adam, lambda found: np.round(np.median(removed(found)), 1) == 0.9),
+        "adam_outgrows_its_start": guard(adam, lambda found: min(moved(found, "large")) > 10),
+        "small_is_flatter": guard(early, lambda found: flatter(found)["verdict"] == claims.FAILS),
+        "small_stays_flatter": guard(sgd, lambda found: flatter(found)["verdict"] == claims.FAILS),
+        "flatter_is_not_better": guard(sgd, lambda found: within(better(found), 0.2)),
+        "early_curve_is_noise": known(
+            lambda size, error: size < 2 * error, numbers["early_span"], numbers["accuracy_error"]
+        ),
+    }
+    tables = {
+        "lines": [line_row(stage, found, start) for stage, found in there.items() for start in STARTS],
+        "solutions": [end_row(stage, found, end) for stage, found in there.items() for end in ENDS],
+    }
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [c10(there)]})
+
+
+# ----------------------------------------------------------------------------------------- values, one a seed
+
+
+def moved(results: Results, end: str) -> np.ndarray:
+    """Distance from the initial weights, in lengths of those."""
+    return own(results, end, "moved") / own(results, end, "start_norm")
+
+
+def between(results: Results, start: str, quantity: str) -> np.ndarray:
+    """(seeds, points): a quantity along the line from one end to the other."""
+    first, last = np.searchsorted(results["alpha"], (0, 1))
+    return np.array(results["lines"][start][quantity], float)[:, first : last + 1]
+
+
+def top(results: Results) -> np.ndarray:
+    """The highest training loss between ends from other starts, nats."""
+    return between(results, "independent", "train_loss").max(axis=1)
+
+
+def span(results: Results) -> np.ndarray:
+    """Test accuracy between ends from one start: highest less lowest, in points."""
+    return 100 * np.ptp(between(results, "shared", "test_accuracy"), axis=1)
+
+
+def removed(results: Results) -> np.ndarray:
+    """What renumbering takes off the barrier between other starts, as a share of it; 0 where there is none."""
+    before, after = barriers(results, "independent"), barriers(results, "matched")
+    return np.divide(before - after, before, out=np.zeros_like(before), where=before > 0)
+
+
+def length_ratio(results: Results) -> np.ndarray:
+    """How far apart ends from other starts are once renumbered, as a share of before."""
+    return np.divide(*(np.array(results["lines"][start]["length"], float) for start in ("matched", "independent")))
+
+
+def apart(results: Results) -> np.ndarray:
+    """How far apart ends from one start are, as a share of the way that they went (mean of both)."""
+    way = np.mean([own(results, end, "moved") for end in ENDS], axis=0)
+    return np.array(results["lines"]["shared"]["length"], float) / way
+
+
+def start_gain(results: Results) -> np.ndarray:
+    """By how much the barrier from a shared start is lower than from other starts once renumbered, nats, paired."""
+    return barriers(results, "matched") - barriers(results, "shared")
+
+
+def better(results: Results) -> np.ndarray:
+    """Test accuracy of the large end less that of the small one, in points, paired by start."""
+    return 100 * (own(results, "large", "test_accuracy") - own(results, "small", "test_accuracy"))
+
+
+def farther(results: Results) -> np.ndarray:
+    """How much farther one can go from the large end than from the small one, as a share."""
+    return distances(results, "large") / distances(results, "small") - 1
+
+
+MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
+    "shared": lambda results: barriers(results, "shared"),
+    "independent": lambda results: barriers(results, "independent"),
+    "matched": lambda results: barriers(results, "matched"),
+    "limit": lambda results: claims.C10_BARRIER * below_guessing(results, "shared"),
+    "top": top,
+    "removed": removed,
+    "length_ratio": length_ratio,
+    "apart": apart,
+    "span": span,
+    "moved_small": lambda results: moved(results, "small"),
+    "moved_large": lambda results: moved(results, "large"),
+    "distance_small": lambda results: distances(results, "small"),
+    "distance_large": lambda results: distances(results, "large"),
+    "train_accuracy": lambda results: own(results, "small", "train_accuracy"),
+}
+MEANS = {"start_gain": start_gain, "better": better, "farther": farther}
+
+
+# ----------------------------------------------------------------------------------- comparisons, tables, claim
+
+
+def judged(margins: np.ndarray | list) -> dict[str, Any]:
+    """`claims.by_margins` with the margins' mean and interval."""
+    return {"mean": mean(margins), "interval": interval(margins), **claims.by_margins(margins)}
+
+
+def plane(results: Results | None, start: str) -> dict[str, Any]:
+    """Whether the barriers lie below their limits."""
+    return judged(claims.C10_BARRIER * below_guessing(results, start) - barriers(results, start) if results else [])
+
+
+def flatter(results: Results | None) -> dict[str, Any]:
+    """Whether the large end is the flatter one."""
+    return judged(distances(results, "large") - distances(results, "small") if results else [])
+
+
+def within(differences: np.ndarray, bound: float) -> bool:
+    """Whether a mean difference may be 0, and its interval says that it is less than the bound either way."""
+    ends = interval(differences)
+    return ends is not None and ends[0] <= 0 <= ends[1] and max(-ends[0], ends[1]) < bound
+
+
+def accuracy_error(history: dict[str, Any], found: list[Results]) -> float | None:
+    """Binomial standard error of these solutions' test accuracy, in points."""
+    images = claims.test_images(history)
+    if not images or not found:
+        return None
+    return 100 * claims.standard_error(float(np.median(own(found[0], "small", "test_accuracy"))), images)
+
+
+def line_row(stage: str, results: Results, start: str) -> dict[str, Any]:
+    """A row of the table of lines; lists have a value for each seed."""
+    line = results["lines"][start]
+    return {
+        "stage": stage,
+        "start": start,
+        "length": line["length"],
+        "barrier": barriers(results, start),
+        "limit": median(claims.C10_BARRIER * below_guessing(results, start)),
+        "below": plane(results, start)["agree"],
+        "dip": [100 * height for height in line["barrier"]["test_accuracy"]["height"]],
+    }
+
+
+def end_row(stage: str, results: Results, end: str) -> dict[str, Any]:
+    """A row of the table of solutions; lists have a value for each seed."""
+    names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+    row = {"stage": stage, "end": end, **{name: own(results, end, name) for name in names}}
+    return row | {"moved": moved(results, end), "distance": distances(results, end)}
+
+
+def c10(there: dict[str, Results]) -> dict[str, Any]:
+    """C10: converged, the two solutions lie on one plane; stopped early, the large batch's is the flatter one."""
+    sgd, early = there.get(PLANE), there.get(FLATTER)
+    parts = [
+        {"words": "converged, from one start: barrier below the limit", **plane(sgd, "shared")},
+        {"words": "converged, from two starts: barrier below the limit", **plane(sgd, "independent")},
+        {"words": "stopped early: the large-batch solution is the flatter one", **flatter(early)},
+    ]
+    evidence = []
+    if sgd:
+        one, two, limit = (digits(median(MEDIANS[name](sgd)), 2) for name in ("shared", "independent", "limit"))
+        evidence.append(f"barrier {one} nats from one start, {two} from two (limit {limit})")
+    if early:
+        evidence.append(
+            f"stopped early, the large batch is flatter in {parts[2]['agree']} of {parts[2]['seeds']} seeds"
+        )
+    return {
+        "name": "C10",
+        "statement": "Converged, small- and large-batch solutions lie on one smooth plane; stopped early, the "
+        "large-batch one is the flatter",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": evidence,
+    }

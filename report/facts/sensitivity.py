@@ -1,0 +1,228 @@
+"""Facts of hw1_3/sensitivity: sensitivity and test results against batch size, and claims C11 and C12.
+
+The mean norm of the softmax Jacobian on the test images decides. A trend with batch size is Spearman's rank correlation
+with it, one a seed, over the batch sizes that were trained from as many seeds as any (eight, up to 1,000); all batch
+sizes, over the seeds that they share, stand beside.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hw1_3.batch_nets import BEST, BUDGETS, FEWEST, MEASURES, Nets, common, judged, nets_of, trends, values_of
+from report import claims
+from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
+from report.facts import interval, known, mean, plain
+from report.wording import number
+
+WORDS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
+IMAGES = ("test", "train")
+SMALL = {(5, "loss"), (10, "loss")}  # of C12: batch sizes that may do better than 50
+JUDGED = ("test", *MEASURES["softmax"][1])
+DISTANCE = ("distance",)
+LEVEL = {"loss": 0.02, "accuracy": 0.2}  # nats, points: less than that apart is level
+COLUMNS = {  # of the table of results: path
+    "train_loss": ("train", "loss"),
+    "train_accuracy": ("train", "accuracy"),
+    "test_loss": ("test", "loss"),
+    "test_accuracy": ("test", "accuracy"),
+    "softmax": JUDGED,
+    "softmax_train": ("train", "softmax", "mean"),
+    "median": ("test", "softmax", "median"),
+    "logits": ("test", "logits", "mean"),
+    "top_percent": ("test", "softmax", "share_of_top_percent"),
+    "distance": DISTANCE,
+    "passes": ("epoch",),
+}
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers (medians over seeds; trends and differences are means, with intervals), guards, tables, C11 and C12."""
+    everything = {budget: nets_of(history, budget) for budget in BUDGETS}
+    nets = {budget: judged(found) for budget, found in everything.items()}
+    sizes = list(nets["steps"])
+    chosen = {name: history["settings"].get(name) for name in ("steps", "epochs", "target_loss", "learning_rate")}
+    numbers = {f"setting_{name}": value for name, value in chosen.items()}
+    numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "best": BEST}
+    numbers["seeds"] = max(map(len, nets["steps"].values()), default=0)
+    for budget, found in nets.items():
+        for place in ("smallest", "best", "largest"):
+            values = {name: medians(found, path).get(numbers[place]) for name, path in COLUMNS.items()}
+            numbers |= {f"{budget}_{place}_{name}": value for name, value in values.items()}
+        for quantity in LEVEL:
+            change = worse(found, numbers["largest"], quantity)
+            numbers |= {
+                f"{budget}_{quantity}_change": mean(change),
+                f"{budget}_{quantity}_change_interval": interval(change),
+            }
+            numbers[f"{budget}_{quantity}_level_to"] = level_to(found, quantity)
+            numbers[f"{budget}_{quantity}_best"] = best_size(found, quantity)
+        numbers[f"{budget}_interval"] = interval(trends(found, JUDGED))
+    rows = trend_rows(everything, nets)
+    numbers |= {f"{budget}_{row['measure']}_{row['images']}": row[budget]["mean"] for row in rows for budget in BUDGETS}
+    eleven, twelve = c11(everything), c12(everything["steps"])
+    return plain(
+        {
+            "numbers": numbers,
+            "guards": guards_of(nets, numbers, rows, eleven, twelve),
+            "tables": {"trends": rows, "best": twelve["parts"], "results": result_rows(everything["steps"])},
+            "claims": [eleven, twelve],
+        }
+    )
+
+
+def guards_of(nets: dict[str, Nets], numbers: dict, rows: list, eleven: dict, twelve: dict) -> dict[str, bool | None]:
+    """What the section's sentences rest on."""
+    way = {(row["measure"], row["images"], budget): row[budget]["direction"] for row in rows for budget in BUDGETS}
+    away = {budget: direction(trends(found, DISTANCE)) for budget, found in nets.items()}
+    at_updates = [way[measure, images, "steps"] for measure in MEASURES for images in IMAGES]
+    updates = eleven["parts"][0]["verdict"] if eleven["parts"][0]["seeds"] else None
+    small = [part["verdict"] for part in twelve["parts"] if (part["size"], part["quantity"]) in SMALL and part["seeds"]]
+    n = numbers.get
+    losses, shares = (
+        [n(f"steps_{place}_{name}") for place in ("smallest", "largest")] for name in ("train_loss", "top_percent")
+    )
+    logits = way["logits", "test", "steps"], way["logits", "test", "epochs"]
+    lowest = n("steps_loss_best"), n("epochs_loss_best")
+    return {
+        "measures_disagree": known(lambda *ways: {-1, 1} <= set(ways), *at_updates),
+        "logits_turn": known(lambda *ways: ways == (1, -1), *logits),
+        "rises_at_equal_loss": known(lambda rises: rises == 1, way["softmax", "test", "loss"]),
+        "unclear_at_equal_updates": known(lambda verdict: verdict == claims.UNCLEAR, updates),
+        "smallest_breaks_the_order": breaks_first(medians(nets["steps"], JUDGED)),
+        "training_falls": known(lambda falls: falls == -1, way["softmax", "train", "steps"]),
+        "median_falls": known(lambda falls: falls == -1, way["median", "test", "steps"]),
+        "unequal_stages": known(lambda small, large: large < small / 1000, *losses),
+        "few_carry_the_mean": known(lambda small, large: small < 0.25 and large > 0.5, *shares),
+        "worse_at_equal_loss": judged_worse(nets["loss"], n("largest"), "accuracy"),
+        "worse_at_equal_updates": judged_worse(nets["steps"], n("largest"), "loss"),
+        "small_batches_win": all(verdict == claims.FAILS for verdict in small) if len(small) == len(SMALL) else None,
+        "best_moves": known(lambda updates, passes: updates < BEST < passes, *lowest),
+        "accuracy_level": known(lambda size: size > BEST, n("steps_accuracy_level_to")),
+        "loss_level": known(lambda size, last: size == last > BEST, n("loss_loss_level_to"), n("largest")),
+        "stay_near": known(lambda *ways: ways == (-1, -1), away["epochs"], away["loss"]),
+        "farther_at_equal_updates": known(lambda farther: farther == 1, away["steps"]),
+    }
+
+
+# --------------------------------------------------------------------------------------------------- statistics
+
+
+def direction(values: Sequence[float]) -> int | None:
+    """1 or -1 where trends surely lie beyond C11_TREND on one side, else 0; None where there are none."""
+    if not len(values):
+        return None
+    ways = {sign: claims.by_margins(sign * np.array(values) - C11_TREND)["verdict"] for sign in (1, -1)}
+    return next((sign for sign, verdict in ways.items() if verdict == claims.HOLDS), 0)
+
+
+def medians(nets: Nets, path: Sequence[str]) -> dict[int, float]:
+    """{batch size: median over seeds}, where any was measured."""
+    values = {size: list(values_of(nets, size, path).values()) for size in nets}
+    return {size: float(np.median(each)) for size, each in values.items() if each}
+
+
+def breaks_first(by_size: dict[int, float]) -> bool | None:
+    """Whether medians rise from batch size to batch size, but for the first step; None for fewer than four sizes."""
+    steps = np.diff(list(by_size.values()))
+    return bool(steps[0] <= 0 and np.all(steps[1:] > 0)) if len(steps) >= FEWEST else None
+
+
+def worse(nets: Nets, size: int, quantity: str) -> list[float]:
+    """By how much the nets of a batch size are worse than those of BEST from the same initial weights, on test images.
+
+    quantity: "loss", in nats, or "accuracy", in percentage points.
+    """
+    ours, best = (values_of(nets, each, ("test", quantity)) for each in (size, BEST))
+    factor = 1 if quantity == "loss" else -100
+    return [factor * (ours[seed] - best[seed]) for seed in sorted(ours.keys() & best.keys())]
+
+
+def judged_worse(nets: Nets, size: int | None, quantity: str) -> bool | None:
+    """Whether the nets of a batch size are surely worse than those of BEST; None where not measured."""
+    values = worse(nets, size, quantity) if size else []
+    return claims.by_margins(values)["verdict"] == claims.HOLDS if values else None
+
+
+def level_to(nets: Nets, quantity: str) -> int | None:
+    """The batch size up to which, from BEST on, test results surely differ from those at BEST by less than LEVEL."""
+    last = BEST if BEST in nets else None
+    for size in (size for size in nets if size > BEST):
+        ends = interval(worse(nets, size, quantity))
+        if ends is None or max(-ends[0], ends[1]) >= LEVEL[quantity]:
+            break
+        last = size
+    return last
+
+
+def best_size(nets: Nets, quantity: str) -> int | None:
+    """The batch size with the lowest median test loss, or the highest test accuracy."""
+    found = medians(nets, ("test", quantity))
+    return (min if quantity == "loss" else max)(found, key=found.get, default=None)
+
+
+# ---------------------------------------------------------------------------------------------- tables, claims
+
+
+def trend_rows(everything: dict[str, Nets], nets: dict[str, Nets]) -> list[dict[str, Any]]:
+    """Rows of the table of trends: a measure, the images, and at each budget what its correlations are."""
+    rows = []
+    for measure, (words, below) in MEASURES.items():
+        for images in IMAGES:
+            row: dict[str, Any] = {"measure": measure, "words": words, "images": images}
+            for budget in BUDGETS:
+                values = trends(nets[budget], (images, *below))
+                row[budget] = {"mean": mean(values), "interval": interval(values), "seeds": len(values)}
+                row[budget]["direction"] = direction(values)
+                row[budget]["all_sizes"] = trends(common(everything[budget]), (images, *below))
+            rows.append(row)
+    return rows
+
+
+def result_rows(nets: Nets) -> list[dict[str, Any]]:
+    """Rows of the table of one budget: medians over seeds, by batch size."""
+    found = {name: medians(nets, path) for name, path in COLUMNS.items()}
+    return [
+        {"size": size, "seeds": len(seeds), **{name: values.get(size) for name, values in found.items()}}
+        for size, seeds in nets.items()
+    ]
+
+
+def c11(everything: dict[str, Nets]) -> dict[str, Any]:
+    """C11: sensitivity rises with batch size, at equal updates and at equal training loss."""
+    parts = []
+    for budget in ("steps", "loss"):
+        values = trends(judged(everything[budget]), JUDGED)
+        parts.append({"words": WORDS[budget], "mean": mean(values), "interval": interval(values)})
+        parts[-1] |= claims.by_margins(np.array(values) - C11_TREND)
+    shown = [f"{number(part['mean'])} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
+    return {
+        "name": "C11",
+        "statement": "The larger the batch, the more sensitive the net is to its input",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": [f"rank correlation {', '.join(shown)}"] if shown else [],
+    }
+
+
+def c12(nets: Nets) -> dict[str, Any]:
+    """C12: test results are best near a batch size of 50; at equal updates, each net against its twin at 50."""
+    parts = []
+    for size in (*C12_SMALLER, *C12_LARGER):
+        for quantity in LEVEL:
+            values = worse(nets, size, quantity)
+            words = f"batch {size:,} {'not better' if size in C12_SMALLER else 'worse'} in {quantity}"
+            parts.append({"words": words, "size": size, "quantity": quantity, "mean": mean(values)})
+            parts[-1] |= {"interval": interval(values), **claims.by_margins(values)}
+    counted = Counter(part["verdict"] for part in parts)
+    against = [f"{part['quantity']} at {part['size']:,}" for part in parts if part["verdict"] == claims.FAILS]
+    shown = f"of {len(parts)} comparisons {counted[claims.HOLDS]} hold, {counted[claims.FAILS]} do not"
+    return {
+        "name": "C12",
+        "statement": "Test loss and accuracy are best near a batch size of 50",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": [shown, *([f"better than at 50: {', '.join(against)}"] if against else [])],
+    }

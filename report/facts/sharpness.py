@@ -1,0 +1,189 @@
+"""Facts of hw1_3/sharpness (bonus): measures of a net against its generalization gap, and the claim about them.
+
+The gap is test loss less training loss. Kendall's tau of each measure with it is over all nets, over nets of one batch
+size, and over the medians of the batch sizes; `hw1_3/measures.py` tests them and corrects after Holm. Nets at equal
+training loss decide. No two nets start alike, so batch sizes are compared as independent samples, by Welch's test.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hw1_3 import measures
+from report import claims
+from report.facts import known, median, plain
+from report.wording import listed, number
+
+STOPS = {"loss": "equal_loss", "epochs": "equal_epochs"}
+KINDS = ("all", "fixed", "between")
+CURVATURE = ("short_wide", "wide", "short_narrow", "narrow", "top", "trace_exact")  # what flatness means
+COMPARED = ("train_loss", "test_accuracy", "gap", "accuracy_gap", "top", "trace_exact", "distance")  # of batch sizes
+TWINS = ("gap", "train_jacobian", "path_norm", "wide", "top", "trace_exact", "distance")
+POINTS = ("test_accuracy", "accuracy_gap")  # shares that are told in points
+SAME = 1e-6  # relative: more than the round-off of a mean over images
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers (medians over nets; differences are of means, with intervals), guards, tables and the bonus claim."""
+    nets = {stop: measures.nets_of(history, name) for stop, name in STOPS.items()}
+    taus = {stop: measures.correlations(found) if len(found.get("gap", ())) > 1 else {} for stop, found in nets.items()}
+    sizes = sorted({int(size) for size in nets["epochs"].get("batch_size", ())})
+    numbers = {
+        name: history["settings"].get(name) for name in ("images", "stop_loss", "epochs", "seeds", "check_every")
+    }
+    numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "sizes": len(sizes)}
+    numbers |= {
+        "nets": len(nets["loss"].get("gap", ())),
+        "measures": len(measures.MEASURES),
+        "rescaling": history["settings"].get("rescaling"),
+    }
+    for stop, found in nets.items():
+        for name in COMPARED:
+            large, small = (of_size(found, name, numbers[place]) for place in ("largest", "smallest"))
+            numbers |= {f"{stop}_{name}_large": median(large), f"{stop}_{name}_small": median(small)}
+            numbers[f"{stop}_{name}_change"], numbers[f"{stop}_{name}_interval"] = difference(large, small)
+        for kind in KINDS:
+            values = [about[kind]["tau"] for name, about in taus[stop].items() if name in measures.MEASURES]
+            numbers |= {
+                f"{stop}_{kind}_lowest": min(values, default=None),
+                f"{stop}_{kind}_highest": max(values, default=None),
+            }
+            for sign, way in ((1, "rise"), (-1, "fall")):
+                numbers[f"{stop}_{kind}_{way}"] = len(sure(taus[stop], kind, sign)) if taus[stop] else None
+        numbers[f"{stop}_loss_tau"] = taus[stop].get("train_loss", {}).get("all", {}).get("tau")
+    factors = twin_factors(history)
+    numbers |= {f"twin_{name}": median(factors.get(name, [])) for name in TWINS}
+    numbers |= spreads(nets["loss"])
+    claim = bonus(taus["loss"], numbers["nets"])
+    tables = {"measures": [row(name, taus) for name in measures.MEASURES] if taus["loss"] else []}
+    return plain({"numbers": numbers, "guards": guards_of(numbers, taus, nets), "tables": tables, "claims": [claim]})
+
+
+def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
+    """What the section's sentences rest on."""
+    n, count = numbers.get, len(measures.MEASURES)
+    there = taus["loss"] if numbers["nets"] >= claims.ENOUGH else None
+    between = sure(there, "between", 1) if there else None
+    rising, falling = (sure(there, "fixed", sign) for sign in (1, -1)) if there else (None, None)
+    within = [there[name]["fixed"]["tau"] for name in measures.MEASURES] if there else None
+    at_epochs = {*sure(taus["epochs"], "all", -1)} if taus["epochs"] else None
+    bottoms = [value for found in nets.values() for value in found.get("bottom", ())]
+    return {
+        "loss_is_equal": known(
+            lambda change, loss: abs(change) < loss / 10, n("loss_train_loss_change"), n("stop_loss")
+        ),
+        "worse_at_equal_loss": known(lambda ends: ends[1] < 0, n("loss_test_accuracy_interval")),
+        "most_of_a_point": known(lambda points: -1 < points < -0.5, n("loss_test_accuracy_change")),
+        "larger_gap": known(lambda ends: ends[0] > 0, n("loss_gap_interval")),
+        "sharper": known(lambda ends: ends[0] > 0, n("loss_top_interval")),
+        "three_times": known(lambda large, small: round(large / small) == 3, n("loss_top_large"), n("loss_top_small")),
+        "follow_batch_size": known(lambda names: len(names) >= 0.7 * count, between),
+        "hardly_any_within": known(lambda up, down: len(up) + len(down) <= 0.2 * count, rising, falling),
+        "weak_within": known(lambda found: max(map(abs, found)) < 1 / 3, within),
+        "no_curvature_within": known(lambda up, down: not {*up, *down} & {*CURVATURE}, rising, falling),
+        "jacobian_within": known(lambda names: names == ["train_jacobian"], rising),
+        "all_lean_up": known(lambda found: min(found) > 0, within),
+        "gap_is_batch_size": known(lambda share: share > 0.75, n("gap_share")),
+        "turns_at_equal_epochs": known(lambda names: {*CURVATURE} <= names, at_epochs),
+        "loss_explains_epochs": known(lambda tau: tau < -0.5, n("epochs_loss_tau")),
+        "no_minimum": known(lambda values: max(values) < 0, bottoms or None),
+        "rescaling_sharpens": known(lambda factor: factor > 2, n("twin_top")),
+        "rescaling_keeps_the_gap": known(lambda factor: abs(factor - 1) < SAME, n("twin_gap")),
+    }
+
+
+# --------------------------------------------------------------------------------------------------- statistics
+
+
+def of_size(nets: dict[str, np.ndarray], name: str, size: int | None) -> np.ndarray:
+    """(nets,): a quantity of the nets of one batch size; shares of images in percent."""
+    if size is None or not nets:
+        return np.array([])
+    return (100 if name in POINTS else 1) * nets[name][nets["batch_size"] == size]
+
+
+def difference(large: np.ndarray, small: np.ndarray) -> tuple[float | None, list[float] | None]:
+    """Mean of the first less that of the second, and Welch's 95 % interval of it from ENOUGH nets of each on."""
+    from scipy import stats
+
+    if not len(large) or not len(small):
+        return None, None
+    change = float(np.mean(large) - np.mean(small))
+    if min(len(large), len(small)) < claims.ENOUGH:
+        return change, None
+    ends = stats.ttest_ind(large, small, equal_var=False).confidence_interval()
+    return change, [float(ends.low), float(ends.high)]
+
+
+def sure(taus: dict[str, dict], kind: str, sign: int) -> list[str]:
+    """The measures whose tau has this sign and differs from 0 after correction."""
+    kinds = {name: taus[name][kind] for name in measures.MEASURES}
+    return [name for name, about in kinds.items() if about["p"] < measures.LEVEL and sign * about["tau"] > 0]
+
+
+def spreads(nets: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """Standard deviation of the gap within a batch size, and the share of its variance that is between batch sizes."""
+    gaps = [of_size(nets, "gap", size) for size in np.unique(nets["batch_size"])] if nets else []
+    if len(gaps) < 2 or min(map(len, gaps)) < 2:
+        return {"gap_within": None, "gap_share": None}
+    within = np.mean([np.var(each) for each in gaps])
+    return {
+        "gap_within": float(np.sqrt(np.mean([np.var(each, ddof=1) for each in gaps]))),
+        "gap_share": float(1 - within / np.var(nets["gap"])),
+    }
+
+
+def twin_factors(history: dict[str, Any]) -> dict[str, list[float]]:
+    """{measure: values of the rescaled twins as multiples of the nets' own}; empty where there is no twin."""
+    stop = STOPS["loss"]
+    pairs = [(each["rescaled"], each[stop]) for each in history["results"].values() if each.get("rescaled")]
+    return {name: [twin[name] / own[name][0] for twin, own in pairs] for name in TWINS} if pairs else {}
+
+
+def row(name: str, taus: dict[str, dict]) -> dict[str, Any]:
+    """A row of the table: tau in its kinds at both stops, with interval and corrected p."""
+    found = {"name": name, "words": measures.MEASURES[name], "verdict": verdict(taus["loss"][name])}
+    for stop, about in taus.items():
+        found |= {f"{stop}_{kind}": about[name][kind] if about else None for kind in KINDS}
+        found |= {
+            f"{stop}_{third}": about[name][third] if about else None for third in ("partial_batch", "partial_loss")
+        }
+    return found
+
+
+def verdict(about: dict[str, Any], nets: int = claims.ENOUGH) -> str:
+    """Of one measure, from its taus over all nets and at fixed batch size."""
+    kinds: Sequence[dict] = (about["all"], about["fixed"])
+    return claims.by_directions([np.sign(kind["tau"]) if kind["p"] < measures.LEVEL else 0 for kind in kinds], nets)
+
+
+def bonus(taus: dict[str, dict], nets: int) -> dict[str, Any]:
+    """Each measure rises with the gap, over all nets and at fixed batch size."""
+    parts = [
+        {
+            "name": name,
+            "words": words,
+            "verdict": verdict(taus[name], nets),
+            **{kind: taus[name][kind] for kind in KINDS},
+        }
+        for name, words in measures.MEASURES.items()
+        if taus
+    ]
+    counts = [(part["verdict"], sum(each["verdict"] == part["verdict"] for each in parts)) for part in parts]
+    evidence = []
+    if parts:
+        shown = listed([f"{outcome} for {count}" for outcome, count in dict(counts).items()])
+        spans = [[part[kind]["tau"] for part in parts] for kind in ("all", "fixed")]
+        words = [f"{number(min(span))} to {number(max(span))}" for span in spans]
+        evidence = [
+            f"of {len(parts)} measures: {shown}",
+            f"Kendall's tau {words[0]} over all nets, {words[1]} within a batch size",
+        ]
+    return {
+        "name": "bonus",
+        "statement": "At equal training loss each measure rises with the generalization gap, also at fixed batch size",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": evidence,
+    }
