@@ -33,10 +33,27 @@ def ratio(above: float | None, below: float | None) -> float | None:
     return above / below if math.isfinite(above / below) else None
 
 
-def guard(items: Iterable[Any], holds: Callable[[Any], Any]) -> bool | None:
-    """Whether a statement holds for each of these, such as seeds; None where nothing is measured."""
+def guard(items: Iterable[Any], holds: Callable[[Any], Any] = bool) -> bool | None:
+    """Whether a statement holds for each of these, such as seeds; None where there are none, or one is None."""
     items = list(items)
-    return all(bool(holds(item)) for item in items) if items else None
+    if not items or any(item is None for item in items):
+        return None
+    return all(bool(holds(item)) for item in items)
+
+
+def ends(values: Sequence[float | None]) -> list[float] | None:
+    """The smallest and the largest; None where there is no value, or one is missing."""
+    return [min(values), max(values)] if values and None not in values else None
+
+
+def models(history: dict[str, Any], layers: dict[str, str]) -> list[dict[str, Any]]:
+    """A row for each net of `layers`, {net: its layers in words}: with parameters and multiply-adds as counted."""
+    counted = {net: results for unit, results in history["results"].items() for net in layers if net in unit.split("/")}
+    return [
+        {"net": net, "layers": words}
+        | {name: counted.get(net, {}).get(name) for name in ("parameters", "multiply_adds")}
+        for net, words in layers.items()
+    ]
 
 
 def known(statement: Callable[..., Any], *values: Any) -> bool | None:

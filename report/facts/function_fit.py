@@ -1,0 +1,197 @@
+"""Facts of hw1_1/function_fit: losses of three nets of equal size on two functions, dead nets, and claim C1."""
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from report import claims
+from report.facts import ends, guard, median, models, plain, ratio
+
+FUNCTIONS, ACTIVATIONS = ("f1", "f2"), {"relu": "ReLU", "tanh": "tanh"}
+WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
+PAIRS = DEEP_MEDIUM, MEDIUM_SHALLOW, DEEP_SHALLOW = (("deep", "medium"), ("medium", "shallow"), ("deep", "shallow"))
+EARLIER = {  # one run of each ReLU net in the earlier report, at the end
+    "f1": {"shallow": 0.0835, "medium": 0.0924, "deep": 0.00151},
+    "f2": {"shallow": 0.1819, "medium": 0.1106, "deep": 0.00455},
+}
+Nets = dict[tuple[str, str, str], dict[str, np.ndarray]]  # by function, activation, net
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers, guards, tables and C1. Factors are between medians over seeds."""
+    nets = {name: about for function in FUNCTIONS for name, about in measured(history, function).items()}
+    pairs = compared(nets)
+    middle = {name: median(about["loss"]) for name, about in nets.items()}
+    deep = [nets[name] for name in nets if name[1:] == ("relu", "deep")]
+    tanh = [nets[name] for name in nets if name[1] == "tanh"]
+    relu = {name: nets[name] for name in nets if name[1] == "relu"}
+
+    def factor(function: str, first: str, second: str) -> float | None:
+        """How many times as high the first median is; first, second: activation and net, such as tanh/deep."""
+        return ratio(*(middle.get((function, *kind.split("/"))) for kind in (first, second)))
+
+    def fails(view: str, *which: tuple[str, str], wanted: str = claims.FAILS) -> bool | None:
+        """Whether these pairs of nets have the wanted verdict on both functions."""
+        judged = [pairs[function, *pair][view] for function in FUNCTIONS for pair in which]
+        return guard([each["verdict"] if each["p"] is not None else None for each in judged], wanted.__eq__)
+
+    by_tanh = {function: factor(function, "relu/medium", "tanh/medium") for function in FUNCTIONS}
+    over_depth = [
+        ratio(by_tanh[function], factor(function, f"{kind}/{first}", f"{kind}/{second}"))
+        for function in FUNCTIONS
+        for kind in ACTIVATIONS
+        for first in WIDTHS
+        for second in WIDTHS
+    ]
+    numbers = {
+        "seeds": min((len(about["loss"]) for about in nets.values()), default=None),
+        "born_dead": max((about["born_dead"].mean() for about in deep), default=None),
+        "dead": ends([about["dead"].mean() for about in deep]),
+        "one_side_off": one_side_off("deep"),
+        "both_sides_off": one_side_off("deep") ** 2,
+        "alive_below_medium": ends([pairs[on, *DEEP_MEDIUM]["alive"]["superiority"] for on in FUNCTIONS]),
+        "shallow_over_deeper": ends(
+            [factor(on, "tanh/shallow", f"tanh/{net}") for on in FUNCTIONS for net in ("medium", "deep")]
+        ),
+        "relu_over_tanh": ends(list(by_tanh.values())),
+        "shallow_relu_over_tanh": factor("f1", "relu/shallow", "tanh/shallow"),
+        "earlier_deep": EARLIER["f1"]["deep"],
+        "lowest_deep": min((nets[name]["loss"].min() for name in relu if name[::2] == ("f1", "deep")), default=None),
+    }
+    orders = [pairs[function, *MEDIUM_SHALLOW]["all"] for function in FUNCTIONS]
+    guards = {
+        "relu_deep_worst": fails("all", DEEP_MEDIUM, DEEP_SHALLOW),
+        "relu_medium_mixed": None
+        if any(each["superiority"] is None for each in orders)
+        else {each["verdict"] for each in orders} == {claims.HOLDS, claims.FAILS},
+        "most_deep_born_dead": guard(deep, lambda about: about["born_dead"].mean() > 0.5),
+        "dead_as_chance_has_it": guard(relu.items(), lambda item: by_chance(item[0][2], item[1]["born_dead"])),
+        "alive_deep_worst": fails("alive", DEEP_MEDIUM, DEEP_SHALLOW),
+        "no_tanh_dead": guard(tanh, lambda about: not (about["born_dead"] | about["dead"]).any()),
+        "tanh_deeper_better": fails("tanh", MEDIUM_SHALLOW, DEEP_SHALLOW, wanted=claims.HOLDS),
+        "tanh_medium_best": guard(
+            [fails("tanh", MEDIUM_SHALLOW, wanted=claims.HOLDS), fails("tanh", DEEP_MEDIUM)], bool
+        ),
+        "activation_outweighs": guard(over_depth, lambda times: times > 1),
+        "shallow_indifferent": guard([numbers["shallow_relu_over_tanh"]], lambda times: 0.8 < times < 1.25),
+        "earlier_deep_beyond": guard([numbers["lowest_deep"]], lambda lowest: numbers["earlier_deep"] < lowest),
+    }
+    layers = {net: ", ".join(map(str, widths)) for net, widths in WIDTHS.items()}
+    tables = {"nets": models(history, layers), "losses": losses(nets), "pairs": rows(pairs)}
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(pairs)]})
+
+
+def measured(history: dict[str, Any], function: str) -> Nets:
+    """loss, born_dead and dead, each (seeds,), of the nets measured on a function.
+
+    Nets of one activation whose output is constant at the end share one loss, the median of theirs: they differ by
+    round-off and by the last steps of a bias, which must not decide an order.
+    """
+    nets: Nets = {}
+    for activation in ACTIVATIONS:
+        units = {net: history["results"].get(f"{function}/{activation}/{net}") for net in WIDTHS}
+        names = {"loss": ("end_loss", float), "born_dead": ("dead_at_birth", bool), "dead": ("dead_at_end", bool)}
+        group = {
+            (function, activation, net): {name: np.array(about[key], kind) for name, (key, kind) in names.items()}
+            for net, about in units.items()
+            if about is not None
+        }
+        constant = [loss for about in group.values() for loss in about["loss"][about["dead"]]]
+        for about in group.values():
+            about["loss"][about["dead"]] = np.median(constant) if constant else np.nan
+        nets |= group
+    return nets
+
+
+def best_of(losses: np.ndarray, group: int = 10) -> np.ndarray:
+    """The lowest loss of each ten seeds: what somebody keeps who trains ten times."""
+    whole = len(losses) // group * group
+    return np.where(np.isnan(losses), np.inf, losses)[:whole].reshape(-1, group).min(axis=1)
+
+
+def one_side_off(net: str) -> float:
+    """The chance that before training a ReLU net with zero biases is 0 for all x > 0.
+
+    Each weight is as likely to be positive as negative, so all n units of a layer are off with probability 2 ** -n,
+    whatever reaches them.
+    """
+    return 1 - float(np.prod([1 - 2.0**-width for width in WIDTHS[net][:-1]]))
+
+
+def by_chance(net: str, born_dead: np.ndarray) -> bool:
+    """Whether the share of nets born dead is what that chance gives: its square if the two sides of 0 die apart, itself
+    if they die together. The share's 95 % interval must meet that range."""
+    interval = stats.binomtest(int(born_dead.sum()), len(born_dead)).proportion_ci()
+    return interval.low <= one_side_off(net) and interval.high >= one_side_off(net) ** 2
+
+
+def compared(nets: Nets) -> dict[tuple[str, str, str], dict[str, dict[str, Any]]]:
+    """By function, deeper and flatter net, what `claims.lower` says of all, alive, best and tanh nets."""
+    views = {
+        "all": ("relu", lambda about: about["loss"]),
+        "alive": ("relu", lambda about: about["loss"][~about["dead"]]),
+        "best": ("relu", lambda about: best_of(about["loss"])),
+        "tanh": ("tanh", lambda about: about["loss"]),
+    }
+    return {
+        (function, *pair): {
+            view: claims.lower(
+                *(seen(nets[function, kind, net]) if (function, kind, net) in nets else [] for net in pair)
+            )
+            for view, (kind, seen) in views.items()
+        }
+        for function in FUNCTIONS
+        for pair in PAIRS
+    }
+
+
+def losses(nets: Nets) -> list[dict[str, Any]]:
+    """A row for each net: shares of dead nets, and losses after the last epoch."""
+    return [
+        {
+            "function": function,
+            "activation": ACTIVATIONS[activation],
+            "net": net,
+            "born_dead": about["born_dead"].mean(),
+            "dead": about["dead"].mean(),
+            "loss": median(about["loss"]),
+            "range": ends(about["loss"].tolist()),
+            "alive": median(about["loss"][~about["dead"]]),
+            "best": median(best_of(about["loss"])),
+            "earlier": EARLIER[function][net] if activation == "relu" else None,
+        }
+        for (function, activation, net), about in nets.items()
+    ]
+
+
+def rows(pairs: dict) -> list[dict[str, Any]]:
+    """A row for each comparison: shares of pairs of seeds in which the deeper net's loss is the lower one."""
+    return [
+        {"function": function, "deeper": deeper, "flatter": flatter, "p": about["all"]["p"]}
+        | {"verdict": about["all"]["verdict"] if (deeper, flatter) != DEEP_SHALLOW else None}
+        | {view: judged["superiority"] for view, judged in about.items()}
+        for (function, deeper, flatter), about in pairs.items()
+    ]
+
+
+def claim(pairs: dict) -> dict[str, Any]:
+    """C1, judged on all seeds of the ReLU nets; tanh is named beside it."""
+    claimed = {name: about for name, about in pairs.items() if name[1:] != DEEP_SHALLOW}
+    parts = [{"words": f"{name[1]} below {name[2]}, {name[0]}", **about["all"]} for name, about in claimed.items()]
+    evidence = [
+        f"{words}: "
+        + ", ".join(
+            f"{name[1]} below {name[2]} {100 * about[view]['superiority']:.0f} % ({name[0]})"
+            for name, about in claimed.items()
+        )
+        for view, words in (("all", "ReLU"), ("tanh", "tanh"))
+        if all(about[view]["superiority"] is not None for about in claimed.values())
+    ]
+    return {
+        "name": "C1",
+        "statement": "At equal parameter count, the deeper the net, the lower the loss, on both functions",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": evidence,
+    }

@@ -1,0 +1,101 @@
+"""Facts of hw1_2/grad_norm: gradient norm and loss together, where the norm's jumps come from, and claim C5.
+
+Correlations are Spearman's, one a seed (`hw1_2/norm_and_loss.py` says of what). Dead nets are left out.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from report import claims
+from report.facts import guard, median, plain
+
+ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": "f1, Adam"}
+BATCH_SIZES = {"mnist": "batch_size", "f1": "function_batch_size"}  # names of settings
+SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
+NEAR_ZERO = 0.01  # a gradient norm that may be that of a place near a critical point
+STALLED = 50  # times the median loss at the end: a net on a plateau
+WORDS = {
+    "large_scale": "on fixed images after the first epoch",
+    "small_scale": "between mini-batches, around the trend",
+}
+Seeds = dict[str, np.ndarray]  # (live seeds,) each
+
+
+def facts(history: dict[str, Any]) -> dict[str, Any]:
+    """Numbers by arm, guards, the table of correlations (values of all live seeds) and C5."""
+    seeds = {arm: of_seeds(history, arm) for arm in ARMS}
+    parts = {
+        arm: [
+            {"words": words, **claims.beyond(seeds[arm].get(name, []), claims.C5_PARTS[name])}
+            for name, words in WORDS.items()
+        ]
+        for arm in ARMS
+    }
+
+    def values(name: str, *arms: str) -> list[float]:
+        """Of all seeds of these arms; holds None where an arm is not measured."""
+        return [value for arm in arms for value in seeds[arm].get(name, [None])]
+
+    def verdicts(arm: str) -> list[str | None]:
+        return [part["verdict"] if part["seeds"] else None for part in parts[arm]]
+
+    images = "mnist_adam", "mnist_sgd"
+    guards = {
+        "fall_together": guard(verdicts("mnist_adam")[:1], claims.HOLDS.__eq__),
+        "bumps_match": guard(verdicts("mnist_adam")[1:], claims.HOLDS.__eq__),
+        "momentum_agrees": guard(verdicts("mnist_sgd"), claims.HOLDS.__eq__),
+        "f1_differs": guard(
+            [None if None in verdicts("f1_adam") else verdicts("f1_adam")], lambda two: claims.HOLDS not in two
+        ),
+        "jumps_of_the_batch": guard(values("batch_with_fixed", *images), lambda rank: rank < SHARED / 2),
+        "jumps_of_the_landscape": guard(values("batch_with_fixed", "f1_adam"), lambda rank: rank > SHARED),
+        "mostly_noise": guard(values("noise_share", *images), lambda share: share > 0.8),
+        "hardly_noise_on_f1": guard(values("noise_share", "f1_adam"), lambda share: share < 0.2),
+        "several_times": guard(values("norm_ratio", *images), lambda times: 3 < times < 10),
+        "never_critical": guard(values("lowest_norm", *images), lambda norm: norm > NEAR_ZERO),
+        "f1_stalls": None if not seeds["f1_adam"] else bool(seeds["f1_adam"]["stalled"].any()),
+        "norm_falls": guard(values("norm_trend", *images), lambda rank: rank < 0),
+    }
+    numbers = {arm: {name: median(each) for name, each in about.items()} for arm, about in seeds.items()}
+    numbers |= {"seeds": max(len(about.get("large_scale", [])) for about in seeds.values())}
+    f1 = seeds["f1_adam"]
+    numbers["f1_stalled_seeds"] = np.flatnonzero(f1["stalled"]) if f1 else None
+    rows = [{"arm": words, "seeds": seeds[arm]} for arm, words in ARMS.items() if seeds[arm]]
+    return plain(
+        {"numbers": numbers, "guards": guards, "tables": {"correlations": rows}, "claims": [claim(parts["mnist_adam"])]}
+    )
+
+
+def of_seeds(history: dict[str, Any], arm: str) -> Seeds:
+    """The statistics of an arm's live seeds; and of the window of iterations in which the fixed set was measured at
+    every one: norm_ratio, root mean squares of the mini-batch's norm over the fixed set's, and noise_share.
+
+    With g the gradient on all examples, the mean square of a batch's norm is |g|^2 + tr(Cov) / B, Cov being that of the
+    examples' gradients and B the batch's size; noise_share is the second term's.
+    """
+    results = history["results"].get(arm.replace("_", "/"))
+    if results is None:
+        return {}
+    batch, fixed = (np.array(results["window"][name], float) for name in ("gradient_norm", "fixed_gradient_norm"))
+    squares = np.mean(fixed**2, axis=1) / np.mean(batch**2, axis=1)
+    end = np.array(results["fixed"]["loss"], float)[:, -1]
+    about = {name: np.array(values, float) for name, values in results["statistics"].items()}
+    about |= {"norm_ratio": squares**-0.5, "noise_share": 1 - squares, "end_loss": end}
+    about |= {
+        "lowest_norm": np.min(results["fixed"]["gradient_norm"], axis=1),
+        "stalled": end > STALLED * np.median(end),
+    }
+    live = ~np.array(results.get("dead", [False] * len(end)), bool)
+    return {name: values[live] for name, values in about.items()}
+
+
+def claim(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """C5; Adam on MNIST decides, the reference's setting."""
+    return {
+        "name": "C5",
+        "statement": "Gradient norm and loss fall together, and their bumps match",
+        "verdict": claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+        "evidence": [f"{part['words']}: rank correlation {part['mean']:.2f}" for part in parts if part["seeds"]],
+    }

@@ -1,0 +1,88 @@
+"""What the facts of hw1_1/cifar10_cnn and hw1_1/mnist_cnn share: seeds with all three nets, leads, table of ends."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from report import claims
+from report.facts import ends, median
+
+NETS = ("shallow", "middle", "deep")
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "running_loss", "running_accuracy")
+Results = dict[str, Any]  # of one net trained from one seed
+Score = Callable[[Results], float]  # of its results, higher for the better net
+
+
+def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, Results]]:
+    """{seed: {net: results}} of the seeds for which all three nets were measured."""
+    seeds: dict[str, dict[str, Results]] = {}
+    for unit, results in history["results"].items():
+        net, _, seed = unit.partition("/seed-")
+        seeds.setdefault(seed, {})[net] = results
+    return {
+        seed: seeds[seed] for seed in sorted(seeds, key=lambda name: (len(name), name)) if set(NETS) <= set(seeds[seed])
+    }
+
+
+def lead(nets: dict[str, Results], net: str, score: Score, last: bool = False) -> float:
+    """By how much `net` is ahead of both others, or behind both (`last`); negative where it is not.
+
+    A net that diverged is the worst.
+    """
+    scores = {name: claims.score(score(results)) for name, results in nets.items()}
+    own = scores.pop(net)
+    rival = min(scores.values()) if last else max(scores.values())
+    return 0.0 if own == rival else rival - own if last else own - rival
+
+
+def part(
+    seeds: dict[str, dict[str, Results]], words: str, net: str, score: Score, last: bool = False
+) -> dict[str, Any]:
+    """One part of a claim: `claims.by_margins` of the net's leads, their mean, and from 8 seeds on its interval."""
+    margins = [lead(nets, net, score, last) for nets in seeds.values()]
+    interval = claims.student_interval(margins) if len(margins) >= claims.ENOUGH else None
+    mean = float(np.mean(margins)) if margins else None
+    return {"words": words, "margins": margins, "mean": mean, "interval": interval, **claims.by_margins(margins)}
+
+
+def at_end(name: str, last: int = 1) -> Score:
+    """The mean of a curve over so many last epochs, all for 0; of a loss its negative."""
+    sign = -1 if name.endswith("loss") else 1
+    return lambda results: sign * float(np.mean(results[name][-last:]))
+
+
+def claim(name: str, statement: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A claim in parts, with short evidence."""
+    shown = [f"{part['words']}: {part['agree']} of {part['seeds']}" for part in parts if part["seeds"]]
+    verdict = claims.combined([part["verdict"] for part in parts])
+    return {"name": name, "statement": statement, "verdict": verdict, "parts": parts, "evidence": shown}
+
+
+def difference(seeds: dict[str, dict[str, Results]], first: str, second: str, name: str, at: int = -1) -> float | None:
+    """The median over seeds of what the first net's curve is above the second's: both of one seed."""
+    return median([nets[first][name][at] - nets[second][name][at] for nets in seeds.values()])
+
+
+def turn(results: Results) -> dict[str, float]:
+    """Where the test loss is lowest (`epoch`, from 1), its rise from there to the end as a share, and how much test
+    accuracy gains meanwhile."""
+    losses = np.where(np.isfinite(results["test_loss"]), results["test_loss"], np.inf)
+    lowest = int(np.argmin(losses))
+    gain = results["test_accuracy"][-1] - results["test_accuracy"][lowest]
+    rise = losses[-1] / losses[lowest] - 1 if math.isfinite(losses[lowest]) and losses[lowest] > 0 else math.nan
+    return {"epoch": lowest + 1, "rise": float(rise), "gain": gain}
+
+
+def end_rows(history: dict[str, Any], earlier: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """A row for each net: each curve after the last epoch, as median and range, and the earlier report's one run."""
+    rows = []
+    for net in NETS:
+        runs = claims.runs_of(history, net)
+        values = {name: [run[name][-1] for run in runs] for name in CURVES}
+        row = {name: {"median": median(each), "range": ends(each)} for name, each in values.items()}
+        rows.append(
+            {"net": net, "seeds": len(runs), **row, "earlier": {name: earlier[net].get(name) for name in CURVES}}
+        )
+    return rows
