@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common import plain_pickle
-from report import claims
+from common import plain_pickle, reading
+from common.settings import Problem
 
 import numpy as np
+
+from report import claims
 
 
 def median(values: Sequence[float]) -> float | None:
@@ -46,14 +48,25 @@ def ends(values: Sequence[float | None]) -> list[float] | None:
     return [min(values), max(values)] if values and None not in values else None
 
 
+def number(history: dict[str, Any], unit: str, *path: str) -> float:
+    """One number of a unit's results; Problem where there is none."""
+    values = reading.field(history, unit, *path)
+    if values.ndim:
+        raise Problem(f"the history of {history['experiment']} has no number {'/'.join(path)} in {unit}")
+    return float(values)
+
+
 def models(history: dict[str, Any], layers: dict[str, str]) -> list[dict[str, Any]]:
     """A row for each net of `layers`, {net: its layers in words}: with parameters and multiply-adds as counted."""
-    counted = {net: results for unit, results in history["results"].items() for net in layers if net in unit.split("/")}
-    return [
-        {"net": net, "layers": words}
-        | {name: counted.get(net, {}).get(name) for name in ("parameters", "multiply_adds")}
-        for net, words in layers.items()
-    ]
+    rows = []
+    for net, words in layers.items():
+        unit = next((unit for unit in history["results"] if net in unit.split("/")), None)
+        counted = {
+            name: int(number(history, unit, name)) if unit and name in history["results"][unit] else None
+            for name in ("parameters", "multiply_adds")
+        }
+        rows.append({"net": net, "layers": words, **counted})
+    return rows
 
 
 def known(statement: Callable[..., Any], *values: Any) -> bool | None:

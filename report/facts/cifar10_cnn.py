@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
+from common import reading
+
 import numpy as np
 
-from report import claims
-from report.facts import ends, guard, median, models, plain, ratio
+from report.facts import ends, guard, median, models, number, plain, ratio
 from report.facts.image_nets import NETS, Results, at_end, claim, difference, end_rows, lead, part, turn, whole_seeds
 
 LAYERS = {  # as the homework's reference describes the nets
@@ -29,7 +30,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     turns = {net: [turn(nets[net]) for nets in seeds.values()] for net in NETS}
     test = {net: median([nets[net]["test_accuracy"][-1] for nets in seeds.values()]) for net in NETS}
     short = [EARLIER[net]["test_accuracy"] - test[net] if test[net] is not None else None for net in NETS]
-    dead = [run["dead_hidden_share"] for run in claims.runs_of(history, "shallow") if "dead_hidden_share" in run]
+    shallow = [unit for unit in reading.units_of(history, "shallow") if "dead_hidden_share" in history["results"][unit]]
+    dead = [number(history, unit, "dead_hidden_share") for unit in shallow]
     nets = models(history, LAYERS)
     work = {row["net"]: row["multiply_adds"] for row in nets}
     numbers = {
@@ -59,7 +61,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         ),
         "shallow_units_dead": guard(dead, lambda share: share > 0.25),
         "earlier_higher": guard(short, lambda points: points > 0),
-        "jpeg_copy": "JPEG" in history["data"]["name"],
+        "jpeg_copy": guard([history["data"]["name"] if seeds else None], lambda name: "JPEG" in name),
     }
     parts = [
         part(seeds, "deep has the lowest training loss", "deep", at_end("train_loss")),

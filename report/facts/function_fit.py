@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from common import reading
+
 import numpy as np
 from scipy import stats
 
@@ -34,7 +36,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     def fails(view: str, *which: tuple[str, str], wanted: str = claims.FAILS) -> bool | None:
         """Whether these pairs of nets have the wanted verdict on both functions."""
         judged = [pairs[function, *pair][view] for function in FUNCTIONS for pair in which]
-        return guard([each["verdict"] if each["p"] is not None else None for each in judged], wanted.__eq__)
+        return guard([each["verdict"] if each["superiority"] is not None else None for each in judged], wanted.__eq__)
 
     by_tanh = {function: factor(function, "relu/medium", "tanh/medium") for function in FUNCTIONS}
     over_depth = [
@@ -90,12 +92,14 @@ def measured(history: dict[str, Any], function: str) -> Nets:
     """
     nets: Nets = {}
     for activation in ACTIVATIONS:
-        units = {net: history["results"].get(f"{function}/{activation}/{net}") for net in WIDTHS}
+        units = {net: f"{function}/{activation}/{net}" for net in WIDTHS}
         names = {"loss": ("end_loss", float), "born_dead": ("dead_at_birth", bool), "dead": ("dead_at_end", bool)}
         group = {
-            (function, activation, net): {name: np.array(about[key], kind) for name, (key, kind) in names.items()}
-            for net, about in units.items()
-            if about is not None
+            (function, activation, net): {
+                name: reading.field(history, unit, key).astype(kind) for name, (key, kind) in names.items()
+            }
+            for net, unit in units.items()
+            if unit in history["results"]
         }
         constant = [loss for about in group.values() for loss in about["loss"][about["dead"]]]
         for about in group.values():

@@ -5,13 +5,14 @@ Correlations are Spearman's, one a seed (`hw1_2/norm_and_loss.py` says of what).
 
 from typing import Any
 
+from common import reading
+
 import numpy as np
 
 from report import claims
 from report.facts import guard, median, plain
 
 ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": "f1, Adam"}
-BATCH_SIZES = {"mnist": "batch_size", "f1": "function_batch_size"}  # names of settings
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
 NEAR_ZERO = 0.01  # a gradient norm that may be that of a place near a critical point
 STALLED = 50  # times the median loss at the end: a net on a plateau
@@ -19,6 +20,11 @@ WORDS = {
     "large_scale": "on fixed images after the first epoch",
     "small_scale": "between mini-batches, around the trend",
 }
+STATISTICS = (
+    *("large_scale", "small_scale", "small_scale_differences", "window", "window_fixed", "window_fixed_differences"),
+    *("batch_with_fixed", "scatter", "scatter_fixed", "norm_trend", "loss_trend"),
+)
+SHOWN = (*STATISTICS, "norm_ratio", "noise_share", "end_loss", "lowest_norm")
 Seeds = dict[str, np.ndarray]  # (live seeds,) each
 
 
@@ -57,10 +63,10 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "f1_stalls": None if not seeds["f1_adam"] else bool(seeds["f1_adam"]["stalled"].any()),
         "norm_falls": guard(values("norm_trend", *images), lambda rank: rank < 0),
     }
-    numbers = {arm: {name: median(each) for name, each in about.items()} for arm, about in seeds.items()}
-    numbers |= {"seeds": max(len(about.get("large_scale", [])) for about in seeds.values())}
+    numbers = {arm: {name: median(about.get(name, [])) for name in SHOWN} for arm, about in seeds.items()}
+    numbers["seeds"] = max(len(about.get("large_scale", [])) for about in seeds.values())
     f1 = seeds["f1_adam"]
-    numbers["f1_stalled_seeds"] = np.flatnonzero(f1["stalled"]) if f1 else None
+    numbers["f1_stalled_seeds"] = f1["seed"][f1["stalled"]] if f1 else None
     rows = [{"arm": words, "seeds": seeds[arm]} for arm, words in ARMS.items() if seeds[arm]]
     return plain(
         {"numbers": numbers, "guards": guards, "tables": {"correlations": rows}, "claims": [claim(parts["mnist_adam"])]}
@@ -74,19 +80,21 @@ def of_seeds(history: dict[str, Any], arm: str) -> Seeds:
     With g the gradient on all examples, the mean square of a batch's norm is |g|^2 + tr(Cov) / B, Cov being that of the
     examples' gradients and B the batch's size; noise_share is the second term's.
     """
-    results = history["results"].get(arm.replace("_", "/"))
-    if results is None:
+    unit = arm.replace("_", "/")
+    if unit not in history["results"]:
         return {}
-    batch, fixed = (np.array(results["window"][name], float) for name in ("gradient_norm", "fixed_gradient_norm"))
+    batch, fixed = (reading.field(history, unit, "window", name) for name in ("gradient_norm", "fixed_gradient_norm"))
     squares = np.mean(fixed**2, axis=1) / np.mean(batch**2, axis=1)
-    end = np.array(results["fixed"]["loss"], float)[:, -1]
-    about = {name: np.array(values, float) for name, values in results["statistics"].items()}
+    end = reading.field(history, unit, "fixed", "loss")[:, -1]
+    about = {name: reading.field(history, unit, "statistics", name) for name in STATISTICS}
     about |= {"norm_ratio": squares**-0.5, "noise_share": 1 - squares, "end_loss": end}
     about |= {
-        "lowest_norm": np.min(results["fixed"]["gradient_norm"], axis=1),
+        "lowest_norm": reading.field(history, unit, "fixed", "gradient_norm").min(axis=1),
         "stalled": end > STALLED * np.median(end),
     }
-    live = ~np.array(results.get("dead", [False] * len(end)), bool)
+    about["seed"] = np.arange(len(end))
+    kept = "dead" in history["results"][unit]  # of f1 alone: a net for MNIST is never dead
+    live = ~reading.field(history, unit, "dead").astype(bool) if kept else np.full(len(end), True)
     return {name: values[live] for name, values in about.items()}
 
 

@@ -4,26 +4,41 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from common import reading
+from common.settings import Problem
+
 import numpy as np
 
 from report import claims
-from report.facts import ends, median
+from report.facts import ends, median, number
 
 NETS = ("shallow", "middle", "deep")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "running_loss", "running_accuracy")
-Results = dict[str, Any]  # of one net trained from one seed
+FURTHER = ("test_right_loss", "test_wrong_loss", "test_wrong_sureness")  # kept on MNIST by newer runs
+Results = dict[str, Any]  # of one net trained from one seed: curves over epochs, multiply_adds
 Score = Callable[[Results], float]  # of its results, higher for the better net
 
 
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, Results]]:
     """{seed: {net: results}} of the seeds for which all three nets were measured."""
     seeds: dict[str, dict[str, Results]] = {}
-    for unit, results in history["results"].items():
-        net, _, seed = unit.partition("/seed-")
-        seeds.setdefault(seed, {})[net] = results
+    for net in NETS:
+        for unit in reading.units_of(history, net):
+            seeds.setdefault(unit.rpartition("/seed-")[2], {})[net] = results_of(history, unit)
     return {
         seed: seeds[seed] for seed in sorted(seeds, key=lambda name: (len(name), name)) if set(NETS) <= set(seeds[seed])
     }
+
+
+def results_of(history: dict[str, Any], unit: str) -> Results:
+    """The curves of one unit and its multiply-adds; Problem where it has none, or they differ in length."""
+    results: Results = {name: reading.field(history, unit, name) for name in CURVES}
+    results |= {name: reading.field(history, unit, name) for name in FURTHER if name in history["results"][unit]}
+    if any(
+        curve.shape != results["train_loss"].shape or curve.ndim != 1 or not curve.size for curve in results.values()
+    ):
+        raise Problem(f"the history of {history['experiment']}: the curves of {unit} are not of one length")
+    return results | {"multiply_adds": number(history, unit, "multiply_adds")}
 
 
 def lead(nets: dict[str, Results], net: str, score: Score, last: bool = False) -> float:
@@ -79,7 +94,7 @@ def end_rows(history: dict[str, Any], earlier: dict[str, dict[str, float]]) -> l
     """A row for each net: each curve after the last epoch, as median and range, and the earlier report's one run."""
     rows = []
     for net in NETS:
-        runs = claims.runs_of(history, net)
+        runs = [results_of(history, unit) for unit in reading.units_of(history, net)]
         values = {name: [run[name][-1] for run in runs] for name in CURVES}
         row = {name: {"median": median(each), "range": ends(each)} for name, each in values.items()}
         rows.append(

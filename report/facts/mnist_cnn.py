@@ -5,7 +5,19 @@ from typing import Any
 
 from report import claims
 from report.facts import ends, guard, median, models, plain, ratio
-from report.facts.image_nets import NETS, Results, at_end, claim, difference, end_rows, lead, part, turn, whole_seeds
+from report.facts.image_nets import (
+    FURTHER,
+    NETS,
+    Results,
+    at_end,
+    claim,
+    difference,
+    end_rows,
+    lead,
+    part,
+    turn,
+    whole_seeds,
+)
 
 LAYERS = {  # as the homework's reference describes the nets
     "shallow": "Conv 68, MaxPool, dropout; Flatten, Dense 10",
@@ -92,8 +104,8 @@ def known(part: dict[str, Any]) -> str | None:
 def of_wrong_answers(results: Results) -> dict[str, float] | None:
     """On the test images, at the epoch of the lowest test loss (`then`) and at the end: the mean loss of right and of
     wrong answers, and the mean largest probability of wrong ones (`sureness`). None where they were not recorded."""
-    curves = {"right": "test_right_loss", "wrong": "test_wrong_loss", "sureness": "test_wrong_sureness"}
-    if not all(curve in results for curve in curves.values()):
+    curves = dict(zip(("right", "wrong", "sureness"), FURTHER, strict=True))
+    if not all(curve in results for curve in FURTHER):
         return None
     places = {"then": turn(results)["epoch"] - 1, "end": -1}
     return {f"{name}_{when}": results[curve][at] for name, curve in curves.items() for when, at in places.items()}
