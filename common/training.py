@@ -17,6 +17,8 @@ FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keep
 EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
 ROUND_OFF = 1e-6  # by which outputs of a dead net differ; those of a live one do by far more
 
+CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
 Update = Callable[..., dict[str, Any]]  # of tensors
 
 
@@ -243,11 +245,13 @@ def train_classifier(
     seed: int,
     checkpoint: Any,
     name: str,
+    further: Callable[..., dict[str, float]] | None = None,
 ) -> dict[str, list[float]]:
     """Train a Keras classifier with Adam; after each epoch evaluate it and let `checkpoint` save.
 
     Returns lists over epochs: `running_*` as `fit` averages them, with dropout on, and the clean `train_*`
-    (the first probe_images of a fixed shuffle of the training images) and `test_*`.
+    (the first probe_images of a fixed shuffle of the training images) and `test_*`. further(images, labels) returns
+    what else to evaluate on both sets: its `name` becomes the curves `train_name` and `test_name`.
     """
     arrays = dataset.train_images, dataset.train_labels
     fixed = [tf.constant(array) for array in seeds.fixed_examples(arrays, probe_images)]
@@ -257,16 +261,18 @@ def train_classifier(
     evaluate = evaluator(model)
 
     variables = [variable.value for variable in model.variables] + slots
-    names = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in names}
+    curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in CURVES}
     examples, done = len(arrays[0]), len(curves["test_loss"])
     steps = steps_per_epoch(examples, batch_size)
     with progress.shown(name, epochs * steps, done * steps) as tell:
         for epoch in range(done, epochs):
             running = running_means(run(epoch * steps, steps, tell), examples, batch_size)
             values = running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)
-            for curve, value in zip(names, values, strict=True):
-                curves[curve].append(float(value))
+            measured = dict(zip(CURVES, map(float, values), strict=True))
+            for part, images_and_labels in (("train", fixed), ("test", test)) if further else ():
+                measured |= {f"{part}_{curve}": value for curve, value in further(*images_and_labels).items()}
+            for curve, value in measured.items():
+                curves.setdefault(curve, []).append(value)
             checkpoint.save(variables, curves)
     return curves
 

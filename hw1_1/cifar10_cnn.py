@@ -4,7 +4,7 @@ Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 1.25 mi
 trained with Adam (Kingma and Ba 2015) on the mean cross-entropy. Kept a seed and epoch: the running
 loss and accuracy that `fit` would show (dropout on, weights changing), and clean evaluations of a fixed
 10,000 training images and of all test images. Equal parameters are not equal arithmetic: the multiply-adds
-of one image are kept beside them.
+of one image are kept beside them; so is the share of hidden units that have died.
 
     python hw1_1/cifar10_cnn.py --scale paper --seeds 0      hours on two CPU cores
 """
@@ -17,6 +17,8 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import backend, data, history, seeds, settings, training
 from common.lazy import keras
+
+import numpy as np
 
 REVISION = 1
 NETS = ("shallow", "middle", "deep")
@@ -83,8 +85,20 @@ def build_model(net: str, dropout: float, dense_dropout: float):
     return model
 
 
+def dead_share(model, images: np.ndarray) -> float:
+    """Share of the units of the hidden Dense layer whose output is 0 for all images, (n, 32, 32, 3); dropout off.
+
+    Such a ReLU unit has no gradient, so training cannot bring it back (Lu et al. 2019).
+    """
+    hidden = keras.Sequential([keras.Input((32, 32, 3)), *model.layers[:-2]])  # without dropout and the last Dense
+    live = np.zeros(hidden.output_shape[-1], bool)
+    for first in range(0, len(images), 500):
+        live |= (hidden(images[first : first + 500], training=False).numpy() > 0).any(axis=0)
+    return float(np.mean(~live))
+
+
 def train(chosen: Settings, pictures: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict:
-    """Train one net from one seed; losses and accuracies by epoch, and the net's size."""
+    """Train one net from one seed; losses and accuracies by epoch, the net's size, its dead units."""
     net, seed = unit.split("/seed-")
     keras.utils.set_random_seed(seeds.stream(int(seed), "weights", net))
     model = build_model(net, chosen.dropout, chosen.dense_dropout)
@@ -102,6 +116,7 @@ def train(chosen: Settings, pictures: data.Dataset, unit: str, checkpoint: histo
     return {
         "parameters": model.count_params(),
         "multiply_adds": training.multiply_adds(model),
+        "dead_hidden_share": dead_share(model, pictures.train_images),
         "summary": {name.replace("_", " "): values[-1] for name, values in curves.items()},
         **curves,
     }

@@ -5,8 +5,9 @@ with Adam (Kingma and Ba 2015); their weights are recorded every 3 epochs and pr
 components of all records together, for one layer and for the whole model. In 2,136 dimensions random directions are
 orthogonal, and hidden units can be permuted without changing the function, so a picture of eight paths proves little.
 Hence a control of as many runs from one initial net, with other batch orders, and distances of the ends after the
-hidden units were matched (Ainsworth et al. 2023). All runs are trained as one stack. A dead run, whose output is
-constant, stands still and is left out of distances; a few spare runs make up for it.
+hidden units were matched (Ainsworth et al. 2023). What the nets predict at the end is kept as well, since two
+functions can be compared without asking which unit is which. All runs are trained as one stack. A dead run, whose
+output is constant, stands still and is left out of distances; a few spare runs make up for it.
 
     python hw1_2/param_pca.py --scale paper      about 2 minutes on two CPU cores
     python hw1_2/param_pca.py --layer 1 5        layer 5 is added to the history
@@ -30,6 +31,7 @@ WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
 PARAMETERS = 2136
 SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
 SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
+PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], at which the functions that the runs end in are kept
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,12 @@ def plane_loss(
     return np.stack(rows)
 
 
+def predictions(nets: np.ndarray) -> np.ndarray:
+    """(nets, PREDICTION_POINTS), float32: what these nets (nets, parameters) predict on an even grid of [-1, 1]."""
+    grid = np.linspace(-1, 1, PREDICTION_POINTS)
+    return tf.function(outputs, autograph=False)(tf.constant(nets), tf.constant(grid[None, :], tf.float32)).numpy()
+
+
 def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> dict[str, np.ndarray]:
     """The loss on a square of the plane around the paths (nets, 2, records): across, along, loss (along, across)."""
     low, high = paths.min(axis=(0, 2)), paths.max(axis=(0, 2))
@@ -226,6 +234,7 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
         for name in ("runs", "control"):
             live = ~trained[name]["dead"]
             results[name] |= weight_paths.between_ends(trained[name]["records"][:, live], WIDTHS)
+            results[name]["predictions"] = predictions(trained[name]["records"][-1])
             results["summary"] |= {
                 f"end loss, live {name}": trained[name]["end_loss"][live],
                 f"distance of ends, {name}": results[name]["matched_distances"],

@@ -60,7 +60,7 @@ class Settings:
     stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
     stacks: settings.Seeds = (0,)  # which stacks: stack k is seeds k x stack_size to (k + 1) x stack_size - 1
     wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
-    widest_seeds: settings.Seeds = (0,)  # of wider nets, one training each
+    widest_seeds: settings.Seeds = (0, 1, 2)  # of wider nets, one training each
 
     __post_init__ = settings.check_ranges
 

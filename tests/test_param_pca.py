@@ -263,6 +263,14 @@ def test_the_surface_lies_under_all_paths(trained):
     assert sum(results["explained"]["runs"]) <= 1 + 1e-9
 
 
+def test_predictions_of_the_ends_are_those_of_keras(trained):
+    results = param_pca.measure(replace(TINY, surface_steps=2), trained, "whole")
+    points = np.linspace(-1, 1, 1001)
+    for name, net in itertools.product(("runs", "control"), range(3)):
+        expected = keras_net(trained[name]["records"][-1, net]).predict(points[:, None], verbose=0)[:, 0]
+        np.testing.assert_allclose(results[name]["predictions"][net], expected, rtol=1e-4, atol=1e-5)
+
+
 # --------------------------------------------------------------------------------------------- end to end
 
 FLAGS = ["--scale", "quick", "--epochs", "6", "--record-every", "2", "--points", "200", "--batch-size", "64"]

@@ -261,7 +261,7 @@ class Digits:
         self.test_images, self.test_labels = images[:20], labels[:20]
 
 
-def classified(pictures, checkpoint, epochs):
+def classified(pictures, checkpoint, epochs, further=None):
     model = small_classifier(dropout=0.5)
     return training.train_classifier(
         model,
@@ -273,6 +273,7 @@ def classified(pictures, checkpoint, epochs):
         seed=5,
         checkpoint=checkpoint,
         name="net",
+        further=further,
     )
 
 
@@ -291,6 +292,31 @@ def test_resumed_training_equals_uninterrupted_with_dropout(pictures, tmp_path, 
     assert resumed == whole
     assert len(whole["test_loss"]) == 4
     assert whole["train_loss"][-1] < whole["train_loss"][0]
+
+
+def test_further_measurements_are_curves_of_both_sets_and_change_no_bit(pictures, nowhere):
+    plain = classified(pictures, nowhere, epochs=2)
+    found = classified(pictures, nowhere, epochs=2, further=lambda images, labels: {"images": len(images)})
+    assert (found.pop("train_images"), found.pop("test_images")) == ([30, 30], [20, 20])
+    assert found == plain
+
+
+def test_right_and_wrong_answers_of_a_net_are_told_apart():
+    logits = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    found = mnist_cnn.right_and_wrong(model)(logits, np.array([0, 1, 2], np.int32))
+    expected = {"right_loss": -np.log(0.5), "wrong_loss": -np.log(0.2 * 0.1) / 2, "wrong_confidence": (0.7 + 0.8) / 2}
+    assert found == pytest.approx(expected, rel=1e-6)
+    none_wrong = mnist_cnn.right_and_wrong(model)(logits, np.array([0, 2, 0], np.int32))
+    assert np.isnan([none_wrong["wrong_loss"], none_wrong["wrong_confidence"]]).all()
+
+
+def test_hidden_units_that_are_off_on_all_pictures_are_counted():
+    model = cifar10_cnn.build_model("shallow", 0.25, 0.5)
+    kernel, bias = model.layers[-3].get_weights()
+    bias[:32], bias[32:] = -1e6, 1e6
+    model.layers[-3].set_weights([kernel, bias])
+    assert cifar10_cnn.dead_share(model, np.random.default_rng(0).random((600, 32, 32, 3), np.float32)) == 32 / 128
 
 
 def test_dropout_is_on_in_running_values_only(pictures, nowhere):
