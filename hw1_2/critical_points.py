@@ -12,6 +12,7 @@ from hw1_2 import newton
 CRITICAL = 1e-8  # a gradient norm that counts as zero
 FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H
 SAME = 1e-5  # outputs that differ by less are one
+AGREE = 1e-6  # relative: losses and spectra of points that agree so well are of one point
 CHANNEL = 10  # a cancellation from which on a net counts as standing in a channel
 
 
@@ -44,6 +45,23 @@ def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
         "positive_share": np.mean(eigenvalues > 0, axis=1),
         "negative_share": np.mean(eigenvalues < 0, axis=1),
     }
+
+
+def distinct(loss: np.ndarray, eigenvalues: np.ndarray) -> list[int]:
+    """Which of some points, loss (points,) and eigenvalues (points, n) in ascending order, are different points.
+
+    Two are one and the same, up to the order and the signs of hidden units, if their losses differ by at most 1e-6 of
+    the larger and their eigenvalues, one by one, by at most 1e-6 of the larger spectral norm. Each point is compared
+    with the different ones before it, so that of each set the first stays; returns their indices.
+    """
+    spectral = np.abs(eigenvalues).max(axis=1)
+    different: list[int] = []
+    for point in range(len(loss)):
+        near = np.abs(loss[different] - loss[point]) <= AGREE * np.maximum(loss[different], loss[point])
+        apart = np.abs(eigenvalues[different] - eigenvalues[point]).max(axis=1)
+        if not np.any(near & (apart <= AGREE * np.maximum(spectral[different], spectral[point]))):
+            different.append(point)
+    return different
 
 
 def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> int:

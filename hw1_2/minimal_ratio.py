@@ -13,15 +13,22 @@ Where g = 0 and the sphere is small, the first is P(sum lambda_i z_i^2 > 0) over
 Kinds of point: Dauphin et al. 2014; regions where g lies in the kernel of H: Frye et al. 2021; saddles made of narrower
 nets: Fukumizu and Amari 2000. The net 1-40-40-1 follows the recipe of an earlier report, to see what it measures.
 
-    python hw1_2/minimal_ratio.py --scale paper      about 4 minutes on one CPU core
+Most trainings of such nets end in few points, or in channels that fall towards infinity. Units such as
+ridge-1e-4/f2/1-4-1 close the channels: they add a ridge, 1e-4 times the sum of squares of all weights and biases, and
+learn f1 or f2(x) = cos(10 x^3). There L, its gradient, H, critical points and both ratios are those of the loss with
+the ridge, from the same initial weights and in the same directions as without it. Points of one unit with the same loss
+and eigenvalues are counted once (`critical_points.distinct`), the one of the smallest seed.
+
+    python hw1_2/minimal_ratio.py --scale paper      about 15 minutes on one CPU core
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: matrices this small are slower shared out
 
@@ -39,6 +46,7 @@ RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
 START_EPOCHS = (0, 10, 30, 100, 300, 500, 700, 1000, 1500)  # of Adam, and its last
 INPUT_SCALE = 3.0  # the nets see the interval as [-3, 3], on which tanh bends
 CONVERGED = 1e-12  # where the Newton steps stop
+FUNCTIONS = {"f1": lambda x: np.sin(np.exp(np.pi * x)), "f2": lambda x: np.cos(10 * x**3)}
 RADII = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the spheres, relative to the norm of the weights
 
 
@@ -53,12 +61,34 @@ class Settings:
     draws: settings.Count = 100_000  # of the predicted share
     seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
     nets: tuple[Literal["1-4-1", "1-8-1", "1-4-4-1", "1-40-40-1"], ...] = (*WIDTHS, RECIPE)  # nets to train
+    ridges: Annotated[tuple[float, ...], settings.Range(settings.SMALLEST, 1)] = (
+        1e-4,
+        1e-3,
+    )  # each with all nets but 1-40-40-1
+    ridge_functions: tuple[Literal["f1", "f2"], ...] = ("f1", "f2")  # targets of the trainings with a ridge
 
     __post_init__ = settings.check_ranges
 
 
 PAPER = Settings()
-QUICK = replace(PAPER, seeds=8)
+QUICK = replace(PAPER, seeds=8, ridges=(1e-3,), ridge_functions=("f2",))
+
+
+class Arm(NamedTuple):
+    """What one unit trains."""
+
+    net: str
+    function: str = "f1"
+    ridge: float = 0.0  # times the sum of squares of all weights and biases, in the loss
+
+
+def arms(chosen: Settings) -> dict[str, Arm]:
+    """All units by name: 1-4-1 for a net without a ridge, ridge-1e-4/f2/1-4-1 for one with it."""
+    found = {net: Arm(net) for net in chosen.nets}
+    for ridge, function in itertools.product(chosen.ridges, chosen.ridge_functions):
+        name = f"ridge-{np.format_float_scientific(ridge, trim='-', exp_digits=1)}/{function}"
+        found |= {f"{name}/{net}": Arm(net, function, ridge) for net in chosen.nets if net != RECIPE}
+    return found
 
 
 def build_model(net: str):
@@ -94,10 +124,10 @@ def predicted_share(eigenvalues: np.ndarray, draws: int, seed: int) -> np.ndarra
 # ------------------------------------------------------------------------------------------------ training
 
 
-def grid(chosen: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs in [-1, 1] and targets f1, (points,)."""
+def grid(chosen: Settings, function: str = "f1") -> tuple[np.ndarray, np.ndarray]:
+    """Inputs in [-1, 1] and targets, (points,)."""
     points = np.linspace(-1, 1, chosen.points)
-    return points, np.sin(np.exp(np.pi * points))
+    return points, FUNCTIONS[function](points)
 
 
 def adam_path(
@@ -123,17 +153,17 @@ def starts_of(chosen: Settings) -> list[str]:
     return [*map(str, epochs), f"{chosen.epochs} + least squares"]
 
 
-def train(chosen: Settings, net: str, checkpoint: history.Checkpoint) -> dict:
+def train(chosen: Settings, arm: Arm, checkpoint: history.Checkpoint) -> dict:
     """Train all seeds of one net, take each to zero gradient, and measure what is there."""
     newton.keep_large_arrays()
-    widths, names = WIDTHS[net], starts_of(chosen)
-    points, targets = grid(chosen)
-    about = (INPUT_SCALE * points, targets, widths)
+    widths, names = WIDTHS[arm.net], starts_of(chosen)
+    points, targets = grid(chosen, arm.function)
+    about = (INPUT_SCALE * points, targets, widths, arm.ridge)
     kept = checkpoint.load([])
-    with progress.shown(net, len(names) + 2) as tell:
+    with progress.shown(arm.net, len(names) + 2) as tell:
         # 1. Adam on the loss, remembered at the epochs that are starts
         if not kept:
-            initial = [seeds.stream(seed, "weights", net) for seed in range(chosen.seeds)]
+            initial = [seeds.stream(seed, "weights", arm.net) for seed in range(chosen.seeds)]
             path = adam_path(
                 stacked.glorot_uniform(widths, initial),
                 lambda at: newton.gradients(at, *about)[1],
@@ -158,12 +188,13 @@ def train(chosen: Settings, net: str, checkpoint: history.Checkpoint) -> dict:
         searched = search(chosen, np.array(kept["starts"]), about, kept, checkpoint, tell)
     adam_loss, adam_gradient = newton.gradients(np.array(kept["starts"][-2]), *about)
     return {
+        **arm._asdict(),
         "parameters": stacked.parameter_count(widths),
         "starts": names,
         "adam_loss": adam_loss,
         "adam_norm": newton.norms(adam_gradient),
         **searched,
-        **measure(chosen, net, searched["weights"], about),
+        **measure(chosen, arm, searched["weights"], about),
     }
 
 
@@ -177,9 +208,9 @@ def search(
 ) -> dict:
     """Minimise the gradient norm of each net from one of `starts` (starts, nets, n) after another until it is zero.
 
-    about: inputs, targets and widths. kept: takes the ends of each turn, `found`, and goes to the checkpoint. Returns
-    the weights (nets, n) with the smallest norm, the `start` they came from, and of each net and start `search_norm`
-    and `search_kind`, NaN and "" where not tried.
+    about: inputs, targets, widths and ridge. kept: takes the ends of each turn, `found`, and goes to the checkpoint.
+    Returns the weights (nets, n) with the smallest norm, the `start` they came from, and of each net and start
+    `search_norm` and `search_kind`, NaN and "" where not tried.
     """
     count, nets = len(starts), np.arange(starts.shape[1])
     lowest = np.full(len(nets), np.inf)
@@ -209,23 +240,29 @@ def search(
     return {"weights": ends, "start": start, "search_norm": norms, "search_kind": kinds.tolist()}
 
 
-def measure(chosen: Settings, net: str, ends: np.ndarray, about: tuple) -> dict:
-    """What stands at the ends (nets, n): kinds, both ratios, and the check with a doubled unit."""
-    inputs, _, widths = about
+def measure(chosen: Settings, arm: Arm, ends: np.ndarray, about: tuple) -> dict:
+    """What stands at the ends (nets, n): kinds and both ratios; without a ridge also the check with a doubled unit."""
+    inputs, _, widths, _ = about
     loss, gradient, hessian = newton.hessians(ends, *about)
     found = critical_points.kinds(gradient, hessian)
     sampled = []
     for seed, weights in enumerate(ends):
-        generator = np.random.default_rng(seeds.stream(seed, "sphere", net))
+        generator = np.random.default_rng(seeds.stream(seed, "sphere", arm.net))
         directions = generator.standard_normal((chosen.sphere_points, len(weights)))
         radii = np.array(RADII) * np.linalg.norm(weights)
         sampled.append(
             [sampled_ratio(lambda at: newton.losses(at, *about), weights, directions, radius) for radius in radii]
         )
     cancelled = critical_points.cancellation(ends, inputs, widths)
-    minima, generator = ends[found["kind"] == "minimum"], np.random.default_rng(seeds.stream(0, "doubled"))
+    doubled = {}
+    if not arm.ridge:  # with one, the loss rises with a doubled unit
+        minima, generator = ends[found["kind"] == "minimum"], np.random.default_rng(seeds.stream(0, "doubled"))
+        doubled = {"doubled": critical_points.doubled_units(minima, about[:3], generator)}
+    critical = np.isin(found["kind"], ("minimum", "saddle"))
+    distinct = np.flatnonzero(critical)[critical_points.distinct(loss[critical], found["eigenvalues"][critical])]
     summary = {"below 1e-8": int(np.sum(found["gradient_norm"] < critical_points.CRITICAL)), "loss": loss}
     summary |= {kind: int(np.sum(found["kind"] == kind)) for kind in ("minimum", "saddle", "flat", "unfinished")}
+    summary["distinct"] = len(distinct)
     return {
         "loss": loss,
         **found,
@@ -237,14 +274,16 @@ def measure(chosen: Settings, net: str, ends: np.ndarray, about: tuple) -> dict:
         "radii": RADII,
         "sampled": sampled,  # (nets, radii)
         "predicted": predicted_share(found["eigenvalues"], chosen.draws, seeds.stream(0, "draws")),
-        "doubled": critical_points.doubled_units(minima, about, generator),
+        **doubled,
+        "distinct": distinct,  # seeds, of the critical points that differ
         "summary": summary,
     }
 
 
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
-    kept = history.start(run, REVISION, run.settings.nets)
+    units = arms(run.settings)
+    kept = history.start(run, REVISION, list(units))
     for unit in kept.missing():
         if unit == RECIPE:
             backend.start(intra_threads=1, inter_threads=1)
@@ -252,7 +291,7 @@ def main() -> None:
             numbers = run.settings.seeds, run.settings.epochs, run.settings.sphere_points
             kept.keep(unit, earlier_recipe.train(points, targets, *numbers, kept.checkpoint(unit)))
         else:
-            kept.keep(unit, train(run.settings, unit, kept.checkpoint(unit)))
+            kept.keep(unit, train(run.settings, units[unit], kept.checkpoint(unit)))
     kept.report()
 
 

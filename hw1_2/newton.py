@@ -1,8 +1,9 @@
 """Gradients, Hessians and second-order steps for many small tanh nets at once, in NumPy and float64.
 
-All nets have one input, one output, tanh hidden layers, a linear last layer and the mean squared error over the same
-points. The weights of all nets stand in one array (nets, parameters), in the order of Keras's `get_weights`.
-Widths are those of the layers, output last: (4, 1) is the net 1-4-1.
+All nets have one input, one output, tanh hidden layers, a linear last layer and the same loss: the mean squared error
+over some points, plus `ridge` times the sum of squares of all weights and biases. The weights of all nets stand in one
+array (nets, parameters), in the order of Keras's `get_weights`. Widths are those of the layers, output last: (4, 1) is
+the net 1-4-1.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,9 +49,16 @@ def activations(parameters: np.ndarray, inputs: np.ndarray, widths: Sequence[int
     return passed
 
 
-def losses(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> np.ndarray:
-    """Mean squared errors (nets,). inputs, targets: (points,)."""
-    return np.mean((activations(parameters, inputs, widths)[-1][:, 0] - targets) ** 2, axis=1)
+def losses(
+    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int], ridge: float = 0.0
+) -> np.ndarray:
+    """Losses (nets,). inputs, targets: (points,)."""
+    return _losses(parameters, activations(parameters, inputs, widths)[-1][:, 0] - targets, ridge)
+
+
+def _losses(parameters: np.ndarray, errors: np.ndarray, ridge: float) -> np.ndarray:
+    """Losses (nets,) from the errors (nets, points)."""
+    return np.mean(errors**2, axis=1) + ridge * np.sum(parameters**2, axis=1)
 
 
 def backward(
@@ -70,18 +78,20 @@ def backward(
 
 
 def gradients(
-    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]
+    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int], ridge: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses (nets,) and their gradients (nets, parameters), by backpropagation."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
-    return np.mean(errors**2, axis=1), _gradients(parameters, passed, errors, widths)[0]
+    slopes = _gradients(parameters, passed, errors, widths)[0] + 2 * ridge * parameters
+    return _losses(parameters, errors, ridge), slopes
 
 
 def _gradients(
     parameters: np.ndarray, passed: Sequence[np.ndarray], errors: np.ndarray, widths: Sequence[int]
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Gradients (nets, parameters) from the errors (nets, points), and what `backward` returns on the way to them."""
+    """Gradients (nets, parameters) of the mean squared errors, from the errors (nets, points), and what `backward`
+    returns on the way to them."""
     to_sums, to_activations = backward(parameters, passed, errors * (2 / errors.shape[1]), widths)
     parts = []
     for below, slopes in zip(passed, to_sums, strict=False):
@@ -110,29 +120,36 @@ def sensitivities(parameters: np.ndarray, passed: Sequence[np.ndarray], widths: 
     return found
 
 
-def hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
+def hessians(
+    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int], ridge: float = 0.0
+) -> Evaluation:
     """Losses, gradients and exact Hessians of all nets.
 
     A net is made of sums and tanh units, so its second derivatives are, unit by unit:
     1. those of the squared error: the Jacobian's square;
     2. those of each tanh, times the products of its sum's derivatives;
     3. those of each product weight x activation, times the activation's derivatives.
+    The ridge adds 2 ridge on the diagonal.
     """
-    return _in_blocks(_hessians, parameters, inputs, targets, widths)
+    return _in_blocks(_hessians, parameters, inputs, targets, widths, ridge)
 
 
 def _in_blocks(evaluate: Callable[..., Evaluation], parameters: np.ndarray, *about: Any) -> Evaluation:
-    """evaluate(parameters, *about) for as many nets at a time as leave its largest array in a core's cache."""
-    inputs, _, widths = about
+    """evaluate(parameters, inputs, targets, widths) for as many nets at a time as leave its largest array in a core's
+    cache; with the ridge, the last of `about`."""
+    inputs, _, widths, ridge = about
     one = 8 * max(widths) * parameters.shape[1] * len(inputs)  # bytes of a net's derivatives of one layer's sums
     size = max(1, CACHE // one)
-    blocks = [evaluate(parameters[first : first + size], *about) for first in range(0, max(1, len(parameters)), size)]
-    losses, gradients, curvatures = (np.concatenate(each) for each in zip(*blocks, strict=True))
-    return losses, gradients, curvatures
+    firsts = range(0, max(1, len(parameters)), size)
+    blocks = [evaluate(parameters[first : first + size], *about[:3]) for first in firsts]
+    errors, gradients, curvatures = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    gradients += 2 * ridge * parameters
+    curvatures += 2 * ridge * np.eye(parameters.shape[1])
+    return _losses(parameters, errors, ridge), gradients, curvatures
 
 
 def _hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
-    """Losses, gradients and Hessians of some of the nets."""
+    """Errors (nets, points), and gradients and Hessians of the mean squared errors, of some of the nets."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
     gradient, to_sums, to_activations = _gradients(parameters, passed, errors, widths)
@@ -151,12 +168,14 @@ def _hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, w
         mixed = (slopes[depth] @ weighted).swapaxes(2, 3).reshape(nets, -1, so_far)
         hessian[:, place, :so_far] += mixed  # 3
         hessian[:, :so_far, place] += mixed.swapaxes(1, 2)
-    return np.mean(errors**2, axis=1), gradient, hessian
+    return errors, gradient, hessian
 
 
-def gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
-    """Losses, gradients, and the Hessians' first part 2 J J' / points, which is never negative."""
-    return _in_blocks(_gauss_newton, parameters, inputs, targets, widths)
+def gauss_newton(
+    parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int], ridge: float = 0.0
+) -> Evaluation:
+    """Losses, gradients, and the Hessians' part that is never negative: 2 J J' / points, and that of the ridge."""
+    return _in_blocks(_gauss_newton, parameters, inputs, targets, widths, ridge)
 
 
 def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
@@ -166,7 +185,7 @@ def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarra
     jacobian = sensitivities(parameters, passed, widths)[-1][:, 0]
     scale = 2 / len(inputs)
     slopes = scale * (jacobian @ errors[:, :, None])[:, :, 0]
-    return np.mean(errors**2, axis=1), slopes, scale * (jacobian @ jacobian.swapaxes(1, 2))
+    return errors, slopes, scale * (jacobian @ jacobian.swapaxes(1, 2))
 
 
 def norms(vectors: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Points of zero gradient: Hessians, searches and ratios against closed forms; a run from end to end; claim C6."""
 
 import dataclasses
+import itertools
 import math
 import subprocess
 import sys
@@ -25,21 +26,62 @@ TARGETS = np.sin(3 * POINTS)
 # ------------------------------------------------------------------------------------ gradients and Hessians
 
 
+def plain_loss(weights: list[float], widths: tuple[int, ...], ridge: float) -> float:
+    """The loss of one net, number by number: the truth that shares no code with `newton`."""
+    total = 0.0
+    for point, target in zip(POINTS.tolist(), TARGETS.tolist(), strict=True):
+        passed, place = [point], 0
+        for depth, units in enumerate(widths):
+            kernel, biases = weights[place:], weights[place + len(passed) * units :]
+            sums = [
+                biases[unit] + sum(value * kernel[row * units + unit] for row, value in enumerate(passed))
+                for unit in range(units)
+            ]
+            place += (len(passed) + 1) * units
+            passed = [math.tanh(each) for each in sums] if depth < len(widths) - 1 else sums
+        total += (passed[0] - target) ** 2 / len(POINTS)
+    return total + ridge * sum(weight**2 for weight in weights)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
 @pytest.mark.parametrize("widths", [(4, 1), (3, 2, 1)])
-def test_gradients_and_hessians_equal_finite_differences(widths):
+def test_losses_gradients_and_hessians_equal_finite_differences_of_a_plain_loss(widths, ridge):
     nets = stacked.glorot_uniform(widths, [1, 2]) + 0.1
-    step = 1e-5
-    _, gradients, hessians = newton.hessians(nets, POINTS, TARGETS, widths)
-    np.testing.assert_allclose(gradients, newton.gradients(nets, POINTS, TARGETS, widths)[1], rtol=1e-12)
-    for index in range(nets.shape[1]):
-        move = np.zeros(nets.shape[1])
-        move[index] = step
-        ahead, behind = nets + move, nets - move
-        loss_slope = newton.losses(ahead, POINTS, TARGETS, widths) - newton.losses(behind, POINTS, TARGETS, widths)
-        np.testing.assert_allclose(gradients[:, index], loss_slope / (2 * step), atol=1e-8)
-        ahead_slopes = newton.gradients(ahead, POINTS, TARGETS, widths)[1]
-        behind_slopes = newton.gradients(behind, POINTS, TARGETS, widths)[1]
-        np.testing.assert_allclose(hessians[:, index], (ahead_slopes - behind_slopes) / (2 * step), atol=1e-7)
+    about = POINTS, TARGETS, widths, ridge
+    losses, gradients, hessians = newton.hessians(nets, *about)
+    step, size = 1e-4, nets.shape[1]
+
+    def plain(net: int, *moves: tuple[int, float]) -> float:
+        moved = nets[net].tolist()
+        for index, by in moves:
+            moved[index] += by
+        return plain_loss(moved, widths, ridge)
+
+    for net in range(2):
+        assert losses[net] == pytest.approx(plain(net), rel=1e-13)
+        slopes = [(plain(net, (one, step)) - plain(net, (one, -step))) / (2 * step) for one in range(size)]
+        np.testing.assert_allclose(gradients[net], slopes, atol=1e-7)
+        for one, other in itertools.combinations_with_replacement(range(size), 2):
+            corners = [a * b * plain(net, (one, a * step), (other, b * step)) for a in (1, -1) for b in (1, -1)]
+            assert hessians[net, one, other] == pytest.approx(sum(corners) / (4 * step**2), abs=1e-6)
+        np.testing.assert_allclose(hessians[net], hessians[net].T, atol=1e-14)
+    np.testing.assert_allclose(newton.losses(nets, *about), losses, rtol=1e-14)
+    for other in (newton.gradients, newton.gauss_newton):
+        np.testing.assert_allclose(other(nets, *about)[0], losses, rtol=1e-14)
+        np.testing.assert_allclose(other(nets, *about)[1], gradients, rtol=1e-9, atol=1e-14)
+
+
+def test_the_ridge_is_part_of_the_curvature_that_is_never_negative():
+    nets = stacked.glorot_uniform((4, 1), [1])
+    with_it, without = (newton.gauss_newton(nets, POINTS, TARGETS, (4, 1), ridge)[2] for ridge in (0.3, 0.0))
+    np.testing.assert_allclose(with_it - without, 0.6 * np.eye(13)[None], atol=1e-14)
+
+
+def test_of_points_that_agree_in_loss_and_spectrum_the_first_counts():
+    loss = np.array([1.0, 1.0 + 5e-7, 1.0, 0.5, 1.0 + 3e-6])
+    spectra = np.array([[-1.0, 2.0], [-1.0, 2.0 + 1e-6], [-1.0 + 1e-5, 2.0], [-1.0, 2.0], [-1.0, 2.0]])
+    assert critical_points.distinct(loss, spectra) == [0, 2, 3, 4]
+    assert critical_points.distinct(loss[:0], spectra[:0]) == []
 
 
 def test_the_hessian_of_a_linear_net_is_that_of_least_squares():
@@ -229,7 +271,7 @@ SMALL = dataclasses.replace(minimal_ratio.PAPER, seeds=12, draws=2000, nets=("1-
 
 
 def test_most_nets_reach_zero_gradient_at_minima_and_at_saddles(nowhere):
-    results = history.plain(minimal_ratio.train(SMALL, "1-4-1", nowhere))
+    results = history.plain(minimal_ratio.train(SMALL, minimal_ratio.Arm("1-4-1"), nowhere))
     norms = np.array(results["gradient_norm"])
     assert np.sum(norms < 1e-8) >= 9
     assert (norms <= results["adam_norm"]).all()
@@ -253,13 +295,15 @@ def test_most_nets_reach_zero_gradient_at_minima_and_at_saddles(nowhere):
 
 def test_an_interrupted_search_ends_in_the_same_bits(nowhere, tmp_path):
     chosen = dataclasses.replace(SMALL, epochs=60, seeds=4, levenberg_steps=20, newton_steps=40, draws=500)
-    whole = history.plain(minimal_ratio.train(chosen, "1-8-1", nowhere))
+    whole = history.plain(minimal_ratio.train(chosen, minimal_ratio.Arm("1-8-1"), nowhere))
 
     stopping = trial_runs.Saving(tmp_path / "unit.npz", {})
     stopping.last = 3
     with pytest.raises(trial_runs.Stopped):
-        minimal_ratio.train(chosen, "1-8-1", stopping)
-    resumed = history.plain(minimal_ratio.train(chosen, "1-8-1", Checkpoint(tmp_path / "unit.npz", {})))
+        minimal_ratio.train(chosen, minimal_ratio.Arm("1-8-1"), stopping)
+    resumed = history.plain(
+        minimal_ratio.train(chosen, minimal_ratio.Arm("1-8-1"), Checkpoint(tmp_path / "unit.npz", {}))
+    )
     assert repr(resumed) == repr(whole)  # NaN included
 
 
@@ -270,16 +314,41 @@ def test_the_search_ends_when_every_net_is_at_zero_gradient(tmp_path):
     constant[..., -1] = targets.mean()  # the best constant output, where no slope is left
     told, checkpoint = [], Checkpoint(tmp_path / "unit.npz", {})
     found = minimal_ratio.search(
-        chosen, constant, (3 * points, targets, (4, 1)), {"found": []}, checkpoint, lambda done, **_: told.append(done)
+        chosen,
+        constant,
+        (3 * points, targets, (4, 1), 0.0),
+        {"found": []},
+        checkpoint,
+        lambda done, **_: told.append(done),
     )
     assert np.allclose(found["weights"], constant[0], atol=1e-12) and told[-1] == 5
     assert np.isfinite(found["search_norm"]).sum(axis=1).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("net", minimal_ratio.WIDTHS)
+def test_with_a_ridge_trainings_end_in_points_whose_gradient_with_the_ridge_is_zero(net, nowhere):
+    chosen = dataclasses.replace(SMALL, seeds=4)
+    results = history.plain(minimal_ratio.train(chosen, minimal_ratio.Arm(net, "f2", 1e-3), nowhere))
+    assert (results["net"], results["function"], results["ridge"]) == (net, "f2", 1e-3)
+    assert "doubled" not in results
+    weights, (points, targets) = np.array(results["weights"]), minimal_ratio.grid(chosen, "f2")
+    np.testing.assert_allclose(targets, np.cos(10 * points**3), rtol=1e-14)
+    error, slope = newton.gradients(weights, 3 * points, targets, minimal_ratio.WIDTHS[net])
+    np.testing.assert_allclose(results["loss"], error + 1e-3 * np.sum(weights**2, axis=1), rtol=1e-12)
+    critical = [kind in ("minimum", "saddle") for kind in results["kind"]]
+    assert sum(critical) >= 3
+    assert newton.norms(slope + 2e-3 * weights)[critical].max() < 1e-7
+    assert set(results["distinct"]) <= set(np.flatnonzero(critical))
+    shares = np.array(results["sampled"])[:, 2] - results["predicted"]
+    assert np.abs(shares[critical]).max() < 0.25  # the ratio is that of the loss with the ridge
+
+
 def test_a_net_has_the_same_start_whichever_stand_beside_it(nowhere):
     few = dataclasses.replace(SMALL, epochs=1, seeds=2, levenberg_steps=1, newton_steps=1, draws=10)
     more = dataclasses.replace(few, seeds=3)
-    first, second = (minimal_ratio.train(chosen, "1-4-1", nowhere)["adam_loss"] for chosen in (few, more))
+    first, second = (
+        minimal_ratio.train(chosen, minimal_ratio.Arm("1-4-1"), nowhere)["adam_loss"] for chosen in (few, more)
+    )
     np.testing.assert_allclose(first, second[:2], rtol=1e-12)
 
 
@@ -298,6 +367,7 @@ def test_the_earlier_recipe_hardly_moves_and_its_ratio_follows_the_slope(nowhere
 # ------------------------------------------------------------------------------------- a run from end to end
 
 FLAGS = ["--epochs", "60", "--seeds", "5", "--newton-steps", "60", "--levenberg-steps", "30", "--draws", "500"]
+FLAGS += ["--ridges", "1e-3", "--ridge-functions", "f2"]
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +395,7 @@ def test_the_history_holds_what_the_claim_needs(finished):
         assert np.isfinite(results[name]).all() and len(results[name]) == 5
     assert (np.array(results["loss"]) < 0.5).all()
     assert sum(results["summary"][kind] for kind in ("minimum", "saddle", "flat", "unfinished")) == 5
+    assert list(kept["results"]) == ["1-4-1", "1-40-40-1", "ridge-1e-3/f2/1-4-1"]
     assert len(kept["results"]["1-40-40-1"]["ratio"]) == 5
     flags = ["--nets", "1-4-1", "1-40-40-1", "--points", "32"]
     assert call(copy, "minimal_ratio", *flags, "--check").stdout.startswith("up to date")
