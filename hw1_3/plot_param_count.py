@@ -1,7 +1,9 @@
 """Draw generalization against the number of parameters, from the history of param_count.py.
 
-param_count         loss, accuracy and the gap between training and test, a mark a seed, with an earlier report's values
-param_count_noise   the nets that learn wrong labels: loss, error, labels learnt by size; test results by epoch
+param_count            loss and accuracy by size, a mark a seed
+param_count_noise      nets that learn wrong labels: test loss, labels learnt and test error by size
+param_count_reference  all of the first figure beside running values, an earlier report's values, and the gaps
+param_count_epochs     nets that learn wrong labels: training loss by size, test results by epoch
 
     python hw1_3/plot_param_count.py
 """
@@ -77,6 +79,40 @@ def any_dead(nets: dict[int, dict[str, np.ndarray]]) -> dict[str, dict]:
 
 
 def draw_sizes(history: dict) -> Any:
+    """Loss with its lowest value by epoch, and accuracy; means of the last epochs."""
+    nets = ten_nets.by_width(history)
+    if not nets:
+        return figures.unmeasured("nets that learn all images", figures.caveats(history, []))
+    figure, ((loss, accuracy),) = figures.grid(1, 2, 2.5)
+    for axes, quantity, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        for data, style in (("train", TRAINING), ("test", TESTING)):
+            values = [unit * ten_nets.at_the_end(net, f"{data}_{quantity}") for net in nets.values()]
+            points(axes, nets, values, style, data)
+        size_axis(axes)
+    lowest = [middle(net, net["test_loss"].min(axis=1)) for net in nets.values()]
+    loss.plot(sizes_of(nets), lowest, **BEST)
+    loss.set(yscale="log", ylabel="cross-entropy (nats)")
+    figures.log_ticks(loss.yaxis)
+    accuracy.set_ylabel("accuracy (%)")
+    place = len(nets) // 2
+    ends = [middle(net, ten_nets.at_the_end(net, "test_loss")) for net in nets.values()]
+    if ends[place] > 1.1 * lowest[place]:
+        size, net = sizes_of(nets)[place], list(nets.values())[place]
+        between, level = np.sqrt(ends[place] * lowest[place]), middle(net, ten_nets.at_the_end(net, "test_accuracy"))
+        figures.note(loss, "the test loss has risen again ...", (size, between), (0.62, 0.45))
+        figures.note(accuracy, "... but accuracy has not fallen", (size, 100 * level), (0.6, 0.4))
+    figures.letters((loss, accuracy), ("loss", "accuracy"))
+    entries = {
+        "training": TRAINING | {"marker": MARKERS["train"]},
+        "test": TESTING | {"marker": MARKERS["test"]},
+        "test, lowest of all epochs": BEST,
+    }
+    figures.key(figure, entries | any_dead(nets))
+    figures.subtitle(figure, remark(history, noisy=False))
+    return figure
+
+
+def draw_reference(history: dict) -> Any:
     """Loss and accuracy above, the gaps between test and training below; means of the last epochs."""
     nets = ten_nets.by_width(history)
     if not nets:
@@ -129,35 +165,34 @@ def remark(history: dict, noisy: bool) -> str:
 
 
 def draw_noise(history: dict) -> Any:
-    """Above, by size at the end: training loss, test loss, error. Below: wrong labels learnt, and test by epoch."""
+    """By size after the last epoch: test loss, share of wrong labels learnt, test error beside that of the best epoch."""
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
-    figure, panels = figures.grid(2, 3, 4.4)
-    (fit, loss, error), (learnt, loss_by_epoch, error_by_epoch) = panels
-    for axes, data, style in ((fit, "train", TRAINING), (loss, "test", TESTING)):  # decades apart: no common axis
-        points(axes, nets, [net[f"{data}_loss"][:, -1] for net in nets.values()], style, data)
-        wrong = [100 * (1 - net[f"{data}_accuracy"][:, -1]) for net in nets.values()]
-        points(error, nets, wrong, style, data)
-    error.plot(sizes_of(nets), [100 * (1 - middle(net, best(net))) for net in nets.values()], **BEST)
+    figure, ((loss, learnt, error),) = figures.grid(1, 3, 2.6, width_ratios=(1.6, 1, 1))
+    points(loss, nets, [net["test_loss"][:, -1] for net in nets.values()], TESTING, "test")
     points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
     learnt.axhline(100 * GUESSING, **CHANCE)
+    points(error, nets, [100 * (1 - net["test_accuracy"][:, -1]) for net in nets.values()], TESTING, "test")
+    error.plot(sizes_of(nets), [100 * (1 - middle(net, best(net))) for net in nets.values()], **BEST)
     fitting = ten_nets.fitting_width(nets)
-    for axes in (fit, loss, error, learnt):
+    for axes in (loss, learnt, error):
         size_axis(axes)
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
-    lasts = by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"])
-    errors = by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))
-    fit.set_yscale("log")
-    for axes in (fit, loss, loss_by_epoch):
-        axes.set_ylabel("cross-entropy (nats)")
-    for axes in (error, error_by_epoch):
-        axes.set_ylabel("error (%)")
+    loss.set_ylabel("cross-entropy (nats)")
     learnt.set_ylabel("share (%)")
-    figures.log_ticks(fit.yaxis)
-    titles = ("training loss at the end", "test loss at the end", "error at the end")
-    figures.letters(panels.flat, [*titles, "wrong labels learnt", "test loss by epoch", "test error by epoch"])
+    error.set_ylabel("error (%)")
+    if fitting is not None and list(nets)[-1] != fitting:
+        medians = [float(middle(net, net["test_loss"][:, -1])) for net in nets.values()]
+        place = list(nets).index(fitting)
+        figures.note(
+            loss, "just large enough\nto learn every label", (sizes_of(nets)[place], medians[place]), (0.74, 0.88)
+        )
+        if medians[-1] < medians[place]:
+            after = (place + len(nets)) // 2
+            figures.note(loss, "larger still: lower again", (sizes_of(nets)[after], medians[after]), (0.7, 0.58))
+    figures.letters((loss, learnt, error), ("test loss", "wrong labels learnt", "test error"))
     entries = {
         "training": TRAINING | {"marker": MARKERS["train"]},
         "test": TESTING | {"marker": MARKERS["test"]},
@@ -165,9 +200,29 @@ def draw_noise(history: dict) -> Any:
         f"guessing ({100 * GUESSING:g} %)": CHANCE,
     }
     entries |= {f"{100 * ten_nets.FITTED:g} % of labels learnt": FITS} if fitting is not None else {}
-    figures.key(figure, entries | any_dead(nets), columns=-(-len(entries | any_dead(nets)) // 2))
+    figures.key(figure, entries | any_dead(nets), columns=3)
     figures.subtitle(figure, remark(history, noisy=True))
-    figure.align_ylabels()
+    return figure
+
+
+def draw_epochs(history: dict) -> Any:
+    """Training loss and both errors by size at the end, and test loss and error by epoch."""
+    nets = ten_nets.by_width(history, noisy=True)
+    if not nets:
+        return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
+    figure, ((fit, loss_by_epoch, error_by_epoch),) = figures.grid(1, 3, 2.4)
+    points(fit, nets, [net["train_loss"][:, -1] for net in nets.values()], TRAINING, "train")
+    size_axis(fit)
+    fit.set_yscale("log")
+    figures.log_ticks(fit.yaxis)
+    lasts = by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"])
+    errors = by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))
+    for axes in (fit, loss_by_epoch):
+        axes.set_ylabel("cross-entropy (nats)")
+    error_by_epoch.set_ylabel("error (%)")
+    titles = ("training loss at the end", "test loss by epoch", "test error by epoch")
+    figures.letters((fit, loss_by_epoch, error_by_epoch), titles)
+    figures.subtitle(figure, remark(history, noisy=True))
     widths = list(errors)
     outer = {width: errors[width] for width in (widths[0], widths[-1])}  # the others end too close to each other
     figures.label_ends(figure, {loss_by_epoch: lasts, error_by_epoch: outer}, colours_of(nets))
@@ -202,7 +257,12 @@ def colours_of(nets: dict[int, dict[str, np.ndarray]]) -> dict[str, Any]:
     return dict(zip(map(str, shown), colours, strict=True))
 
 
-FIGURES = {"param_count": draw_sizes, "param_count_noise": draw_noise}
+FIGURES = {
+    "param_count": draw_sizes,
+    "param_count_noise": draw_noise,
+    "param_count_reference": draw_reference,
+    "param_count_epochs": draw_epochs,
+}
 
 
 def main() -> None:

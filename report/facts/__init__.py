@@ -74,6 +74,11 @@ def known(statement: Callable[..., Any], *values: Any) -> bool | None:
     return None if any(value is None for value in values) else bool(statement(*values))
 
 
+def verdict_guard(verdict: str) -> bool | None:
+    """A verdict of `claims` as a guard: None where it is unclear."""
+    return {"holds": True, "does not hold": False}.get(verdict)
+
+
 def plain(value: Any) -> Any:
     """NumPy's types as built-in ones, and None for each number that is not finite."""
     return _finite(plain_pickle.plain(value))
