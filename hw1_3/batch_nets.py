@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from common.settings import Problem
+
+import numpy as np
 
 BEST = 50  # images, the batch size that the claim calls best
 FEWEST = 3  # batch sizes of a rank correlation

@@ -75,7 +75,7 @@ def size_axis(axes: Any) -> None:
 
 def any_dead(nets: dict[int, dict[str, np.ndarray]]) -> dict[str, dict]:
     """The key's entry for dead nets, where there is one."""
-    return {"dead": DEAD} if any(net["dead"].any() for net in nets.values()) else {}
+    return {"dead: its output is constant": DEAD} if any(net["dead"].any() for net in nets.values()) else {}
 
 
 def draw_sizes(history: dict) -> Any:
@@ -165,7 +165,7 @@ def remark(history: dict, noisy: bool) -> str:
 
 
 def draw_noise(history: dict) -> Any:
-    """By size after the last epoch: test loss, share of wrong labels learnt, test error beside that of the best epoch."""
+    """By size at the end: test loss, share of wrong labels learnt, and test error beside that of the best epoch."""
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
@@ -191,7 +191,7 @@ def draw_noise(history: dict) -> Any:
         )
         if medians[-1] < medians[place]:
             after = (place + len(nets)) // 2
-            figures.note(loss, "larger still: lower again", (sizes_of(nets)[after], medians[after]), (0.7, 0.58))
+            figures.note(loss, "larger still:\nlower again", (sizes_of(nets)[after], medians[after]), (0.78, 0.58))
     figures.letters((loss, learnt, error), ("test loss", "wrong labels learnt", "test error"))
     entries = {
         "training": TRAINING | {"marker": MARKERS["train"]},

@@ -132,7 +132,7 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
     `about`, a history and its state, is told where its results are not those of the experiment.
     """
     folder, name = experiment.split("/")
-    section: dict[str, Any] = {"folder": folder, "text": section_file(experiment), "facts": None, "settings": {}}
+    section: dict[str, Any] = {"folder": folder, "text": section_file(experiment), "facts": None}
     found = about["history"]
     if found and section["text"]:
         try:
@@ -140,7 +140,7 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
                 section |= legacy.section(name, found)
             else:
                 facts = importlib.import_module(f"report.facts.{name}").facts
-                section |= {"settings": plain(found["settings"]), "facts": plain(facts(found))}
+                section |= {"facts": plain(facts(found) | {"settings": found["settings"]})}
         except Problem:
             words = "unreadable: its results are not those of this experiment"
             about |= {"history": None, "state": "unreadable", "words": words}

@@ -67,6 +67,8 @@ def _results(numbers: dict[str, Any]) -> list[str]:
     rows = []
     for script, what, here, earlier in RESULTS:
         section = numbers["sections"][script.split("/")[1]]
+        if section["facts"]:
+            continue
         if section["state"] in ("complete", "partial"):
             value = here(section) + (f" ({section['words']})" if section["state"] == "partial" else "")
         else:

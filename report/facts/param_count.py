@@ -13,12 +13,14 @@ import numpy as np
 from hw1_3 import ten_nets
 from report import claims
 from report.claims import C9_LEVEL_FROM, C9_RISING_TO, C9_TREND
-from report.facts import median, verdict_guard
+from report.facts import median, ratio, verdict_guard
 
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= C9_RISING_TO)  # units a layer
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= C9_LEVEL_FROM)
 PAIRS = tuple(itertools.pairwise(ten_nets.REFERENCE))
-TURNING = 64  # units a layer, from which on nets overfit in loss: it ends so far above its lowest, accuracy stays put
+TURNING = (
+    64  # units a layer, from which on nets overfit in loss: it ends this factor above its lowest, accuracy as it was
+)
 TURN, STILL = 1.1, 0.003
 Net = dict[str, np.ndarray]
 Nets = dict[int, Net]  # by width, narrowest first
@@ -31,7 +33,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     parts = c9(nets)
     accuracy = means(nets, "test_accuracy")
     turns = {width: float(np.mean(turn(net))) for width, net in nets.items() if width >= TURNING}
-    moves = {width: abs(float(np.mean(accuracy_since_then(net)))) for width, net in nets.items() if width >= TURNING}
+    moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
     loss, error = bump(noisy, end_loss), bump(noisy, end_error)
     stopped = bump(noisy, lambda net: net["test_loss"].min(axis=1))
     fitting = ten_nets.fitting_width(noisy)
@@ -43,10 +45,11 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "rising_to": C9_RISING_TO,
         "rising_parameters": parameters(nets, C9_RISING_TO),
         "rising_accuracy": accuracy.get(C9_RISING_TO),
+        "size_factor": ratio(parameters(nets, max(nets, default=None)), parameters(nets, C9_RISING_TO)),
         "level_span": parts[2]["value"],
         "turn_least": min(turns.values(), default=None),
         "turn_most": max(turns.values(), default=None),
-        "accuracy_moves": max(moves.values(), default=None),
+        "accuracy_moves": median(moves),
         "fitting_width": fitting,
         **{f"{name}_width": loss[name] for name in ("before", "peak", "after")},
         **{f"{name}_parameters": parameters(noisy, loss[name]) for name in ("before", "peak", "after")},
@@ -67,7 +70,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "level": verdict_guard(parts[2]["verdict"]),
         "crosses": verdict_guard(parts[3]["verdict"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
-        "surer_not_worse": min(turns.values()) >= TURN and max(moves.values()) <= STILL if len(turns) > 1 else None,
+        "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
         "double_descent": loss["verdict"] == claims.HOLDS and just_fitted(noisy, loss["peak"]) if judged else None,
         "every_seed": numbers["peak_agree"] == numbers["peak_seeds"] if judged else None,
         "largest_is_best": loss["after_median"] < loss["before_median"] if judged else None,
@@ -101,7 +104,7 @@ def accuracy_since_then(net: Net) -> np.ndarray:
 
 
 def single_deviation(nets: Nets) -> float | None:
-    """Standard deviation of one training's last test accuracy, within the widths that the report's six largest are of."""
+    """Standard deviation of one training's last test accuracy, within the widths from 256 on."""
     groups = [net["test_accuracy"][:, -1] for width, net in nets.items() if width >= 256 and len(net["seeds"]) > 1]
     if not groups:
         return None
@@ -146,7 +149,7 @@ def rank_correlation(values: list[float]) -> float:
 
 
 def agreeing(nets: Nets, narrow: int, wide: int) -> tuple[int, int]:
-    """In how many common seeds the wider of two nets is worse in training loss and better in test accuracy; of how many."""
+    """In how many seeds, of how many, the wider net is worse in training loss and better in test accuracy."""
     if narrow not in nets or wide not in nets:
         return 0, 0
     _, first, second = np.intersect1d(nets[narrow]["seeds"], nets[wide]["seeds"], return_indices=True)
@@ -200,10 +203,10 @@ def gain(net: Net) -> np.ndarray:
 def bump(nets: Nets, quantity: Any) -> dict[str, Any]:
     """Whether a quantity rises and falls again with the width, judged seed by seed.
 
-    A bump is three widths, of which the middle one stands most above the higher of its neighbours' medians. The highest
-    of many noisy medians stands out by chance. So for each seed the widths are chosen by the medians of the other
-    seeds, and its own heights above both sides, `rise` and `fall`, are its margins; of flat noise with eight seeds about
-    one in fifty then counts as a bump. `before`, `peak` and `after`, None without a bump, are those of all seeds.
+    A bump is three widths, the middle one of which stands most above the higher of the outer two, by medians. As the
+    highest of many noisy medians stands out by chance, each seed's widths are chosen by the medians of the others, and
+    its own heights above both sides, `rise` and `fall`, are its margins: of flat noise with eight seeds about one in
+    fifty then counts as a bump. `before`, `peak` and `after`, None without a bump, are those of all seeds.
     """
     live = {
         width: {
@@ -231,7 +234,7 @@ def bump(nets: Nets, quantity: Any) -> dict[str, Any]:
 
 
 def highest(values: dict[int, dict[int, float]]) -> tuple[int, int, int] | None:
-    """The widths of the highest bump of the medians; None below three widths, without one, or where one is not finite."""
+    """The three widths of the medians' highest bump; None where there is none, or a median is not finite."""
     widths = list(values)
     medians = np.array([np.median(list(values[width].values())) for width in widths])
     if len(widths) < 3 or not np.isfinite(medians).all():
