@@ -16,7 +16,7 @@ ALLOWED = [  # where a number is no result
     r"\d(\.\d+)?(pt|em|mm|fr)\b",
     r"<[\w-]+>|@[\w-]+",
 ]
-RESULT = re.compile(r"\d\.\d|\d\s*(~|#h\([^)]*\))?\s*%|\bper ?cent\b")
+RESULT = re.compile(r"\d\.\d|\d\s*~?\s*(%|per ?cent\b)")
 
 
 def typed(text: str) -> list[str]:
