@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hw1_3.two_ends import ENDS, STAGES, STARTS, barriers, below_guessing, distances, measured, own
+from hw1_3.two_ends import ENDS, STAGES, STARTS, Results, barriers, below_guessing, distances, measured
 from report import claims
 from report.facts import guard, interval, known, mean, median, plain
 from report.wording import digits
@@ -17,7 +17,6 @@ from report.wording import digits
 PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
 SETTINGS = ("small_batch", "large_batch", "small_learning_rate", "large_learning_rate", "rise", "seeds", "directions")
 SETTINGS += ("early_steps", "late_steps", "converged_steps", "adam_steps")
-Results = dict[str, Any]
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
@@ -63,13 +62,13 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
 
 def moved(results: Results, end: str) -> np.ndarray:
     """Distance from the initial weights, in lengths of those."""
-    return own(results, end, "moved") / own(results, end, "start_norm")
+    return results("ends", end, "moved") / results("ends", end, "start_norm")
 
 
 def between(results: Results, start: str, quantity: str) -> np.ndarray:
     """(seeds, points): a quantity along the line from one end to the other."""
-    first, last = np.searchsorted(results["alpha"], (0, 1))
-    return np.array(results["lines"][start][quantity], float)[:, first : last + 1]
+    first, last = np.searchsorted(results("alpha"), (0, 1))
+    return results("lines", start, quantity)[:, first : last + 1]
 
 
 def top(results: Results) -> np.ndarray:
@@ -90,13 +89,13 @@ def removed(results: Results) -> np.ndarray:
 
 def length_ratio(results: Results) -> np.ndarray:
     """How far apart ends from other starts are once renumbered, as a share of before."""
-    return np.divide(*(np.array(results["lines"][start]["length"], float) for start in ("matched", "independent")))
+    return np.divide(*(results("lines", start, "length") for start in ("matched", "independent")))
 
 
 def apart(results: Results) -> np.ndarray:
     """How far apart ends from one start are, as a share of the way that they went (mean of both)."""
-    way = np.mean([own(results, end, "moved") for end in ENDS], axis=0)
-    return np.array(results["lines"]["shared"]["length"], float) / way
+    way = np.mean([results("ends", end, "moved") for end in ENDS], axis=0)
+    return results("lines", "shared", "length") / way
 
 
 def start_gain(results: Results) -> np.ndarray:
@@ -106,7 +105,7 @@ def start_gain(results: Results) -> np.ndarray:
 
 def better(results: Results) -> np.ndarray:
     """Test accuracy of the large end less that of the small one, in points, paired by start."""
-    return 100 * (own(results, "large", "test_accuracy") - own(results, "small", "test_accuracy"))
+    return 100 * (results("ends", "large", "test_accuracy") - results("ends", "small", "test_accuracy"))
 
 
 def farther(results: Results) -> np.ndarray:
@@ -128,7 +127,7 @@ MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
     "moved_large": lambda results: moved(results, "large"),
     "distance_small": lambda results: distances(results, "small"),
     "distance_large": lambda results: distances(results, "large"),
-    "train_accuracy": lambda results: own(results, "small", "train_accuracy"),
+    "train_accuracy": lambda results: results("ends", "small", "train_accuracy"),
 }
 MEANS = {"start_gain": start_gain, "better": better, "farther": farther}
 
@@ -162,27 +161,26 @@ def accuracy_error(history: dict[str, Any], found: list[Results]) -> float | Non
     images = claims.test_images(history)
     if not images or not found:
         return None
-    return 100 * claims.standard_error(float(np.median(own(found[0], "small", "test_accuracy"))), images)
+    return 100 * claims.standard_error(float(np.median(found[0]("ends", "small", "test_accuracy"))), images)
 
 
 def line_row(stage: str, results: Results, start: str) -> dict[str, Any]:
     """A row of the table of lines; lists have a value for each seed."""
-    line = results["lines"][start]
     return {
         "stage": stage,
         "start": start,
-        "length": line["length"],
+        "length": results("lines", start, "length"),
         "barrier": barriers(results, start),
         "limit": median(claims.C10_BARRIER * below_guessing(results, start)),
         "below": plane(results, start)["agree"],
-        "dip": [100 * height for height in line["barrier"]["test_accuracy"]["height"]],
+        "dip": 100 * results("lines", start, "barrier", "test_accuracy", "height"),
     }
 
 
 def end_row(stage: str, results: Results, end: str) -> dict[str, Any]:
     """A row of the table of solutions; lists have a value for each seed."""
     names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-    row = {"stage": stage, "end": end, **{name: own(results, end, name) for name in names}}
+    row = {"stage": stage, "end": end, **{name: results("ends", end, name) for name in names}}
     return row | {"moved": moved(results, end), "distance": distances(results, end)}
 
 
