@@ -1,4 +1,4 @@
-"""Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run, claim C10."""
+"""Lines between solutions: the measures against closed forms, trainings that carry on, a tiny run."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,6 @@ import trial_runs
 ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_3 import interpolation, lines, plot_interpolation
-from report import claims
-from report import interpolation as reported
 
 backend.start()
 
@@ -394,7 +392,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
-    for name in reported.FIGURES:
+    for name in plot_interpolation.FIGURES:
         drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
         inked = (drawing.min(axis=2) < 0.8).mean()
         assert 0.01 < inked < 0.6, name
@@ -410,131 +408,3 @@ def test_a_partial_history_is_drawn(path, unit):
     kept["results"] = {unit: kept["results"][unit]}
     for draw in plot_interpolation.FIGURES.values():
         draw(kept).draw_without_rendering()
-
-
-# --------------------------------------------------------------------------------------- claim and report
-
-
-def planted(barriers: dict[str, float], flatter: float, seeds: int = 8) -> dict:
-    """A history of all units whose barriers are these, and whose large ends are flatter by `flatter`."""
-    alpha, jitter = lines.places(2), np.linspace(-1e-3, 1e-3, seeds)
-    ends = {name: [0.1] * seeds for name in interpolation.QUANTITIES}
-    ends |= {"norm": [10.0] * seeds, "start_norm": [8.0] * seeds, "moved": [4.0] * seeds}
-    by_start = {}
-    for start, height in barriers.items():
-        hill = 0.1 + np.where(alpha == 0.5, height, 0) + jitter[:, None] * (alpha == 0.5)
-        curves = {name: hill if name.endswith("loss") else 0.98 - 0 * hill for name in interpolation.QUANTITIES}
-        by_start[start] = {"length": [2.0] * seeds, **lines.described(alpha, curves, 0.05, 0.01)}
-    away = np.full((seeds, 3, 2), 0.2) + jitter[:, None, None]
-    flatness = {"small": away, "large": away + flatter + 0.1 * jitter[:, None, None]}
-    unit = {"ends": {"small": ends, "large": ends}, "alpha": alpha, "lines": by_start, "flatness": flatness}
-    named = {"small_batch": 64, "large_batch": 1024, "small_learning_rate": 1e-3, "large_learning_rate": 1e-2}
-    results = history.plain(dict.fromkeys(interpolation.UNITS, unit))
-    others = {"rise": 0.05, "fall": 0.01, "intervals": 50, "early_steps": 10_000, "late_steps": 100_000}
-    data = {"source": "60,000 training and 10,000 test images"}
-    return {"results": results, "settings": named | others, "data": data}
-
-
-LIMIT = 0.1 * (np.log(10) - 0.1)  # the planted seeds lie on both sides of their barrier
-FLAT, HILLY = {"shared": 0.01, "independent": 0.02, "matched": 0.02}, {"shared": 0.01, "independent": 1, "matched": 0.1}
-
-
-@pytest.mark.parametrize(
-    ("barriers", "flatter", "verdicts"),
-    [
-        (FLAT, 0.02, [claims.HOLDS, claims.HOLDS, claims.HOLDS]),
-        (HILLY, 0.02, [claims.HOLDS, claims.FAILS, claims.HOLDS]),
-        (FLAT, -0.02, [claims.HOLDS, claims.HOLDS, claims.FAILS]),
-        (FLAT, 0.0, [claims.HOLDS, claims.HOLDS, claims.UNCLEAR]),
-        (FLAT | {"independent": LIMIT}, 0.02, [claims.HOLDS, claims.UNCLEAR, claims.HOLDS]),
-    ],
-)
-def test_the_rule_of_the_claim(barriers, flatter, verdicts):
-    judged = reported.c10(planted(barriers, flatter))
-    assert [part["verdict"] for part in judged["parts"]] == verdicts
-    assert judged["verdict"] == claims.combined(verdicts)
-    np.testing.assert_allclose(judged["parts"][0]["margins"], LIMIT - barriers["shared"], atol=2e-3)
-
-
-def test_only_the_stages_of_the_claim_decide_it():
-    found = planted(FLAT, 0.02)
-    for unit in ("sgd/late", "adam/converged"):
-        del found["results"][unit]
-    assert reported.c10(found)["verdict"] == claims.HOLDS
-    del found["results"]["sgd/converged"]
-    judged = reported.c10(found)
-    assert judged["verdict"] == claims.UNCLEAR
-    assert [part["seeds"] for part in judged["parts"]] == [0, 0, 8]
-
-
-def test_few_seeds_must_all_agree():
-    found = planted(FLAT, 0.02, seeds=2)
-    assert reported.c10(found)["verdict"] == claims.HOLDS
-    found["results"]["sgd/early"]["flatness"]["large"][0] = [[0.1, 0.1]] * 3
-    assert reported.c10(found)["parts"][2]["verdict"] == claims.UNCLEAR
-
-
-def test_sentences_follow_the_numbers():
-    said = reported.section(planted(HILLY, 0.02))
-    assert said["claim"]["verdict"] == claims.FAILS
-    assert "barrier 0.010 nats from the same start, 1.0 from other starts" in said["claim"]["evidence"]
-    assert "batch 1,024 is the flatter end" in said["comment"]["flatness"][0]
-    better = {0.02: "batch 1,024 does better", -0.02: "batch 64 does better", 0.0: "neither clearly does better"}
-    for difference, words in better.items():
-        found = planted(HILLY, 0.02)
-        ends = found["results"]["sgd/converged"]["ends"]
-        ends["large"]["test_accuracy"] = [accuracy + difference for accuracy in ends["small"]["test_accuracy"]]
-        assert words in reported.section(found)["comment"]["flatness"][-1]
-    assert "10\N{NO-BREAK SPACE}% of the height" in said["comment"]["starts"][0]
-    assert "50 [50, 50]" in said["comment"]["apart"][0]
-    assert "rate 0.01 is the flatter end" in said["comment"]["adam"][1]
-    assert "100,000 steps, where this one stops late" in said["comment"]["curve"][0]
-    assert "standard error on 10,000 images is 0.30." in said["comment"]["curve"][1]
-    assert said["rise"] == "0.05"
-    assert "0 of 8 seeds (mean margin \N{MINUS SIGN}" in said["comment"]["result"][2]
-    assert "8 of 8 seeds (mean margin 0.02" in said["comment"]["result"][3]
-    sharper = reported.section(planted(HILLY, -0.02))
-    assert "batch 64 is the flatter end" in sharper["comment"]["flatness"][0]
-    hilly, flat = reported.answer(planted(HILLY, 0.02)), reported.answer(planted(FLAT, -0.02))
-    assert "The flatter end: the large batch's (early, late and converged)." in hilly
-    assert "The flatter end: the small batch's (early, late and converged)." in flat
-    assert "in 8 of 8 seeds from the same start, and in 0 of 8 from other starts." in hilly
-    assert "in 8 of 8 seeds from the same start, and in 8 of 8 from other starts." in flat
-    found = planted(HILLY, 0.02)
-    ends = found["results"]["sgd/converged"]["ends"]
-    ends["large"]["test_accuracy"] = [accuracy - 0.02 for accuracy in ends["small"]["test_accuracy"]]
-    assert "Converged, the small batch's does better on test images." in reported.answer(found)
-
-
-def test_sentences_follow_the_settings():
-    found = planted(HILLY, 0.02)
-    found["settings"] |= {"rise": 0.1, "late_steps": 600}
-    del found["data"]["source"]
-    said = reported.section(found)
-    assert said["rise"] == "0.1"
-    assert "100,000 steps, and this one stops late at 600." in said["comment"]["curve"][0]
-    assert "standard error on" not in said["comment"]["curve"][1]
-
-
-def test_a_barrier_is_drawn_beside_its_own_limit():
-    found = planted(HILLY, 0.02)
-    found["experiment"] = "hw1_3/interpolation"
-    shares = plot_interpolation.shares_of_limit(found, "sgd/early", "independent")
-    np.testing.assert_allclose(shares, 1 / LIMIT, rtol=2e-3)
-    results = found["results"]["sgd/early"]
-    np.testing.assert_allclose(
-        shares, reported.heights(results, "independent") / reported.limits(results, "independent")
-    )
-
-
-@pytest.mark.parametrize("there", ["all units", "early only", "Adam only", "nothing"])
-def test_the_section_can_be_set(there, path):
-    kept = history.read(path)
-    only = {"early only": "sgd/early", "Adam only": "adam/converged"}.get(there)
-    if only:
-        kept["results"] = {only: kept["results"][only]}
-    trial_runs.typeset("interpolation", None if there == "nothing" else reported.section(kept))
-
-
-def test_plot_and_report_have_the_same_limit_of_a_barrier():
-    assert plot_interpolation.TENTH == claims.C10_BARRIER

@@ -40,7 +40,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "distance_is_left": guard(sgd, lambda found: np.round(np.median(length_ratio(found)), 1) == 0.8),
         "shared_stay_close": guard(sgd, lambda found: np.median(apart(found)) < 1 / 3),
         "adam_hill": guard(adam, lambda found: plane(found, "shared")["verdict"] == claims.FAILS),
-        "adam_only_numbering": guard(adam, lambda found: within(start_gain(found), 0.1 * np.mean(top(found)))),
+        "adam_only_numbering": guard(adam, lambda found: within(excess(found), 0.1 * np.mean(top(found)))),
         "adam_nine_tenths": guard(adam, lambda found: np.round(np.median(removed(found)), 1) == 0.9),
         "adam_outgrows_its_start": guard(adam, lambda found: min(moved(found, "large")) > 10),
         "small_is_flatter": guard(early, lambda found: flatter(found)["verdict"] == claims.FAILS),
@@ -98,9 +98,9 @@ def apart(results: Results) -> np.ndarray:
     return results("lines", "shared", "length") / way
 
 
-def start_gain(results: Results) -> np.ndarray:
-    """By how much the barrier from a shared start is lower than from other starts once renumbered, nats, paired."""
-    return barriers(results, "matched") - barriers(results, "shared")
+def excess(results: Results) -> np.ndarray:
+    """Barrier from a shared start less that from other starts once renumbered, nats, paired by the small end."""
+    return barriers(results, "shared") - barriers(results, "matched")
 
 
 def better(results: Results) -> np.ndarray:
@@ -108,9 +108,9 @@ def better(results: Results) -> np.ndarray:
     return 100 * (results("ends", "large", "test_accuracy") - results("ends", "small", "test_accuracy"))
 
 
-def farther(results: Results) -> np.ndarray:
-    """How much farther one can go from the large end than from the small one, as a share."""
-    return distances(results, "large") / distances(results, "small") - 1
+def nearer(results: Results) -> np.ndarray:
+    """By which share the loss has risen nearer to the large end than to the small one."""
+    return 1 - distances(results, "large") / distances(results, "small")
 
 
 MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
@@ -129,7 +129,7 @@ MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
     "distance_large": lambda results: distances(results, "large"),
     "train_accuracy": lambda results: results("ends", "small", "train_accuracy"),
 }
-MEANS = {"start_gain": start_gain, "better": better, "farther": farther}
+MEANS = {"excess": excess, "better": better, "nearer": nearer}
 
 
 # ----------------------------------------------------------------------------------- comparisons, tables, claim
@@ -178,10 +178,11 @@ def line_row(stage: str, results: Results, start: str) -> dict[str, Any]:
 
 
 def end_row(stage: str, results: Results, end: str) -> dict[str, Any]:
-    """A row of the table of solutions; lists have a value for each seed."""
-    names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-    row = {"stage": stage, "end": end, **{name: results("ends", end, name) for name in names}}
-    return row | {"moved": moved(results, end), "distance": distances(results, end)}
+    """A row of the table of solutions: medians over seeds, accuracies in percent."""
+    names = {"train_loss": 1, "test_loss": 1, "train_accuracy": 100, "test_accuracy": 100}
+    row = {name: median(scale * results("ends", end, name)) for name, scale in names.items()}
+    row |= {"moved": median(moved(results, end)), "distance": median(distances(results, end))}
+    return {"stage": stage, "end": end, **row}
 
 
 def c10(there: dict[str, Results]) -> dict[str, Any]:
