@@ -229,7 +229,8 @@ def draw_more(kept: dict) -> Any:
         majority = 100 * float(reading.field(kept, full[0], "majority"))
         level(chance, 100 * CHANCE, "chance", above=False)
         level(chance, majority, "most frequent class")
-        chance.set(xlabel="epoch", ylabel="accuracy (%)")
+        low, high = chance.get_ylim()
+        chance.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(low - 0.1 * (high - low), high + 0.2 * (high - low)))
     for axes in panels[: 2 if true else 0]:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -1,6 +1,5 @@
-"""Lines and planes through weight space against closed forms and plain NumPy; a tiny run, its figures, its section."""
+"""Lines and planes through weight space against closed forms and plain NumPy; a tiny run and its figures."""
 
-import importlib.util
 import itertools
 import math
 import os
@@ -19,9 +18,7 @@ from common import backend, figures, history, weights
 from common.checkpoint import Checkpoint
 
 backend.start()
-from hw1_2 import error_surface, surfaces
-from report import claims
-from report import error_surface as reported
+from hw1_2 import error_surface, plot_error_surface, surfaces
 
 EXPERIMENT = "hw1_2/error_surface"
 FLAGS = ["--steps", "60", "--batch-size", "16", "--record-every", "25", "--probe-images", "50", "--line-points", "12"]
@@ -319,88 +316,6 @@ def test_check_and_plots_do_not_load_tensorflow(finished, checkout):
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-# ------------------------------------------------------------------------------------------------- figures
-
-
-def plot_module():
-    specification = importlib.util.spec_from_file_location("plot_it", ROOT / "hw1_2" / "plot_error_surface.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-def made_up(seeds=3, lacking=(), bump=0.0, rise=0.0, unrelated_bump=0.0, points=101, scale="paper"):
-    """A history as error_surface.py keeps it. bump: its height, of the range; rise: of the loss towards the end."""
-    planned = [f"{optimizer}/seed-{seed}" for seed in range(seeds) for optimizer in ("sgd", "adam")]
-    alpha = np.linspace(0, 1, points)
-    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 6)
-    results = {}
-    for number, unit in enumerate(planned):
-        if unit in lacking:
-            continue
-        falling = 2.3 * (1 - alpha) ** 2 + 0.05 + rise * alpha**8 + 0.001 * number
-
-        def line(height, falling=falling):
-            loss = falling + 2.3 * height * np.exp(-(((alpha - 0.7) / 0.02) ** 2))
-            values = {part: loss if part.endswith("loss") else np.exp(-loss) for part in PARTS}
-            shape = {part: surfaces.line_shape(alpha, loss) for part in ("train_loss", "test_loss")}
-            return {"alpha": alpha, **values, "shape": shape}
-
-        plane = {"x": x, "y": y, "loss": 0.1 + y[:, None] ** 2 + x[None] ** 2, "accuracy": np.ones((6, 9))}
-        results[unit] = {
-            "line": line(bump),
-            "unrelated_line": line(unrelated_bump),
-            "random_plane": plane | {"share_of_displacement": 3e-6},
-            "path_plane": plane | {"share_of_displacement": 0.97},
-            "path": [[0.8, 0.3], [0.4, -0.4], [0, 0]],
-            "explained": [0.9, 0.06],
-            "moved": 12.0,
-            "start_norm": 30.0,
-            "summary": {"end train loss": falling[-1]},
-        }
-    return trial_runs.made_up_history(
-        EXPERIMENT,
-        results,
-        units=planned,
-        scale=scale,
-        settings={"steps": 10_000, "line_points": points, "optimizers": ["sgd", "adam"], "seeds": [0, 1, 2]},
-        data={"name": "MNIST", "fingerprint": "made up", "source": "60,000 training and 10,000 test images"},
-    )
-
-
-def drawn(kept):
-    figures.use_style()
-    return {name: draw(kept) for name, draw in plot_module().FIGURES.items()}
-
-
-CASES = {
-    "whole": {},
-    "quick": {"scale": "quick", "seeds": 1},
-    "a bump": {"bump": 0.3},
-    "partial": {"lacking": ("adam/seed-1", "adam/seed-2")},
-    "one optimizer": {"lacking": tuple(f"adam/seed-{seed}" for seed in range(3))},
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_figures_hold_data_and_no_words_overlap(case):
-    from test_figures import assert_apart, canvas
-
-    for title, figure in drawn(made_up(**CASES[case])).items():
-        assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
-        assert all(axes.lines or axes.collections for axes in figure.axes)
-        assert_apart(figure, title)
-
-
-def test_same_history_same_bytes_and_small_files():
-    first, second = drawn(made_up()), drawn(made_up())
-    for name in first:
-        for suffix in figures.SUFFIXES:
-            content = figures.encode(first[name], suffix, "history x")
-            assert content == figures.encode(second[name], suffix, "history x")
-            assert len(content) < 400_000 and b"2026" not in content
-
-
 def test_the_script_draws_the_run_and_then_nothing(finished, checkout):
     def draw(*flags):
         command = [sys.executable, str(checkout / "hw1_2" / "plot_error_surface.py"), "--history", str(finished[1])]
@@ -410,102 +325,11 @@ def test_the_script_draws_the_run_and_then_nothing(finished, checkout):
     assert done.returncode == 0, done.stderr
     paths = [Path(line) for line in done.stdout.splitlines()]
     assert sorted(path.name for path in paths) == sorted(
-        f"{name}{suffix}" for name in reported.FIGURES for suffix in figures.SUFFIXES
+        f"{name}{suffix}" for name in plot_error_surface.FIGURES for suffix in figures.SUFFIXES
     )
     again = draw()
     assert (again.returncode, again.stdout) == (0, "") and "up to date" in again.stderr
     assert draw("--check").returncode == 0
-
-
-def test_bumps_are_marked_where_there_are_any():
-    smooth, bumpy = (drawn(made_up(bump=height))["error_surface"] for height in (0, 0.3))
-    named = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (smooth, bumpy)]
-    assert "interior maximum" in named[1] and "interior maximum" not in named[0]
-
-
-def test_a_diverged_net_can_be_drawn():
-    kept = made_up(seeds=1)
-    for results in kept["results"].values():
-        results["path_plane"]["loss"] = np.full((6, 9), np.nan).tolist()
-        results["random_plane"]["loss"][0][0] = math.inf
-        results["line"]["train_loss"][50:] = [math.nan] * 51
-    for figure in drawn(kept).values():
-        figure.draw_without_rendering()
-    for results in kept["results"].values():
-        results["random_plane"]["loss"] = np.full((6, 9), np.inf).tolist()
-    drawn(kept)["error_surface_planes"].draw_without_rendering()
-
-
-# ---------------------------------------------------------------------------------------- claim and section
-
-
-def test_c7_is_judged_seed_by_seed_on_sgd():
-    assert reported.c7(made_up())["verdict"] == claims.HOLDS
-    assert reported.c7(made_up(bump=0.05))["verdict"] == claims.FAILS
-    assert reported.c7(made_up(bump=0.005))["verdict"] == claims.HOLDS
-    assert reported.c7(made_up(rise=0.5))["verdict"] == claims.HOLDS  # not monotone is not a bump
-    assert reported.c7(made_up(seeds=1))["verdict"] == claims.UNCLEAR
-    mixed, one = made_up(), made_up(bump=0.05)
-    mixed["results"]["sgd/seed-1"] = one["results"]["sgd/seed-1"]
-    assert reported.c7(mixed)["verdict"] == claims.UNCLEAR and reported.c7(mixed)["agree"] == 2
-    adam = made_up()
-    adam["results"] |= {unit: value for unit, value in one["results"].items() if unit.startswith("adam")}
-    assert reported.c7(adam)["verdict"] == claims.HOLDS and reported.c7(adam, "adam")["verdict"] == claims.FAILS
-
-
-def test_a_bump_in_one_of_the_two_losses_denies():
-    kept, bumpy = made_up(), made_up(bump=0.05)
-    for unit, results in kept["results"].items():
-        results["line"]["shape"]["test_loss"] = bumpy["results"][unit]["line"]["shape"]["test_loss"]
-    assert reported.c7(kept)["verdict"] == claims.FAILS
-
-
-def test_a_loss_that_is_not_finite_is_on_neither_side():
-    kept = made_up()
-    for unit in kept["results"]:
-        kept["results"][unit]["line"]["shape"]["test_loss"] = history.plain(
-            surfaces.line_shape(np.linspace(0, 1, 3), np.array([1, np.nan, 1]))
-        )
-    assert reported.c7(kept)["verdict"] == claims.UNCLEAR
-    section = reported.section(kept)
-    assert "not finite" in " ".join(section["comment"]["result"] + section["comment"]["minimum"])
-
-
-def test_sentences_follow_the_numbers():
-    smooth, bumpy = (reported.section(made_up(bump=height, rise=rise)) for height, rise in ((0, 0), (0.05, 0.5)))
-    assert "The claim holds here." in smooth["comment"]["result"]
-    assert "The claim does not hold here." in bumpy["comment"]["result"]
-    assert "in 3 of 3 seeds, nor any smaller one." in " ".join(smooth["comment"]["result"])
-    assert "in 0 of 3 seeds; the most prominent" in " ".join(bumpy["comment"]["result"])
-    assert all("the loss falls up to the end" in words for words in smooth["comment"]["minimum"])
-    assert all("the minimum lies inside the line" in words for words in bumpy["comment"]["minimum"])
-    assert smooth["claim"]["evidence"] == "SGD: no bump in 3 of 3 seeds; Adam: no bump in 3 of 3 seeds"
-    assert smooth["comment"]["start"][0].startswith("With SGD and with Adam, the line from there is smooth")
-    assert "this start is no better than another draw" in smooth["comment"]["start"][0]
-    assert smooth["comment"]["minimum"][0].startswith("SGD, training loss and SGD, test loss: lowest at")
-    short, bumpy_short = (
-        reported.section(made_up(bump=bump, rise=rise))["answer"] for bump, rise in ((0, 0), (0.05, 0.5))
-    )
-    assert short.startswith("It has no bump in 3 of 3 seeds with SGD and in 3 of 3 seeds with Adam.")
-    assert "= 1.00 with SGD" in short
-    assert bumpy_short.startswith("It has no bump in 0 of 3 seeds with SGD") and "= 1.00" not in bumpy_short
-    start = reported.section(made_up(unrelated_bump=0.05))["comment"]["start"]
-    assert all("the start does matter" in words for words in start)
-
-
-def test_the_section_is_text_and_has_a_row_for_what_is_measured():
-    def texts(value):
-        if isinstance(value, dict):
-            value = list(value.values())
-        return [text for item in value for text in texts(item)] if isinstance(value, list) else [value]
-
-    section = reported.section(made_up(lacking=[f"adam/seed-{seed}" for seed in range(3)]))
-    assert {row["optimizer"] for row in section["rows"]} == {"SGD"} and len(section["planes"]) == 1
-    assert all(isinstance(text, str) for text in texts(section))
-    assert section["planes"][0]["random"].startswith("0.00030")
-    nothing = reported.section(made_up(lacking=[f"sgd/seed-{seed}" for seed in range(3)]))
-    assert nothing["claim"]["evidence"] == "SGD is not measured yet"
-    assert nothing["claim"]["verdict"] == claims.UNCLEAR
 
 
 def test_flat_weights_are_the_models_own():

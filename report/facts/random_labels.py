@@ -6,12 +6,16 @@ Losses and accuracies are clean evaluations. An epoch 0 in the history stands fo
 import math
 from typing import Any
 
+from common import reading
+
 import numpy as np
 
 from report import claims
 from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, UNIFORM_LOSS
-from report.facts import guard, median
+from report.facts import guard, median, number, plain
 
+CURVES = ("train_loss", "train_accuracy", "true_accuracy", "test_loss", "test_accuracy")
+EPOCHS = ("images", "fit_epoch", "reference_epoch", "running_reference_epoch", "peak_test_epoch")
 LAST = 100  # epochs at the end, over which it is counted how often the reference's result is held
 ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
 
@@ -21,7 +25,8 @@ Shares = dict[float, dict[str, Run]]  # {share of labels shuffled: {seed: result
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (medians over seeds unless named otherwise), guards, tables and C8."""
-    full, true, shares = claims.runs_of(history, "full"), claims.runs_of(history, "true"), shares_of(history)
+    full, true = ([results(history, unit) for unit in reading.units_of(history, arm)] for arm in ("full", "true"))
+    shares = shares_of(history)
     parts, images, fits = c8(full), claims.test_images(history), median_fits(shares)
     mixed = [run for share, runs in shares.items() if 0 < share < 1 for run in runs.values()]
     most = list(shares[max(share for share in shares if share < 1)].values()) if mixed else []
@@ -29,12 +34,14 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     by_seed = [[runs[seed] for runs in shares.values()] for seed in sorted(common)]
     harder = updates_by_images(full, list(shares.get(1.0, {}).values()), history["settings"].get("batch_size"))
     numbers = {
-        "seeds": len(full),
+        "seeds": len(full) if full else None,
+        "images": full[0]["images"] if full else None,
         "epochs": len(full[0]["test_loss"]) if full else None,
         "reached_first": min(reached_epochs(full), default=None),
         "reached_last": max(reached_epochs(full), default=None),
         "held": median([held(run) for run in full]),
-        "train_accuracy": median([run["all_images"]["train_accuracy"] for run in full]),
+        "met_at_the_end": sum(bool(met(run)[-1]) for run in full) if full else None,
+        "train_accuracy": median([run["all_train_accuracy"] for run in full]),
         "test_accuracy": median([run["test_accuracy"][-1] for run in full]),
         "test_loss": median([run["test_loss"][-1] for run in full]),
         "uniform_loss": UNIFORM_LOSS,
@@ -42,8 +49,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "true_epoch": median(reached_epochs(true)),
         "true_test_accuracy": median(at_reference(true)),
         "fit_clean": median([run["fit_epoch"] for run in shares.get(0.0, {}).values()]),
-        "fit_wrong_low": min(fits, default=None),
-        "fit_wrong_high": max(fits, default=None),
+        "least_share": min((share for share in shares if share > 0), default=None),
+        "fit_least": fits[0] if fits and fits[0] else None,
+        "most_share": max((share for share in shares if share < 1), default=None) if mixed else None,
         "most_right_labels": median([right_labels(run) for run in most]),
         "most_true_at_peak": median([true_at_peak(run) for run in most]),
         "most_peak": median([run["peak_test_accuracy"] for run in most]),
@@ -66,12 +74,11 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "more_wrong_is_worse": guard(by_seed, lambda runs: falling([run["test_accuracy"][-1] for run in runs])),
         "ends_near_its_labels": guard(mixed, lambda run: abs(run["test_accuracy"][-1] - right_labels(run)) <= 0.1),
     }
-    units = [unit for arm in ("full", "true") for unit in history["units"] if unit.startswith(f"{arm}/")]
     tables = {
-        "trainings": [training(unit, history["results"][unit]) for unit in units if unit in history["results"]],
+        "trainings": [training(run) for run in full + true],
         "shares": [share_row(share, list(runs.values())) for share, runs in shares.items()],
     }
-    return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(parts, full)]}
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(parts, full)]})
 
 
 def shares_of(history: dict[str, Any]) -> Shares:
@@ -80,17 +87,25 @@ def shares_of(history: dict[str, Any]) -> Shares:
     for unit in history["units"]:
         if unit.startswith("share-") and unit in history["results"]:
             share, _, seed = unit.removeprefix("share-").partition("/seed-")
-            shares.setdefault(float(share), {})[seed] = history["results"][unit]
+            shares.setdefault(float(share), {})[seed] = results(history, unit)
     return dict(sorted(shares.items()))
 
 
 # ------------------------------------------------------------------------------------------ of one training
 
 
-def met(run: Run, values: str = "train") -> np.ndarray:
-    """(epochs,): whether the values, clean ones (train) or running, are as good as the reference's."""
-    loss, accuracy = (np.array(run[f"{values}_{name}"], float) for name in ("loss", "accuracy"))
-    return (loss <= C8_REACHED["loss"]) & (accuracy >= C8_REACHED["accuracy"])
+def results(history: dict[str, Any], unit: str) -> Run:
+    """What is used of one training: its arm and seed, `CURVES` by epoch and single numbers; epochs are whole."""
+    run: Run = dict(zip(("arm", "seed"), unit.split("/seed-"), strict=True))
+    run |= {name: reading.field(history, unit, name) for name in CURVES}
+    run |= {name: int(number(history, unit, name)) for name in EPOCHS}
+    run |= {name: number(history, unit, name) for name in ("wrong_labels", "majority", "peak_test_accuracy")}
+    return run | {f"all_{name}": number(history, unit, "all_images", name) for name in ("train_loss", "train_accuracy")}
+
+
+def met(run: Run) -> np.ndarray:
+    """(epochs,): whether the training result is as good as the reference's."""
+    return (run["train_loss"] <= C8_REACHED["loss"]) & (run["train_accuracy"] >= C8_REACHED["accuracy"])
 
 
 def held(run: Run) -> float:
@@ -165,24 +180,24 @@ def updates_by_images(many: list[Run], few: list[Run], batch: int | None) -> tup
         float(np.median([run["reference_epoch"] * math.ceil(run["images"] / batch) for run in runs]))
         for runs in (many, few)
     ]
-    return many[0]["images"] / few[0]["images"], updates[0] / updates[1]
+    return round(many[0]["images"] / few[0]["images"]), updates[0] / updates[1]
 
 
 # --------------------------------------------------------------------------------------------- tables and C8
 
 
-def training(unit: str, run: Run) -> dict[str, Any]:
+def training(run: Run) -> dict[str, Any]:
     """A row of the table of trainings on all images; epochs are None for never."""
-    labels, _, seed = unit.partition("/seed-")
     return {
-        "labels": {"full": "shuffled", "true": "true"}[labels],
-        "seed": int(seed),
+        "labels": {"full": "shuffled", "true": "true"}[run["arm"]],
+        "seed": run["seed"],
         "epochs": len(run["test_loss"]),
         "fitted_from": run["fit_epoch"] or None,
         "reference_clean": run["reference_epoch"] or None,
         "reference_running": run["running_reference_epoch"] or None,
         "held": held(run),
-        **{name: run["all_images"][name] for name in ("train_loss", "train_accuracy")},
+        "train_loss": run["all_train_loss"],
+        "train_accuracy": run["all_train_accuracy"],
         "test_loss": run["test_loss"][-1],
         "test_accuracy": run["test_accuracy"][-1],
         "peak": run["peak_test_accuracy"],

@@ -3,11 +3,13 @@
 import functools
 import math
 
+from common import figures
+
 import numpy as np
 import pytest
 import scaffold
 
-from hw1_2 import surfaces
+from hw1_2 import plot_error_surface, surfaces
 from report import claims
 from report.facts import error_surface, plain
 
@@ -22,7 +24,13 @@ def line(turns: float = 0.0, late: float = 1.0, bump: float = 0.0) -> dict:
     turned = 0.1 + 2.3 * np.minimum(ALPHA - 2 / 3, 0) ** 2 + turns * np.maximum(ALPHA - 2 / 3, 0)
     losses = {"train_loss": training, "test_loss": turned if turns else training}
     shape = {name: surfaces.line_shape(ALPHA, loss) for name, loss in losses.items()}
-    return {"alpha": ALPHA, **losses, "test_accuracy": np.minimum(0.5 + ALPHA, 0.98), "shape": shape}
+    return {
+        "alpha": ALPHA,
+        **losses,
+        "test_accuracy": np.minimum(0.5 + ALPHA, 0.98),
+        "train_accuracy": ALPHA,
+        "shape": shape,
+    }
 
 
 def run(adam: bool) -> dict:
@@ -33,6 +41,7 @@ def run(adam: bool) -> dict:
         "unrelated_line": line(late=4),
         "random_plane": plane | {"share_of_displacement": 1e-6},
         "path_plane": plane | {"share_of_displacement": 0.9},
+        "path": [[0.8, 0.3], [0.4, -0.4], [0, 0]],
         "explained": [0.8, 0.1],
         "moved": 18.0 if adam else 2.0,
         "start_norm": 10.0,
@@ -105,3 +114,30 @@ def test_a_loss_that_is_not_finite_decides_nothing():
     history["results"]["sgd/seed-0"]["line"]["shape"]["test_loss"] = surfaces.line_shape(ALPHA, np.full(301, math.nan))
     found = plain(error_surface.facts(history))
     assert (found["claims"][0]["verdict"], found["guards"]["smooth"]) == (claims.UNCLEAR, False)
+
+
+# ------------------------------------------------------------------------------------------------- figures
+
+PARTIAL = functools.partial(scaffold.without, made_up())
+CASES = {
+    "whole": made_up(),
+    "a bump": with_change(FALSE["smooth"]),
+    "one optimizer": PARTIAL("adam/seed-0", "adam/seed-1"),
+    "diverged": with_change(
+        {"adam/seed-0": {"line": dict.fromkeys(("train_loss", "test_loss"), np.full(301, np.nan))}}
+    ),
+    "no plane": with_change({unit: {"path_plane": {"loss": np.full((3, 3), np.inf)}} for unit in UNITS}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_figures_hold_data_and_no_words_overlap(case):
+    from test_figures import assert_apart, canvas
+
+    figures.use_style()
+    for title, draw in plot_error_surface.FIGURES.items():
+        figure = draw(CASES[case])
+        assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
+        assert_apart(figure, title)
+        named = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert ("interior maximum" in named) == (case == "a bump" and title == "error_surface")

@@ -2,10 +2,13 @@
 
 import functools
 
+from common import figures
+
+import numpy as np
 import pytest
 import scaffold
 
-from hw1_3 import random_labels
+from hw1_3 import plot_random_labels, random_labels
 from report import claims
 from report.facts import random_labels as reported
 
@@ -23,8 +26,12 @@ def full(accuracy: float = 0.1, loss: float = 30.0, reached: int = 100, epochs: 
         "fit_epoch": 0,
         "images": 60_000,
         "majority": 0.1135,
+        "wrong_labels": 0.9,
+        "true_accuracy": [0.1] * epochs,
         "train_loss": [0.05 if each else 0.07 for each in good],
         "train_accuracy": [0.99] * epochs,
+        "running_loss": [0.06] * epochs,
+        "running_accuracy": [0.98] * epochs,
         "test_loss": [1.0] * (epochs - 1) + [loss],
         "test_accuracy": [accuracy] * epochs,
         "peak_test_accuracy": accuracy,
@@ -37,16 +44,20 @@ def part(share: float, **changes) -> dict:
     """A training on fewer images, a share of their labels shuffled: four epochs, its peak after the second."""
     right = 1 - 0.9 * share
     peak = 0.95 - 0.1 * share
-    return {
-        "images": 10_000,
-        "wrong_labels": 1 - right,
-        "fit_epoch": 40 if share else 5,
-        "reference_epoch": 40,
-        "test_accuracy": [0.2, peak, 0.5, right],
-        "true_accuracy": [0.2, peak, 0.5, right],
-        "peak_test_epoch": 2,
-        "peak_test_accuracy": peak,
-    } | changes
+    return (
+        full(epochs=4)
+        | {
+            "images": 10_000,
+            "wrong_labels": 1 - right,
+            "fit_epoch": 40 if share else 5,
+            "reference_epoch": 40,
+            "test_accuracy": [0.2, peak, 0.5, right],
+            "true_accuracy": [0.2, peak, 0.5, right],
+            "peak_test_epoch": 2,
+            "peak_test_accuracy": peak,
+        }
+        | changes
+    )
 
 
 def made_up() -> dict:
@@ -123,5 +134,25 @@ def test_six_times_as_many_images():
     assert numbers["held"] == 0.5 and numbers["most_right_labels"] == pytest.approx(0.55)
 
 
-def test_the_reports_reference_is_the_scripts():
+def test_script_figure_and_rule_have_one_reference():
     assert random_labels.REFERENCE | {"epochs": random_labels.PAPER.epochs} == claims.C8_REACHED
+    drawn = (plot_random_labels.CHANCE, plot_random_labels.UNIFORM_LOSS, plot_random_labels.REFERENCE_LOSS)
+    assert drawn == (claims.C8_CHANCE, claims.UNIFORM_LOSS, claims.C8_REACHED["loss"])
+
+
+@pytest.mark.parametrize("lacking", ["", "full", "true", "share-", "share-0.5/seed-1"])
+def test_figures_say_what_is_missing_and_no_words_overlap(lacking):
+    from test_figures import assert_apart, canvas
+
+    figures.use_style()
+    history = made_up()
+    history = scaffold.without(history, *(unit for unit in history["results"] if lacking and unit.startswith(lacking)))
+    for title, draw in plot_random_labels.FIGURES.items():
+        figure = draw(history)
+        assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
+        assert_apart(figure, title)
+        unmeasured = sum("not measured yet" in text.get_text() for axes in figure.axes for text in axes.texts)
+        assert (
+            unmeasured
+            == {"full": (3, 1), "share-": (3, 0), "true": (0, 2)}.get(lacking, (0, 0))[title.endswith("more")]
+        )
