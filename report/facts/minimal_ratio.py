@@ -10,10 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from common import reading
+
 import numpy as np
 
 from report import claims
-from report.facts import guard, median
+from report.facts import guard, median, number, plain
 
 NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
 SHALLOW = ("1-4-1", "1-8-1")  # have one hidden layer
@@ -31,15 +33,19 @@ EXACT = 9  # points up to which all orders are counted; of more, so many are dra
 PERMUTATIONS = 9999
 RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
 
+OF_NETS = {name: name for name in ("loss", "start", "gradient_norm", "adam_norm", "constant", "channel")}
+OF_NETS |= {"weight_norm": "weight_norm", "newton_step": "newton_step"}
+OF_NETS |= {"negative": "index", "positive": "positive_share", "live": "effective_width"}
 Points = dict[str, np.ndarray]
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers, guards, tables and C6."""
     found = history["results"]
-    nets = {net: points(found[net]) for net in NETS if net in found}
-    arms = [arm(unit, found[unit]) for unit in history["units"] if unit.startswith(RIDGE) and unit in found]
-    judged, recipe = nets.get(JUDGED), found.get(RECIPE)
+    nets = {net: points(history, net) for net in NETS if net in found}
+    arms = [arm(history, unit) for unit in history["units"] if unit.startswith(RIDGE) and unit in found]
+    judged = nets.get(JUDGED)
+    recipe = {name: reading.field(history, RECIPE, name) for name in OF_RECIPE} if RECIPE in found else None
     first, once = (judge(judged, critical(judged)), counted_once(judged)) if judged else ([], [])
     decided = [each for each in arms if each["judged"]]
     second = claims.unanimous([part["verdict"] for each in decided for part in each["parts"]]) if decided else None
@@ -80,43 +86,34 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "recipe_follows_the_slope": recipe and np.median(recipe["by_slope"]) > 0.9,
         "recipe_is_round_off": recipe and np.std(recipe["ratio"]) > 1.5 * np.std(recipe["exact_ratio"]),
     }
-    return {
-        "numbers": numbers,
-        "guards": {name: None if holds is None else bool(holds) for name, holds in guards.items()},
-        "tables": {
-            "ends": [ends(net, about) for net, about in nets.items()],
-            "correlations": [row for net, about in nets.items() for row in correlations(net, about)],
-            "arms": arms,
-        },
-        "claims": [claim(second, arms, first, once)],
+    tables = {
+        "ends": [ends(net, about) for net, about in nets.items()],
+        "correlations": [row for net, about in nets.items() for row in correlations(net, about)],
+        "arms": arms,
     }
+    guards = {name: None if holds is None else bool(holds) for name, holds in guards.items()}
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(second, arms, first, once)]})
 
 
 # --------------------------------------------------------------------------------------- points of one net
 
 
-def points(results: dict[str, Any]) -> Points:
-    """Loss, ratios and kinds of one net's trainings, (seeds,) each; spectra (seeds, parameters)."""
-    kind, loss = np.array(results["kind"]), np.array(results["loss"], float)
-    return {
-        "loss": loss,
-        "level": levels(loss, LEVEL),
-        "index": 1 - np.array(results["index"], float) / results["parameters"],
-        "negative": np.array(results["index"], int),
-        "positive": np.array(results["positive_share"], float),
-        "sampled": np.array(results["sampled"], float)[:, RADIUS],
-        "predicted": np.array(results["predicted"], float),
-        "spectra": np.array(results["eigenvalues"], float),
-        "start": np.array(results["start"], int),
+def points(history: dict[str, Any], unit: str) -> Points:
+    """Loss, ratios and kinds of one net's trainings, (seeds,) each."""
+    kind = reading.words(history, unit, "kind")
+    about = {name: reading.field(history, unit, key) for name, key in OF_NETS.items()}
+    return about | {
+        "level": levels(about["loss"], LEVEL),
+        "index": 1 - about["negative"] / number(history, unit, "parameters"),
+        "sampled": reading.field(history, unit, "sampled")[:, RADIUS],
         "minimum": kind == "minimum",
         "saddle": kind == "saddle",
-        "zero": np.array(results["gradient_norm"], float) < ZERO,
-        "adam_norm": np.array(results["adam_norm"], float),
-        "constant": np.array(results["constant"], bool),
-        "channel": np.array(results["channel"], bool),
-        "live": np.array(results["effective_width"], int),
-        "weight_norm": np.array(results["weight_norm"], float),
-        "step": np.array(results["newton_step"], float) / np.array(results["weight_norm"], float),
+        "zero": about["gradient_norm"] < ZERO,
+        "negative": about["negative"].astype(int),
+        "live": about["live"].astype(int),
+        "constant": about["constant"].astype(bool),
+        "channel": about["channel"].astype(bool),
+        "step": about["newton_step"] / about["weight_norm"],
     }
 
 
@@ -143,23 +140,6 @@ def one_a_place(about: Points) -> np.ndarray:
     places = critical(about)
     named = np.stack([levels(about["loss"], ONE_PLACE)[places], about["negative"][places]])
     return places[np.unique(named, axis=1, return_index=True)[1]]
-
-
-def distinct(about: Points) -> np.ndarray:
-    """Indices of the critical points of the second rule, each the first training that ended there.
-
-    Points are the same if their losses agree within LEVEL (relative) and their spectra within LEVEL of their norms.
-    """
-    first: list[int] = []
-    for place in critical(about):
-        loss, spectrum = about["loss"][place], about["spectra"][place]
-        if not any(
-            abs(loss - about["loss"][other]) <= LEVEL * loss
-            and np.abs(spectrum - about["spectra"][other]).max() <= LEVEL * np.abs(spectrum).max()
-            for other in first
-        ):
-            first.append(int(place))
-    return np.array(first, int)
 
 
 def saddles_of(net: str, about: Points) -> list[dict[str, Any]]:
@@ -296,11 +276,13 @@ def verdict_of(parts: Sequence[dict[str, Any]]) -> str:
     return claims.unanimous([part["verdict"] for part in parts]) if parts else claims.UNCLEAR
 
 
-def arm(unit: str, results: dict[str, Any]) -> dict[str, Any]:
-    """A net trained with a ridge: a row of the table of the second rule."""
+def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
+    """A net trained with a ridge: a row of the table of the second rule.
+
+    Its critical points count once where `hw1_2/critical_points.py` finds losses and spectra that differ.
+    """
     ridge, function, net = unit.removeprefix(RIDGE).split("/")
-    about = points(results)
-    once = distinct(about)
+    about, once = points(history, unit), reading.field(history, unit, "distinct").astype(int)
     return {
         "ridge": float(ridge),
         "function": function,
@@ -322,7 +304,7 @@ def ends(net: str, about: Points) -> dict[str, Any]:
     """A row of the table of where the trainings end: lists have smallest and largest."""
 
     def between(name: str, mask: np.ndarray) -> list[float] | None:
-        return [about[name][mask].min().item(), about[name][mask].max().item()] if mask.any() else None
+        return [about[name][mask].min(), about[name][mask].max()] if mask.any() else None
 
     minimum, saddle = about["minimum"], about["saddle"]
     return {
@@ -347,7 +329,7 @@ def correlations(net: str, about: Points) -> list[dict[str, Any]]:
     chosen = {"all": critical(about), "each point once": one_a_place(about), "minima": np.flatnonzero(about["minimum"])}
     return [
         {"net": net, "points": words, "n": len(places)}
-        | {name: correlation(about, places, name) for name in (*RATIOS, "positive", "predicted")}
+        | {name: correlation(about, places, name) for name in (*RATIOS, "positive")}
         for words, places in chosen.items()
     ]
 

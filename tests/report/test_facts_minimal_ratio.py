@@ -2,8 +2,6 @@
 
 import functools
 
-from common import history
-
 import numpy as np
 import pytest
 import scaffold
@@ -26,13 +24,11 @@ def net(hidden: int, live=(0, 2), losses=(0.3, 0.1, 0.01), parameters: int = 13)
     loss = np.where(saddle, np.where(seeds % 2, losses[1], losses[0]), losses[2] * (1 + seeds / COUNT))
     channel = ~saddle & (seeds < COUNT - 2)
     sampled = np.where(width == 0, 0.9, 1.0)
-    eigenvalues = np.tile(np.arange(parameters) + 1.0, (COUNT, 1)) * loss[:, None]
     return {
         "parameters": parameters,
         "loss": loss,
         "kind": np.where(saddle, "saddle", "minimum").tolist(),
         "index": index,
-        "eigenvalues": np.where(np.arange(parameters) < index[:, None], -eigenvalues, eigenvalues),
         "positive_share": 1 - index / parameters,
         "predicted": sampled,
         "sampled": np.repeat(sampled[:, None], 5, axis=1),
@@ -58,10 +54,11 @@ def with_ridge(sign: int = 1, points: int = 40, copies: int = 1) -> dict:
     results = net(4) | {"loss": 0.01 + 0.001 * place, "index": index, "positive_share": 1 - index / 13}
     results |= {"kind": np.where(index > 0, "saddle", "minimum").tolist()}
     results |= {"sampled": np.repeat(1 - index[:, None] / 20, 5, axis=1), "predicted": 1 - index / 20}
-    results |= {"eigenvalues": results["loss"][:, None] * np.arange(1, 14)}
     same = {"start": 0, "gradient_norm": 1e-10, "adam_norm": 1e-3, "constant": False, "channel": False}
     same |= {"effective_width": 4, "weight_norm": 9.0, "newton_step": 1e-10}
-    return results | {name: np.full(len(place), value) for name, value in same.items()}
+    return (
+        results | {name: np.full(len(place), value) for name, value in same.items()} | {"distinct": list(range(points))}
+    )
 
 
 def recipe() -> dict:
@@ -132,14 +129,6 @@ test_partial = scaffold.partial_tests(minimal_ratio.facts, made_up)
 def test_the_second_rule_needs_every_judged_arm(arms, verdict):
     results = {f"ridge-1e-{place}/f1/1-4-1": arm for place, arm in enumerate(arms)}
     assert minimal_ratio.facts(scaffold.made_up("", results))["claims"][0]["verdict"] == verdict
-
-
-def test_points_are_the_same_if_loss_and_spectrum_agree():
-    arm = with_ridge(points=40)
-    arm["loss"][1], arm["eigenvalues"][1] = arm["loss"][0] * (1 + 1e-7), arm["eigenvalues"][0]  # one point twice
-    arm["loss"][3] = arm["loss"][2]  # two points of one loss
-    arm["kind"][4] = "flat"
-    assert len(minimal_ratio.distinct(minimal_ratio.points(history.plain(arm)))) == 38
 
 
 def test_few_orders_are_counted_and_many_drawn():
