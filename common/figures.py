@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import files, history, provenance, reading, settings
+from common import files, history, provenance, reading, settings, signals
 
 import numpy as np
 
@@ -231,8 +231,10 @@ def _png_texts(content: bytes) -> dict[bytes, bytes]:
 
 def use_style() -> None:
     """Make matplotlib forget any matplotlibrc and use our sheet; no window is opened and none is needed."""
-    os.environ["MPLBACKEND"] = "Agg"
-    os.environ["MATPLOTLIBRC"] = str(SHEET)
+    if signals.prepared:  # a notebook keeps its own choices
+        os.environ["MPLBACKEND"] = "Agg"
+        os.environ["MATPLOTLIBRC"] = str(SHEET)
+        os.environ["MPLCONFIGDIR"] = str(settings.ROOT / "out" / "matplotlib")  # its list of fonts: not in the home
     with contextlib.chdir(SHEET.parent):  # a matplotlibrc in the working folder would come first
         import matplotlib
 

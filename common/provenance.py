@@ -4,10 +4,12 @@ import ast
 import hashlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.plain_pickle import printable
 from common.settings import ROOT
 
 # Modules of `common` whose changes do not mark a history as "made by other code": they move files and flags, or are
@@ -78,10 +80,14 @@ def _sets_scale(statement: ast.stmt) -> bool:
 
 
 def commit() -> str:
-    """The git commit of the code, with a + where Python files differ from it; empty without git."""
+    """The git commit of the code, with a + where Python files differ from it; empty without git.
 
+    Where there is a repository that git cannot read, the reason is said on stderr.
+    """
     # a git hook, for one, sets GIT_DIR to the repository that called it
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # git refuses a repository of another user, whose settings could run code; that user's code is running already
+    environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -91,5 +97,8 @@ def commit() -> str:
     try:
         changed = git("status", "--porcelain", "--", "*.py")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if (ROOT / ".git").exists() and not isinstance(error, FileNotFoundError):
+            reason = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
+            print(f"note: the history names no commit, as git says: {printable(reason)}", file=sys.stderr)
         return ""

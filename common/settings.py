@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def _words(values: tuple) -> str:
 @dataclass(frozen=True)
 class _Options:
     scale: Literal["quick", "paper"]  # size of the run: paper is the default where there is a GPU
-    data_dir: str = ""  # folder with mnist.npz and cifar10.npz (also: HW1_DATA_DIR)
+    data_dir: str = ""  # folder with MNIST and CIFAR-10, see README (also: HW1_DATA_DIR)
     force: bool = False  # train again what the history holds already, all of it even after an interruption
     unit: UseAppendAction[tuple[str, ...]] = ()  # train this unit only (repeatable; --list names them)
     check: bool = False  # say whether the history is up to date, and stop
@@ -182,11 +183,10 @@ def _usage_error(message: str) -> None:
 
 
 def prepare_environment() -> None:
-    """What TensorFlow, Keras and matplotlib read from the environment when they are imported, which is later."""
+    """What TensorFlow and Keras read from the environment when they are imported, which is later."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ["MPLBACKEND"] = "Agg"  # Keras imports matplotlib, which fails on a name that it does not know
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the scripts are written for it, whatever keras.json says
 
 
@@ -224,26 +224,51 @@ def _changed_tree(experiment: str, settings: Any) -> Path:
 
 @contextlib.contextmanager
 def one_message() -> Iterator[None]:
-    """Turn errors and signals into one line on stderr and an exit code: 1, 130 (INT), 143 (TERM, HUP; `signals`).
+    """Turn errors and signals into one line on stderr and an exit code: 1, 130 (Ctrl-C), 143 (other signals).
 
-    An error that is neither the user's nor the machine's keeps its traceback: it is a defect.
+    An error that is neither the user's nor the machine's keeps its traceback: it is a defect. Stands around a script's
+    `main()`, at the end of the file. A notebook that runs the script finds all as it was before.
     """
-    _complete_streams()
-    signals.prepare()
-    try:
+    with _as_before():
+        _complete_streams()
+        signals.prepare()
         try:
-            yield
-        except SystemExit:
-            signals.leave_if_told()
-            sys.stdout.flush()  # may say that the disk is full or the reader has gone
-            raise
-        sys.stdout.flush()
-    except BrokenPipeError:
-        signals.leave("", 1)  # the reader of our output, such as `head`, has gone
-    except Problem as problem:
-        signals.leave(f"error: {printable(clipped(str(problem), 4000))}", 1)
-    except OSError as error:
-        signals.leave(f"error: {printable(_explain(error))}", 1)
+            try:
+                yield
+            except SystemExit:
+                signals.leave_if_signalled()
+                sys.stdout.flush()  # may say that the disk is full or the reader has gone
+                raise
+            sys.stdout.flush()
+        except BrokenPipeError:
+            signals.leave("", 1)  # the reader of our output, such as `head`, has gone
+        except KeyboardInterrupt:  # of a notebook's interrupt button
+            signals.leave(signals.words(signal.SIGINT), 130)
+        except Problem as problem:
+            signals.leave(f"error: {printable(clipped(str(problem), 4000))}", 1)
+        except OSError as error:
+            signals.leave(f"error: {printable(_explain(error))}", 1)
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """Gives back the environment, the streams and matplotlib's style as they were."""
+    environment, streams = dict(os.environ), (sys.stdin, sys.stdout, sys.stderr)
+    errors = getattr(sys.stdout, "errors", None)
+    loaded = sys.modules.get("matplotlib")
+    style = dict(loaded.rcParams) if loaded else None
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.stdin, sys.stdout, sys.stderr = streams
+        if errors and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors=errors)
+        if loaded := sys.modules.get("matplotlib"):
+            before = dict(style or loaded.rcParamsOrig)
+            before.pop("backend")  # is not touched, and the original one may be without what the environment says
+            loaded.rcParams.update(before)
 
 
 def _complete_streams() -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 pytest.register_assert_rewrite("trial_runs")
 
-from common import settings
+from common import settings, signals
 from common.checkpoint import Checkpoint
 
 settings.prepare_environment()
@@ -32,7 +32,7 @@ def usual_signals(ignoring: tuple[int, ...] = ()) -> Iterator[None]:
     A shell's background job and `nohup` ignore some, and so do the processes that the tests start there.
     """
     before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals.ENDING:
         before[number] = signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
     try:
         yield

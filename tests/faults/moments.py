@@ -155,13 +155,15 @@ def one_run(project: Path, request: dict[str, Any], tell: Callable[[Any], Any]) 
             time.sleep(0.03)
             os.kill(os.getpid(), number)
 
+    from common import signals
+
+    signals._is_own_process = lambda: True  # this fork stands for a process of the script's own
     script = project / request["script"]
     sys.argv = [str(script), *request["flags"]]
     sys.path.insert(0, str(script.parent))
     code = 0
     try:
-        if "common" in sys.modules:
-            importlib.reload(sys.modules["common"])  # as at the start of this script: it prepares for signals
+        importlib.reload(sys.modules["common"])  # as at the start of this script: it prepares for signals
         for name, value in request.get("patches", {}).items():
             module, _, attribute = name.rpartition(".")
             setattr(importlib.import_module(module), attribute, value)
@@ -196,7 +198,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
         setattr(owner, name, outer)
 
     if "common.history" in sys.modules:
-        from common import checkpoint, data, history
+        from common import checkpoint, data, data_files, history
 
         load = checkpoint.Checkpoint.load
 
@@ -228,7 +230,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
         around(checkpoint.Checkpoint, "remove", "before removal", "after removal")
         around(history.Kept, "keep", "trained", "kept")
         around(history, "encode", "history")
-        around(data, "read_npz", "data")
+        around(data_files, "_read", "data")
         around(data, "fingerprint", "fingerprint")
     if "common.training" in sys.modules:
         from common import training

@@ -27,6 +27,7 @@ from trial_runs import history_path, start, stripes, with_digits
 KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 STOPPING = (INT, TERM, HUP)
 CODES = {INT: 130, TERM: 143, HUP: 143}
+OTHERS = (signal.SIGUSR1, signal.SIGQUIT, signal.SIGXCPU, signal.SIGALRM, signal.SIGUSR2)  # of batch systems and limits
 LIGHT = ("pandas", "common.history", "common.data")
 SPEED = {"common.checkpoint.SAVE_SECONDS": 0.0, "common.training.CALL_SECONDS": 0.0}  # many saves, one step a call
 TINY = ("hw1_1/tiny.py", "--scale", "quick")
@@ -272,27 +273,30 @@ with settings.one_message():
     """
 
 
-def test_a_signal_ends_a_script_whatever_its_code_makes_of_it(record_property):
-    for number in STOPPING:
-        for name, code in STUBBORN.items():
-            with usual_signals():
-                script = subprocess.Popen(
-                    [sys.executable, "-c", PRELUDE + code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-                )
-            with script:
-                assert script.stdout.read(5) == b"ready", name
-                begun = time.monotonic()
-                script.send_signal(number)
-                try:
-                    script.wait(20)
-                finally:
-                    script.kill()
-                lasted = time.monotonic() - begun
-                told = script.stderr.read().decode()
-            assert lasted < 2, (name, lasted)
-            assert script.returncode == CODES[number], (name, told)
-            assert re.fullmatch("(interrupted|terminated); .*\n", told), (name, told)
-    record_property("cases", len(STOPPING) * len(STUBBORN))
+@pytest.mark.parametrize(("turn", "case"), list(enumerate(STUBBORN)))
+def test_a_signal_ends_a_script_whatever_its_code_makes_of_it(turn, case):
+    for number in (STOPPING[turn % 3], OTHERS[turn % len(OTHERS)]):
+        with usual_signals():
+            script = subprocess.Popen(
+                [sys.executable, "-c", PRELUDE + STUBBORN[case]],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        with script:
+            assert script.stdout.read(5) == b"ready"
+            begun = time.monotonic()
+            script.send_signal(number)
+            try:
+                script.wait(20)
+            finally:
+                script.kill()
+            lasted = time.monotonic() - begun
+            line = script.stderr.read().decode()
+        assert lasted < 2
+        assert script.returncode == CODES.get(number, 143), line
+        by = "" if number in STOPPING else f" by {number.name}"
+        assert re.fullmatch(f"(interrupted|terminated){by}; .*\n", line), line
 
 
 # --------------------------------------------------------------------- suspended, and stopped by batch systems
