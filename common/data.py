@@ -139,10 +139,14 @@ def _in_folder(known: Known, folder: Path, refuse_sample: bool) -> Dataset:
 
 
 def _cache_folders() -> list[Path]:
-    """Where Keras keeps data sets: its home, and a folder for users without a home; then one of our own."""
-    home = settings.absolute(os.environ.get("KERAS_HOME") or "~/.keras")
-    homes = [home] if "~" not in home.parts else []  # a user without a home, of whom no folder may be made here
-    return [each / "datasets" for each in (*homes, Path("/tmp/.keras"), settings.ROOT / "out" / "keras")]
+    """Where Keras keeps data sets: its home, or /tmp for a user without one; then a folder of our own.
+
+    The first takes what is downloaded, or the last where the first cannot.
+    """
+    home, own = settings.absolute(os.environ.get("KERAS_HOME") or "~/.keras"), settings.ROOT / "out" / "keras"
+    if "~" in home.parts:  # a user without a home: no folder of that name is made here
+        home = own
+    return [folder / "datasets" for folder in (home, Path("/tmp/.keras"), own)]
 
 
 def _in_cache(known: Known) -> Dataset | None:
@@ -194,11 +198,11 @@ def _remember(paths: tuple[Path, ...], look: Callable[[], tuple[str, int, int]])
 
 def _download(known: Known) -> Arrays:
     """Download the set into Keras's cache, once for all processes of this checkout, and read it from there."""
-    *folders, own = _cache_folders()
+    first, *_, own = _cache_folders()
     with files.locked(own / known.cached, f"data: waiting for the process that downloads {known.title}"):
         dataset = _in_cache(known)
         if dataset is None:  # else another process was faster
-            path = next((each for folder in folders[:1] if _is_free(each := folder / known.cached)), own / known.cached)
+            path = next(filter(_is_free, (first / known.cached, own / known.cached)), own / known.cached)
             print(f"data: downloading {known.title} to {path}", file=sys.stderr)
             files.write_atomically(path, functools.partial(_fetch, known))
             dataset = _in_cache(known)
