@@ -105,6 +105,18 @@ def cancellation(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...
     return np.divide(added, left, out=np.full(len(weights), np.nan), where=left >= SAME)
 
 
+def structure(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What the nets (nets, n) are made of: norm, whether the output is constant, hidden units that count, channels."""
+    cancelled = cancellation(weights, inputs, widths)
+    return {
+        "weight_norm": newton.norms(weights),
+        "constant": np.ptp(newton.activations(weights, inputs, widths)[-1][:, 0], axis=1) < SAME,
+        "effective_width": np.array([effective_width(net, inputs, widths) for net in weights]),
+        "cancellation": cancelled,
+        "channel": cancelled >= CHANNEL,  # a constant output, NaN, has nothing to cancel
+    }
+
+
 def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, share: float) -> np.ndarray:
     """One net (n,) with one more unit in its first hidden layer: the same function, so the same loss.
 

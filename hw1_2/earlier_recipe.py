@@ -9,7 +9,7 @@ Imports TensorFlow when it trains.
 from collections.abc import Callable
 from typing import Any
 
-from common import history, progress, seeds, stacked
+from common import progress, seeds, stacked
 from common.lazy import tf
 
 import numpy as np
@@ -20,10 +20,9 @@ NORM_LEARNING_RATE, NORM_STEPS = 1e-10, 100  # on the norm of the gradient
 MOVE = 3e-6  # standard deviation of the moves
 
 
-def train(
-    points: np.ndarray, targets: np.ndarray, nets: int, epochs: int, moves: int, checkpoint: history.Checkpoint
-) -> dict[str, Any]:
-    """Train so many nets on points and targets, (points,); what the recipe finds, and what float64 and slope say."""
+def train(points: np.ndarray, targets: np.ndarray, nets: int, epochs: int, moves: int) -> dict[str, Any]:
+    """Train `nets` nets on points and targets, (points,). Returns what the recipe finds, and how many of its ratios
+    float64 and the gradient alone confirm."""
     size = stacked.parameter_count(WIDTHS)
     generators = [np.random.default_rng(seeds.stream(seed, "recipe")) for seed in range(nets)]
     weights = tf.Variable(np.stack([each.standard_normal(size) for each in generators]).astype(np.float32))
@@ -50,12 +49,10 @@ def train(
             total = tf.reduce_sum(tf.norm(gradients(at), axis=1))
         weights.assign_sub(NORM_LEARNING_RATE * tape.gradient(total, at))
 
-    done = checkpoint.load([weights]).get("epochs", 0)
-    with progress.shown("1-40-40-1", epochs, done) as tell:
-        for epoch in range(done, epochs):
+    with progress.shown("1-40-40-1", epochs) as tell:
+        for epoch in range(epochs):
             descend_loss()
             tell(epoch + 1)
-            checkpoint.save([weights], {"epochs": epoch + 1})
     before = weights.numpy()
     for _ in range(NORM_STEPS):
         descend_norm()

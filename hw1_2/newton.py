@@ -1,4 +1,4 @@
-"""Gradients, Hessians and second-order steps for many small tanh nets at once, in NumPy and float64.
+"""Gradients, Hessians, Adam and second-order steps for many small tanh nets at once, in NumPy and float64.
 
 All nets have one input, one output, tanh hidden layers, a linear last layer and the same loss: the mean squared error
 over some points, plus `ridge` times the sum of squares of all weights and biases. The weights of all nets stand in one
@@ -192,6 +192,23 @@ def norms(vectors: np.ndarray) -> np.ndarray:
     """Euclidean lengths (nets,) of (nets, n)."""
     with np.errstate(over="ignore"):  # a trial step may lead anywhere: where the length is infinite it is refused
         return np.sqrt(np.sum(vectors**2, axis=1))
+
+
+def adam_path(
+    parameters: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray], learning_rate: float, epochs: Sequence[int]
+) -> list[np.ndarray]:
+    """The parameters of all nets after each of `epochs` steps of Adam (Kingma and Ba 2015; Keras's constants)."""
+    first, second, path = np.zeros_like(parameters), np.zeros_like(parameters), []
+    for epoch in range(epochs[-1] + 1):
+        if epoch:
+            gradient = slopes(parameters)
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            rate = learning_rate * np.sqrt(1 - 0.999**epoch) / (1 - 0.9**epoch)
+            parameters = parameters - rate * first / (np.sqrt(second) + 1e-7)
+        if epoch in epochs:
+            path.append(parameters)
+    return path
 
 
 def minimise_gradient_norm(

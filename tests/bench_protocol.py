@@ -102,9 +102,9 @@ def grad_norm(name: str, chosen: Any) -> Counted:
 
 def minimal_ratio(name: str, chosen: Any) -> Counted:
     script = script_module(name)
-    for net in chosen.nets:
-        about = {"script": name, "net": (net,), "nets": chosen.seeds, "examples": chosen.points}
-        if net == script.RECIPE:
+    for arm in script.arms(chosen).values():
+        about = {"script": name, "net": (arm.net,), "nets": chosen.seeds, "examples": chosen.points}
+        if arm.net == script.RECIPE:
             yield Work("recipe", **about, intra_threads=1, inter_threads=1), 1
             continue
         yield Work("adam in float64", **about, learning_rate=chosen.learning_rate), chosen.epochs
