@@ -1,69 +1,121 @@
-"""A long unit's state on disk, so that a killed run carries on where it was, bit for bit."""
+"""The state of a long unit on disk, so that a killed run carries on where it was, bit for bit.
 
-import io
+    curves = checkpoint.restore(variables, {"loss": []})                 # before training
+    for stop, recorded in training.segments(run, stops, checkpoint):     # each segment not trained yet
+        curves["loss"].append(evaluate(*test)[0])
+    for net in checkpoint.stages(range(8), "measures"):                  # each net not measured yet
+        norms.append(...)
+
+A file holds a line of JSON (whose state it is, and the results so far), the bytes of the variables, and a checksum.
+"""
+
 import json
 import math
 import sys
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from common import files
-from common.plain_pickle import MEGABYTE, is_number
+from common import files, progress
+from common.plain_pickle import MEGABYTE, is_number, plain
+from common.settings import Problem
 
 import numpy as np
 
-SAVE_SECONDS = 20.0  # between two saves: what a kill can cost at most, besides one epoch
+SAVE_SECONDS = 20.0  # between two saves: a kill costs at most this much training, and one stage
 LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON
-BYTES = np.dtype(np.uint8)
-UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, MemoryError)
-UNUSABLE += (RuntimeError, zipfile.BadZipFile)  # RecursionError is a RuntimeError, as is an encrypted archive
+UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError)
 
 
 class Checkpoint:
-    """One unit's checkpoint file: `load` once, `save` after each epoch.
+    """What one unit has reached: `restore` it once, then loop over `stages` or `training.segments`."""
 
-    The variables are everything that training changes: weights, optimizer slots, step, and the states of
-    the dropout layers' seed generators, which `model.save` leaves out.
-    """
-
-    def __init__(self, path: Path, identity: dict[str, Any]):
-        self.path = path
-        self.identity = identity
-        self.seconds_before = 0.0  # training time of the interrupted runs before this one
+    def __init__(self, path: Path, identity: dict[str, Any], code: str = ""):
+        """identity: settings, data and so on; a file of another identity is ignored. code: which code trains now."""
+        self.path, self.identity = path, identity
+        self.codes = [code]  # of all code that trained this unit
+        self.done: dict[str, int] = {}  # stages done, by the name of their loop
+        self._variables: Sequence[Any] = ()
+        self._results: dict[str, Any] = {}
+        self._seconds_before = 0.0  # training time of the interrupted runs before this one
         self._started = self._saved = time.monotonic()
 
-    def load(self, variables: Sequence[Any]) -> dict[str, Any]:
-        """Restore `variables` and return the results kept beside them; {} where nothing usable is there."""
+    def restore(self, variables: Sequence[Any], results: dict[str, Any]) -> dict[str, Any]:
+        """Register what training changes, and set it to what an interrupted run saved, if any.
+
+        variables: all that training changes, as TensorFlow variables or NumPy arrays: weights, optimizer slots, and
+        the states of dropout's seed generators, which `model.save` leaves out. results: the script's lists and numbers,
+        as they are before training. Returns the dict that the script fills; it is saved as JSON, so that lists of an
+        interrupted run come back as plain lists.
+        """
+        self._variables, self._results = variables, results
         try:
             about, arrays = _read(self.path, variables)
-            usable = about["identity"] == self.identity and is_number(about["seconds"]) and about["seconds"] >= 0
+            if about["identity"] != self.identity or not is_number(about["seconds"]) or about["seconds"] < 0:
+                return results
+            done = {str(name): int(count) for name, count in about["done"].items()}
+            codes = [str(code) for code in about["codes"]]
+            results = results | about["results"]
         except UNUSABLE:
-            return {}  # none, damaged, or of another shape: the unit starts afresh, which is always right
-        if not usable or not isinstance(about["results"], dict):
-            return {}
+            return results  # no file, or a damaged one: the unit starts from the beginning, which is always right
         for array, variable in zip(arrays, variables, strict=True):
-            variable.assign(array)
-        self.seconds_before, self._started = about["seconds"], time.monotonic()
-        minutes = self.seconds_before / 60
-        print(f"  {self.path.stem}: carries on after {minutes:.1f} minutes of training", file=sys.stderr)
-        return about["results"]
+            if isinstance(variable, np.ndarray):
+                variable[...] = array
+            else:
+                variable.assign(array)
+        self.done, self._results, self._seconds_before = done, results, about["seconds"]
+        self._started = time.monotonic()
+        others = [code for code in codes if code not in self.codes]
+        self.codes += others
+        print(
+            f"  {self.path.stem}: carries on after {self._seconds_before / 60:.1f} minutes of training"
+            + (", part of it by other code (--force starts again)" if others else ""),
+            file=sys.stderr,
+        )
+        return results
 
-    def save(self, variables: Sequence[Any], results: dict[str, Any], now: bool = False) -> None:
-        """Keep variables and results (plain numbers and lists) on disk, at most every 20 s unless `now`."""
+    def stages(self, items: Sequence[Any], name: str = "") -> Iterator[Any]:
+        """Yield the items that no interrupted run has done; after each, show progress and save.
+
+        name: of this loop, where a unit has several.
+        """
+        begun = self.done.get(name, 0)
+        with progress.shown(self.label(name), len(items), begun) as tell:
+            for count, item in enumerate(items[begun:], begun + 1):
+                yield item
+                tell(count)
+                self.reached(name, count, now=count == len(items))
+
+    def reached(self, name: str, count: int, now: bool = False) -> None:
+        """Note that `count` stages of the loop `name` are done, and save."""
+        self.done[name] = count
+        self.save(now=now)
+
+    def label(self, name: str) -> str:
+        """The unit and the loop's name, as progress shows them."""
+        return f"{self.identity.get('unit', self.path.stem)} {name}".strip()
+
+    def load(self, variables: Sequence[Any]) -> dict[str, Any]:
+        return self.restore(variables, {})
+
+    def save(self, variables: Any = None, results: Any = None, now: bool = False) -> None:
+        """Write the file, at most every 20 s unless `now`."""
+        if variables is not None:
+            self._variables, self._results = variables, results
         if not now and time.monotonic() - self._saved < SAVE_SECONDS:
             return
-        about = {"identity": self.identity, "seconds": self.seconds(), "results": results}
-        named = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
-        named |= {f"variable_{index}": variable for index, variable in enumerate(variables)}
+        about = {"identity": self.identity, "seconds": self.seconds(), "codes": self.codes, "done": self.done}
+        about |= {"variables": _described(self._variables), "results": self._results}
+        try:
+            line = json.dumps(about, default=plain).encode() + b"\n"
+        except TypeError as error:
+            raise Problem(f"{self.label('')}: what it has measured so far cannot be saved: {error}") from None
 
-        def write(file: BinaryIO) -> None:  # the file of np.savez, one array at a time: large nets fill gigabytes
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, values in named.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(values, order="C"), allow_pickle=False)
+        def write(file: BinaryIO) -> None:
+            file.write(line)
+            for variable in self._variables:  # one at a time: large nets fill gigabytes
+                file.write(_values(variable))
             files.add_checksum(file)
 
         files.write_atomically(self.path, write)
@@ -71,45 +123,34 @@ class Checkpoint:
 
     def seconds(self) -> float:
         """Training time of this unit so far, that of interrupted runs included."""
-        return self.seconds_before + time.monotonic() - self._started
+        return self._seconds_before + time.monotonic() - self._started
 
     def remove(self) -> None:
-        """Forget the file, and what a killed run left of it: the unit is in the history now."""
+        """Remove the file: the unit is in the history now, or is to start again."""
         files.remove(self.path)
 
 
-def _read(path: Path, variables: Sequence[Any]) -> tuple[Any, list[np.ndarray]]:
-    """What was kept beside the variables, and their values; one of UNUSABLE where the file is not as `save` writes it.
-
-    That takes no more memory than such a file can: its size is bounded, nothing in it is compressed, and an array has
-    the very header that `save` writes.
-    """
-    expected = [(tuple(variable.shape), _type(variable)) for variable in variables]
-    largest = LARGEST_RESULTS + sum(math.prod(shape) * kind.itemsize for shape, kind in expected)
-    with zipfile.ZipFile(io.BytesIO(files.checked(files.read_regular(path, largest)))) as archive:
-        size = archive.getinfo("about.npy").file_size - len(_header((1,), BYTES))
-        about = json.loads(_array(archive, "about", (size,), BYTES).tobytes())
-        return about, [_array(archive, f"variable_{index}", *each) for index, each in enumerate(expected)]
+def _described(variables: Sequence[Any]) -> list[list[Any]]:
+    """Type and shape of each variable, as the file names them."""
+    kinds = [np.dtype(getattr(each.dtype, "as_numpy_dtype", each.dtype)) for each in variables]
+    return [[kind.str, list(each.shape)] for kind, each in zip(kinds, variables, strict=True)]
 
 
-def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """The archive's array of that name; ValueError where it has another shape or type."""
-    member, header = archive.getinfo(f"{name}.npy"), _header(shape, kind)
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != len(header) + math.prod(shape) * kind.itemsize:
-        raise ValueError(f"{name} has another size")
-    content = archive.read(member)
-    if not content.startswith(header):
-        raise ValueError(f"{name} has another shape or type")
-    return np.frombuffer(content, kind, offset=len(header)).reshape(shape)
+def _values(variable: Any) -> np.ndarray:
+    return np.asarray(variable, order="C")
 
 
-def _header(shape: tuple[int, ...], kind: np.dtype) -> bytes:
-    """How NumPy's file of such an array begins."""
-    file = io.BytesIO()
-    about = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, about)
-    return file.getvalue()
-
-
-def _type(variable: Any) -> np.dtype:
-    return np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype))  # of TensorFlow, or a name
+def _read(path: Path, variables: Sequence[Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The line of JSON, and the values of the variables; one of UNUSABLE where the file is not of such variables."""
+    described = _described(variables)
+    sizes = [np.dtype(kind).itemsize * math.prod(shape) for kind, shape in described]
+    body = files.checked(files.read_regular(path, LARGEST_RESULTS + sum(sizes)))
+    at = body.index(b"\n") + 1
+    about = json.loads(body[:at])
+    if about["variables"] != described or len(body) != at + sum(sizes):
+        raise ValueError("it holds other variables")
+    arrays = []
+    for (kind, shape), size in zip(described, sizes, strict=True):
+        arrays.append(np.frombuffer(body, kind, math.prod(shape), at).reshape(shape))
+        at += size
+    return about, arrays

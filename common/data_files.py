@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from common import files
-from common.plain_pickle import MEGABYTE, printable
+from common.plain_pickle import MEGABYTE
 from common.settings import Problem
+from common.text import printable
 
 import numpy as np
 

@@ -139,7 +139,8 @@ def _made_from(script: Path, path: Path) -> str:
     except importlib.metadata.PackageNotFoundError:
         raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
     data = files.sha256(path)
-    code = hashlib.sha256(provenance.code_hash(script).encode() + SHEET.read_bytes()).hexdigest()
+    own = b"".join(path.read_bytes() for path in (SHEET, Path(__file__), Path(reading.__file__)))
+    code = hashlib.sha256(provenance.code_hash(script).encode() + own).hexdigest()
     return f"history {data}; code {code}; matplotlib {matplotlib}"
 
 

@@ -1,11 +1,15 @@
 """The history pickle of an experiment: start, keep, publish, read.
 
-    python -m common.history hw1_1/history/mnist_cnn.pkl          what it holds
-    python -m common.history hw1_1/history/mnist_cnn.pkl --csv    its table of results
+    python -m common.history hw1_1/history/mnist_cnn.pkl                     what it holds
+    python -m common.history hw1_1/history/mnist_cnn.pkl --csv               its table of results
+    python -m common.history hw1_1/history/mnist_cnn.pkl --csv --by-epoch    its curves, one row an epoch
 
 A history is a dict of plain dicts, lists, strings, numbers, booleans and None, pickled with protocol 4
 and followed by a checksum line; `pickle.load` reads it without this project. Here it is read in a way
 that can run no code, whatever the file holds.
+
+A script trains units. Most units are one training each; where one training gives several units, such as a net at
+several stages, `start` is given {training: units}, and `keep` takes {unit: results}.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import functools
 import gc
 import hashlib
 import os
@@ -20,82 +25,90 @@ import resource
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from common import backend, files
 from common.checkpoint import Checkpoint
-from common.history_file import SCHEMA, UnreadableError, encode, read
-from common.plain_pickle import MEGABYTE, clipped, plain, printable
+from common.history_file import SCHEMA, UnreadableError, encode, first_mistake, not_finite, read
+from common.plain_pickle import MEGABYTE, plain
 from common.provenance import code_hash, commit
 from common.settings import ROOT, Problem, Run, identity, one_message
+from common.tables import by_epoch, describe, group_of, measured_on, table
+from common.text import clipped, printable
 
-import numpy as np
+__all__ = ["SCHEMA", "Checkpoint", "Experiment", "UnreadableError", "describe", "encode", "group_of", "measured_on"]
+__all__ += ["plain", "read", "start", "table"]
 
-# ---------------------------------------------------------------------------------------- one experiment
+MEND = "Mend what `train` returns and run the same command again: the finished training is used"
 
 
-def start(run: Run, revision: int, units: Sequence[str], dataset: Any = None) -> "Kept":
+def start(
+    run: Run, revision: int, units: Sequence[str] | Mapping[str, Sequence[str]], dataset: Any = None
+) -> "Experiment":
     """What the history holds of this run and what is missing; does --check and --list, then exits.
 
-    revision: the script's REVISION, raised when a change of code makes old results wrong. units: names,
-    in the order of training. dataset: of `common.data`; None where the inputs are computed.
+    revision: the script's REVISION, raised when a change of code makes old results wrong. units: names in the order of
+    training, or {training: the units that it gives}. dataset: of `common.data`; None where the inputs are computed.
     """
     data = {"name": "computed", "fingerprint": "computed"}
     if dataset is not None:
         data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source}
-    unknown = [name for name in run.unit if name not in units]
+    trainings = dict(units) if isinstance(units, Mapping) else {unit: (unit,) for unit in units}
+    names = [unit for gives in trainings.values() for unit in gives]
+    unknown = [name for name in run.unit if name not in (*names, *trainings)]
     if unknown:
-        print(f"error: no unit {unknown[0]!r}; the units are: {', '.join(units)}", file=sys.stderr)
+        print(f"error: no unit {unknown[0]!r}; the units are: {', '.join(names)}", file=sys.stderr)
         raise SystemExit(2)
-    kept = Kept(run, revision, tuple(units), data)
+    experiment = Experiment(run, revision, trainings, data)
     if run.mode == "check":
-        state, fine = kept.state()
+        state, fine = experiment.state()
         print(state)
         raise SystemExit(0 if fine else 1)
     if run.mode == "list":
-        for unit in kept.wanted():
-            print(_command(run, unit))
+        for training in experiment.due():
+            print(_command(run, training))
         raise SystemExit(0)
     if dataset is not None:
         print(f"data: {dataset.name}: {dataset.source}", file=sys.stderr)
-    state, fine = kept.state()
+    state, fine = experiment.state()
     if fine and not run.force:
         print(f"{run.experiment}: kept, {state}; --force retrains", file=sys.stderr)
-    return kept
+    return experiment
 
 
-def _command(run: Run, unit: str) -> str:
+def _command(run: Run, training: str) -> str:
     """One shell command that trains one unit, with the flags that this call was given."""
     flags = _without(run.arguments, "--list", {"--unit", "--scale", "--data-dir"})
     if run.data_dir is not None:
         flags += ["--data-dir", str(run.data_dir)]  # absolute: the command may run in another folder
-    command = shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", unit])
+    command = shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", training])
     return command.replace("\n", r"'$'\n''")  # a folder's name may have a line break: one line all the same
 
 
 def _without(arguments: Sequence[str], flag: str, valued: set[str]) -> list[str]:
     """`arguments` without `flag` and without the flags in `valued`, each with the value that follows it."""
-    kept, skip = [], False
+    rest, skip = [], False
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-")
         if not skip and name != flag and name not in valued:
-            kept.append(argument)
+            rest.append(argument)
         skip = not skip and argument.replace("_", "-") in valued
-    return kept
+    return rest
 
 
-class Kept:
-    """The history of one run on disk: `missing` units to train, `keep` for each, `report` at the end."""
+class Experiment:
+    """The history of one run on disk: loop over `missing`, `keep` the results of each, `report` at the end."""
 
-    def __init__(self, run: Run, revision: int, units: tuple[str, ...], data: dict[str, str]):
+    def __init__(self, run: Run, revision: int, trainings: dict[str, Sequence[str]], data: dict[str, str]):
         self.run = run
-        self.units = units
+        self.trainings = trainings
+        self.units = [unit for units in trainings.values() for unit in units]
         self.data = data
         self.code = {"revision": revision, "hash": code_hash(run.script), "commit": commit()}
-        self.forced = set(units) if run.force else set()
+        self.forced = set(self.units) if run.force else set()
         self._checkpoints: dict[str, Checkpoint] = {}
 
     def _load(self) -> tuple[dict[str, Any] | None, str]:
@@ -134,55 +147,55 @@ class Kept:
             return f"partial: {len(done)} of {len(self.units)} units{note}", False
         return f"up to date (measured {measured_on(history)}){note}", True
 
-    def wanted(self) -> list[str]:
-        """Units of this call that the history lacks, or all of them with --force."""
+    def due(self) -> list[str]:
+        """The trainings of this call that give a unit which the history lacks; all of them with --force."""
         try:
             history, _ = self._load()
         except UnreadableError:
             if not self.run.force:
                 raise
             history = None
-        return [
-            unit for unit in self._asked() if history is None or unit in self.forced or unit not in history["results"]
-        ]
+        measured = set(history["results"]) - self.forced if history else set()
+        return [name for name in self._asked() if not measured.issuperset(self.trainings[name])]
 
     def _asked(self) -> list[str]:
-        return [unit for unit in self.units if not self.run.unit or unit in self.run.unit]
+        asked = set(self.run.unit) or set(self.trainings)
+        return [name for name, units in self.trainings.items() if asked.intersection((name, *units))]
 
     def missing(self) -> Iterator[str]:
-        """Yield each unit to train, claimed against other processes that fill the same history."""
-        waiting = self.wanted()
+        """Yield each training that is due, claimed against other processes that fill the same history."""
+        waiting = self.due()
         if waiting:
             _require_place_for(self.run.history)
         self._remove_leftovers(waiting)
-        for patient in (False, True):  # first what nobody trains, then what others left unfinished
-            for unit in list(waiting):
-                with self._claim(unit, patient) as claimed:
+        for patient in (False, True):  # first what no process trains, then what others left unfinished
+            for training in list(waiting):
+                with self._claim(training, patient) as claimed:
                     if claimed:
-                        waiting.remove(unit)
-                        if unit in self.wanted():
-                            checkpoint = self.checkpoint(unit)  # its clock starts here
-                            if unit in self.forced:
+                        waiting.remove(training)
+                        if training in self.due():
+                            checkpoint = self.checkpoint(training)  # its clock starts here
+                            if self.forced.intersection(self.trainings[training]):
                                 checkpoint.remove()
-                            yield unit
+                            yield training
                             gc.collect()  # a unit's copy of the data leaves before the next one's comes
 
     def _remove_leftovers(self, waiting: Sequence[str]) -> None:
         """Remove what killed runs left: temporary files, and checkpoints of units that were published just before."""
         files.remove_stale_temporaries(self.run.history)
-        for unit in set(self._asked()) - set(waiting):
-            path = self._checkpoint_path(unit)
+        for training in set(self._asked()) - set(waiting):
+            path = self._checkpoint_path(training)
             if path.exists() or files.temporaries(path):
-                with contextlib.suppress(OSError), self._claim(unit, patient=False) as claimed:
+                with contextlib.suppress(OSError), self._claim(training, patient=False) as claimed:
                     if claimed:
                         files.remove(path)
 
     @contextlib.contextmanager
-    def _claim(self, unit: str, patient: bool) -> Iterator[bool]:
-        path = self._checkpoint_path(unit).with_suffix(".lock")
+    def _claim(self, training: str, patient: bool) -> Iterator[bool]:
+        path = self._checkpoint_path(training).with_suffix(".lock")
         with files.open_lock(path) as file:
             if patient:
-                files.lock(file, f"{self.run.experiment}: waiting for the process that trains {unit}")
+                files.lock(file, f"{self.run.experiment}: waiting for the process that trains {training}")
             else:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,35 +204,37 @@ class Kept:
                     return
             yield True
 
-    def _checkpoint_path(self, unit: str) -> Path:
-        return self.run.checkpoints / f"{unit.replace('/', '-')}.npz"
+    def _checkpoint_path(self, training: str) -> Path:
+        return self.run.checkpoints / f"{training.replace('/', '-')}.state"
 
-    def checkpoint(self, unit: str) -> Checkpoint:
-        """The unit's checkpoint, bound to this run's identity, so that no other run resumes from it."""
+    def checkpoint(self, training: str) -> Checkpoint:
+        """The training's checkpoint, bound to settings, data and REVISION, so that no other run resumes from it."""
         bound = {
             "experiment": self.run.experiment,
             "scale": self.run.scale,
-            "unit": unit,
+            "unit": training,
             "settings": identity(self.run.settings),
             "data": self.data["fingerprint"],
-            "code": self.code["hash"],
+            "revision": self.code["revision"],
         }
-        return self._checkpoints.setdefault(unit, Checkpoint(self._checkpoint_path(unit), bound))
+        path = self._checkpoint_path(training)
+        return self._checkpoints.setdefault(training, Checkpoint(path, bound, self.code["hash"]))
 
-    def keep(self, unit: str, results: dict[str, Any]) -> None:
-        """Publish one unit's results beside those already there, whoever measured them.
+    def keep(self, training: str, results: dict[str, Any]) -> None:
+        """Publish the results of a training beside those already there, whoever measured them.
 
-        results: plain data or arrays, with `summary`, a dict of numbers or of lists of numbers over seeds.
+        results: plain data or arrays, with `summary`, a dict of numbers or of lists of numbers over seeds; of a
+        training that gives several units {unit: results}. Problem where they cannot be kept: the checkpoint stays, so
+        that a mended script finds its finished training.
         """
-        checkpoint = self._checkpoints.pop(unit, None) or self.checkpoint(unit)
-        environment = backend.environment()
-        record = {
-            "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "wall_seconds": round(checkpoint.seconds(), 2),
-            "peak_memory_megabytes": round(_peak_memory() / MEGABYTE),
-            "device": environment["device"],
-            "code": self.code["hash"],
-        }
+        checkpoint = self._checkpoints.get(training) or self.checkpoint(training)
+        by_unit = results if list(self.trainings[training]) != [training] else {training: results}
+        for unit in self.trainings[training]:
+            mistake = first_mistake(by_unit.get(unit) if isinstance(by_unit, dict) else by_unit)
+            if mistake:
+                raise Problem(f"{unit}: {mistake}. {MEND}")
+            if odd := not_finite(by_unit[unit]):
+                print(f"note: {unit}: NaN or infinite numbers in {clipped(', '.join(odd), 300)}", file=sys.stderr)
         with files.locked(self.run.history):
             try:
                 history, _ = self._load()
@@ -227,30 +242,50 @@ class Kept:
                 history = None
             if history is None:
                 _put_aside(self.run.history)
-                history = {"units": {}, "results": {}}
-            units = {name: history["units"].get(name) for name in (*self.units, *history["units"])}
-            units[unit] = record
+                history = {"units": {}, "results": {}, "settings": {}}
+            units = self.trainings[training]
+            new = [unit for unit in units if unit in self.forced or unit not in history["results"]]
+            records = history["units"] | dict.fromkeys(new, self._record(checkpoint, len(new)))
+            units = {unit: records.get(unit) for unit in (*self.units, *history["units"])}
             published = {
                 "schema": SCHEMA,
                 "experiment": self.run.experiment,
                 "scale": self.run.scale,
-                "settings": self._settings(history),
+                "settings": self._settings(history["settings"]),
                 "units": units,
-                "complete": all(about is not None for about in units.values()),
+                "complete": None not in units.values(),
                 "data": self.data,
-                "environment": environment,
+                "environment": backend.environment(),
                 "code": self.code,
-                "wall_seconds": round(sum(about["wall_seconds"] for about in units.values() if about), 2),
-                "results": {**history["results"], unit: results},
+                "wall_seconds": round(sum(record["wall_seconds"] for record in units.values() if record), 2),
+                "results": history["results"] | {unit: by_unit[unit] for unit in new},
             }
-            files.write_atomically(self.run.history, encode(published))
-        self.forced.discard(unit)
+            try:
+                content = encode(published)
+            except ValueError as error:
+                raise Problem(f"{training}: {error}. {MEND}") from None
+            files.write_atomically(self.run.history, content)
+        self.forced.difference_update(new)
+        self._checkpoints.pop(training, None)
         checkpoint.remove()
 
-    def _settings(self, history: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, checkpoint: Checkpoint, units: int) -> dict[str, Any]:
+        """When, where and by which code a unit was measured; the seconds of a training are shared by its units."""
+        record = {
+            "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "wall_seconds": round(checkpoint.seconds() / max(units, 1), 2),
+            "peak_memory_megabytes": round(_peak_memory() / MEGABYTE),
+            "device": backend.environment()["device"],
+            "code": self.code["hash"],
+            "commit": self.code["commit"],
+        }
+        other = checkpoint.codes[1:]
+        return record | ({"begun_by_code": other} if other else {})
+
+    def _settings(self, before: dict[str, Any]) -> dict[str, Any]:
         """This run's settings, with arms of the history that this call did not select."""
         merged = plain(asdict(self.run.settings))
-        for name, value in history.get("settings", {}).items():
+        for name, value in before.items():
             if isinstance(value, list):
                 merged[name] = value + [item for item in merged.get(name, []) if item not in value]
         return merged
@@ -295,103 +330,10 @@ def _put_aside(path: Path) -> None:
         digest = hashlib.file_digest(old, "sha256").hexdigest()  # a clone's files are all of the same second
         target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}-{digest[:8]}.pkl"
         old.seek(0)
-        for remains in files.temporaries(target):  # nobody else copies: the caller has the history's lock
+        for remains in files.temporaries(target):  # no other process copies: the caller has the history's lock
             remains.unlink(missing_ok=True)
         files.write_atomically(target, lambda file: shutil.copyfileobj(old, file))
     print(f"the history that was there is kept as {target}", file=sys.stderr)
-
-
-# ------------------------------------------------------------------------------------ showing a history
-
-
-def measured_on(history: dict[str, Any]) -> str:
-    """Date of the newest unit, such as 2026-11-24; empty where nothing is measured yet."""
-    return printable(max((record["measured"] for record in history["units"].values() if record), default="")[:10])
-
-
-def group_of(unit: str) -> str:
-    """deep for deep/seed-0: the name of what several seeds measure."""
-    return "/".join(part for part in unit.split("/") if not part.startswith("seed-"))
-
-
-def gathered(history: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
-    """{group: {quantity: values over seeds}} from the summaries of all units."""
-    groups: dict[str, dict[str, list[float]]] = {}
-    for unit in history["units"]:
-        for quantity, value in history["results"].get(unit, {}).get("summary", {}).items():
-            values = value if isinstance(value, list) else [value]
-            groups.setdefault(group_of(unit), {}).setdefault(quantity, []).extend(values)
-    return groups
-
-
-def table(history: dict[str, Any], numeric: bool = False) -> Any:
-    """A pandas table, one row a group: median [smallest, largest] over seeds, or those and n as columns."""
-    import pandas
-
-    rows: dict[str, dict[str, Any]] = {}
-    for group, quantities in gathered(history).items():
-        row = rows.setdefault(_heading(group), {})
-        for quantity, values in quantities.items():
-            name, (middle, low, high) = _heading(quantity), _spread(values)
-            if numeric:
-                row |= {f"{name} median": middle, f"{name} min": low, f"{name} max": high, f"{name} n": len(values)}
-            elif values:
-                row[name] = f"{middle:.4g}" + (f" [{low:.4g}, {high:.4g}]" if len(values) > 1 else "")
-            else:
-                row[name] = "none"  # such as the live nets where all are dead
-    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("net")
-
-
-def _heading(name: str) -> str:
-    return printable(clipped(name, 80))  # a table pads its columns: a name of a megabyte would be in every row
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, smallest and largest value; NaN where there is none."""
-    if not values:
-        return np.nan, np.nan, np.nan
-    numbers = np.array(values, float)
-    with np.errstate(invalid="ignore", over="ignore"):  # the mean of -inf and inf, and of two that are nearly infinite
-        return float(np.median(numbers)), float(numbers.min()), float(numbers.max())
-
-
-def describe(history: dict[str, Any]) -> str:
-    """What a history holds, for a terminal: where it comes from, the sizes of its results, and their table."""
-    done, units, code, data = len(history["results"]), len(history["units"]), history["code"], history["data"]
-    first = next(iter(history["results"].values()), {})
-    lines = {
-        "experiment": history["experiment"],
-        "scale": history["scale"],
-        "units": f"{done} of {units}" + (", complete" if history["complete"] else ", partial"),
-        "measured": measured_on(history) or "not yet",
-        "settings": _pairs(history["settings"]),
-        "data": _pairs(data),
-        "code": f"revision {code['revision']}, commit {code.get('commit') or 'unknown'}, hash {code['hash'][:12]}",
-        "environment": _pairs(history["environment"]),
-        "minutes": f"{history['wall_seconds'] / 60:.1f}",
-        "results": ", ".join(f"{name} {_size(value)}" for name, value in first.items()) or "none yet",
-    }
-    described = [f"{name:<11}  {printable(clipped(text, 2000))}" for name, text in lines.items()]
-    return "\n".join([*described, "", table(history).to_string(na_rep="-") if done else "(nothing measured yet)"])
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    words = []
-    for name, value in values.items():
-        items = value if isinstance(value, list) else [value]
-        words.append(f"{name} {' '.join(clipped(str(item), 80) for item in items[:20])}{' ...' * (len(items) > 20)}")
-    return ", ".join(words)
-
-
-def _size(value: Any) -> str:
-    """3 x 20 for three lists of 20, and the name of its type for anything else."""
-    lengths = []
-    while isinstance(value, list):
-        lengths.append(str(len(value)))
-        value = value[0] if value else None
-    if isinstance(value, dict):
-        lengths.append("{" + ", ".join(clipped(name, 40) for name in list(value)[:10]) + "}")
-    return " x ".join(lengths) or type(value).__name__
 
 
 def main() -> None:
@@ -401,26 +343,32 @@ def main() -> None:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="history pickle")
     parser.add_argument("--csv", action="store_true", help="print the table of results only: median, min, max, n")
+    parser.add_argument("--by-epoch", action="store_true", help="with --csv: the curves, one row an epoch")
     arguments = parser.parse_args()
-    shown = []
+    if arguments.by_epoch and not arguments.csv:
+        parser.error("--by-epoch goes with --csv")
+    histories = []
     for path in arguments.files:
         try:
-            shown.append(read(path))
+            histories.append(read(path))
         except FileNotFoundError:
             raise Problem(f"{path}: no such history; its training script makes it") from None
     if arguments.csv:
-        import pandas
-
-        keys = [(_heading(history["experiment"]), _heading(history["scale"])) for history in shown]
-        tables = [table(history, numeric=True) for history in shown]
-        print(pandas.concat(tables, keys=keys, names=["experiment", "scale", "net"]).to_csv(), end="")
+        print(_csv(histories, by_epoch if arguments.by_epoch else functools.partial(table, numeric=True)), end="")
     else:
-        print(
-            "\n\n".join(
-                f"{printable(str(path))}\n{describe(history)}"
-                for path, history in zip(arguments.files, shown, strict=True)
-            )
-        )
+        named = zip(arguments.files, histories, strict=True)
+        print("\n\n".join(f"{printable(str(path))}\n{describe(each)}" for path, each in named))
+
+
+def _csv(histories: list[dict[str, Any]], rows: Callable[[dict[str, Any]], Any]) -> str:
+    """The rows of all histories below each other, each with its experiment and scale."""
+    import pandas
+
+    keys = [tuple(printable(clipped(each[name], 80)) for name in ("experiment", "scale")) for each in histories]
+    tables = [rows(each) for each in histories]
+    titles = {each.index.name for each in tables}
+    names = ["experiment", "scale", titles.pop() if len(titles) == 1 else "group"]
+    return pandas.concat(tables, keys=keys, names=names).to_csv()
 
 
 if __name__ == "__main__":

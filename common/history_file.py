@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from common import plain_pickle
-from common.plain_pickle import MEGABYTE, clipped, is_number, plain, printable
+from common.plain_pickle import MEGABYTE, is_number, plain
 from common.settings import Problem
+from common.text import clipped, printable
 
 import numpy as np
 
@@ -58,13 +59,58 @@ def read(path: Path) -> dict[str, Any]:
         ) from None
 
 
+def first_mistake(results: Any) -> str:
+    """What keeps these results of a unit from being published, naming the key; empty where nothing does."""
+    if not isinstance(results, dict):
+        return f"its results are {_a(results)} and not a dict"
+    mistake = _unplain(results, ())
+    if mistake:
+        return mistake
+    summary = results.get("summary")
+    if not isinstance(summary, dict):
+        return "its results have no 'summary', the dict of numbers for the table that is printed"
+    for name, value in plain(summary).items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, (int, float)) for each in values):
+            return f"'summary/{name}' holds more than numbers"
+    return ""
+
+
+def _unplain(value: Any, path: tuple[str, ...]) -> str:
+    """Which entry is no plain data, and why."""
+    if isinstance(value, dict):
+        return next(filter(None, (_unplain(item, (*path, str(name))) for name, item in value.items())), "")
+    try:
+        plain_pickle.check([plain(value)])
+    except (TypeError, ValueError) as error:
+        return f"'{'/'.join(path)}' is {_a(value)} that a history cannot hold: {error}"
+    return ""
+
+
+def _a(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"a NumPy array of {value.dtype}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def not_finite(results: dict[str, Any]) -> list[str]:
+    """The keys of a unit's results under which a number is NaN or infinite."""
+
+    def odd(value: Any) -> bool:
+        if isinstance(value, (dict, list)):
+            return any(map(odd, value.values() if isinstance(value, dict) else value))
+        return isinstance(value, float) and not np.isfinite(value)
+
+    return [name for name, value in plain(results).items() if odd(value)]
+
+
 def encode(history: dict[str, Any]) -> bytes:
-    """The bytes of a history file. Problem if they exceed 5 MB, ValueError if `read` would refuse them."""
+    """The bytes of a history file. ValueError if they exceed 5 MB, or if `read` would refuse them."""
     history = plain(history)
     _check_fields(history)
     content = plain_pickle.dumps(history)
     if len(content) > LARGEST_WRITTEN:
-        raise Problem(f"the history would take {len(content) / MEGABYTE:.1f} MB: record fewer points")
+        raise ValueError(f"the history would take {len(content) / MEGABYTE:.1f} MB: record fewer points")
     return content
 
 

@@ -164,16 +164,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def clipped(text: str, length: int) -> str:
-    """`text`, or its beginning where it is longer than anybody reads."""
-    return text if len(text) <= length else text[:length] + " ..."
-
-
-def printable(text: str) -> str:
-    """`text` with control characters spelled out, so that a terminal shows them and obeys none."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def are_numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
     """Whether this is a list, not empty, of numbers of that kind, finite or not."""
     return isinstance(values, list) and len(values) > 0 and all(isinstance(value, kind) for value in values)

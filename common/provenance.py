@@ -1,4 +1,4 @@
-"""Which code measured a history: a hash of what can move a number, and the git commit."""
+"""Which code measured a history: a hash of the question's own code, and the git commit."""
 
 import ast
 import hashlib
@@ -9,46 +9,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.plain_pickle import printable
 from common.settings import ROOT
-
-# Modules of `common` whose changes do not mark a history as "made by other code": they move files and flags, or are
-# known otherwise (data by their fingerprint, devices and threads by the recorded environment). What scales images
-# (`data`) and what splits a batch or chooses a precision (`backend`) is too: a change there raises each REVISION.
-PLUMBING = frozenset(("backend", "checkpoint", "files", "history", "history_file", "plain_pickle", "progress"))
-PLUMBING |= {"provenance", "settings", "signals", "data", "data_files", "pictures", "lazy"}
+from common.text import printable
 
 
 def code_hash(script: Path) -> str:
-    """SHA-256 over the syntax trees, docstrings dropped, of a script and the modules of this project it uses.
+    """SHA-256 over the syntax trees, docstrings dropped, of a script and the modules beside it that it imports.
 
-    Those are modules of `common`, PLUMBING left out, and modules beside the script. Comments and layout do
-    not count, nor do PAPER and QUICK (a history holds its settings); Python 3.11 to 3.13 give the same value.
+    Comments and layout do not count, nor do PAPER and QUICK (a history holds its settings); Python 3.11 to 3.13 give
+    the same value. `common` does not count: a change there that moves a number raises each script's REVISION.
     """
     digest = hashlib.sha256()
     waiting, trees = [script.resolve()], {}
     while waiting:
         path = waiting.pop()
-        if path not in trees and path.stem not in PLUMBING:
+        if path not in trees:
             trees[path] = ast.parse(path.read_text(encoding="utf-8"))
-            waiting.extend(_imported(trees[path]))
+            waiting.extend(_imported(trees[path], script.resolve().parent))
     for path in sorted(trees, key=lambda path: path.name):
         digest.update(f"{path.name}\n{_structure(trees[path])}\n".encode())
     return digest.hexdigest()
 
 
-def _imported(tree: ast.Module) -> Iterator[Path]:
-    """Files of this project that a module imports anywhere in it."""
+def _imported(tree: ast.Module, folder: Path) -> Iterator[Path]:
+    """Files of a question's folder that a module imports, as in `from hw1_2 import newton`."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-    for name in names:
-        file = ROOT / f"{name.replace('.', '/')}.py"
-        if file.is_file():
-            yield file
+    files = (folder / f"{name.removeprefix(f'{folder.name}.')}.py" for name in names if name.startswith(folder.name))
+    return (file for file in files if file.is_file())
 
 
 def _structure(node: Any) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from common import history, settings
+from common import settings
+from common.tables import group_of
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def setting(kept: dict[str, Any], name: str) -> float:
 
 def units_of(kept: dict[str, Any], group: str) -> list[str]:
     """The measured units of a group, such as deep/seed-0 and deep/seed-1 of deep."""
-    return [unit for unit in kept["units"] if unit in kept["results"] and history.group_of(unit) == group]
+    return [unit for unit in kept["units"] if unit in kept["results"] and group_of(unit) == group]
 
 
 def by_seed(kept: dict[str, Any], group: str, name: str) -> np.ndarray:

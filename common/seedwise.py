@@ -5,7 +5,7 @@ by side instead (`backend.start(intra_threads=1, inter_threads=2)`); one batched
 net knows of the others, but all see the same batches.
 
     models = seedwise.build(build_model, seeds)
-    apply, slots = seedwise.sgd(seedwise.trainable(models), learning_rate=0.01, momentum=0.9)
+    apply, slots = optimizers.sgd(seedwise.trainable(models), learning_rate=0.01, momentum=0.9)
     run = training.loop(seedwise.classifier_update(models, apply), (images, labels), batch_size, seed)
 """
 
@@ -64,7 +64,7 @@ def classifier_update(
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A step of training of all nets on one batch, for `training.loop`.
 
-    apply: of `sgd` or `training.adam`, over `trainable(models)`. Records `loss` and `accuracy`, (nets,) each, of the
+    apply: of `sgd` or `optimizers.adam`, over `trainable(models)`. Records `loss` and `accuracy`, (nets,) each, of the
     batch before its update.
     """
 
@@ -75,35 +75,6 @@ def classifier_update(
         return {"loss": losses, "accuracy": tf.stack(accuracies)}
 
     return update
-
-
-def sgd(
-    variables: Sequence[Any], learning_rate: float, momentum: float = 0.0
-) -> tuple[Callable[[Sequence[tf.Tensor]], None], list[tf.Variable]]:
-    """Stochastic gradient descent with momentum as Keras computes it, one fused operation a variable.
-
-    variables: Keras or TensorFlow variables. velocity = momentum velocity - learning_rate gradient, then
-    variable += velocity. Returns apply(gradients) and the slot variables, which a checkpoint needs: the velocity of
-    each variable, and none without momentum.
-    """
-    targets = [each if isinstance(each, tf.Variable) else each.value for each in variables]
-    velocities = [tf.Variable(tf.zeros_like(each), trainable=False) for each in targets] if momentum else []
-
-    def apply(gradients: Sequence[tf.Tensor]) -> None:
-        for index, (target, gradient) in enumerate(zip(targets, gradients, strict=True)):
-            rate = tf.constant(learning_rate, target.dtype)
-            if momentum:
-                tf.raw_ops.ResourceApplyKerasMomentum(
-                    var=target.handle,
-                    accum=velocities[index].handle,
-                    lr=rate,
-                    grad=gradient,
-                    momentum=tf.constant(momentum, target.dtype),
-                )
-            else:
-                tf.raw_ops.ResourceApplyGradientDescent(var=target.handle, alpha=rate, delta=gradient)
-
-    return apply, velocities
 
 
 def evaluator(models: Sequence[keras.Model]) -> Callable[[Any, Any], np.ndarray]:

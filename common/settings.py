@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from common import signals
-from common.plain_pickle import clipped, printable
+from common.text import clipped, printable
 
 from tyro import cli
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction

@@ -1,59 +1,88 @@
-"""A compiled training loop whose batches are a function of (seed, step), Adam in one fused update, evaluation."""
+"""A compiled training loop whose batches are a function of (seed, step), its segments, and evaluation.
+
+    apply, slots = optimizers.adam(model.trainable_variables, 1e-3)
+    run = training.loop(training.classifier_update(model, apply), (images, labels), batch_size, seed)
+    curve = checkpoint.restore([*model.variables, *slots], {"loss": []})
+    for stop, recorded in training.segments(run, [100, 200, 300], checkpoint):
+        curve["loss"].append(evaluate(*test)[0])
+
+trains to step 300 and evaluates every 100 steps. A killed run carries on from its last save, with the same bits.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from common import backend, progress, seeds
+from common import backend, optimizers, progress, seeds
 from common.lazy import tf
+from common.settings import Problem
 
 import numpy as np
 
 CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
 FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keeps
 EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
-ROUND_OFF = 1e-6  # by which outputs of a dead net differ; those of a live one do by far more
+ROUND_OFF = 1e-6  # outputs of a dead net differ by less than this, those of a live one by far more
 
 CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
-Update = Callable[..., dict[str, Any]]  # of tensors
+Update = Callable[..., dict[str, Any]]  # a batch -> tensors to record
+Run = Callable[..., dict[str, np.ndarray]]  # (first step, steps, tell) -> what the steps recorded
 
 
-def loop(
-    update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool = False
-) -> Callable[..., dict]:
-    """Compile `update` into a loop over shuffled batches; returns run(first_step, steps, tell).
+def segments(
+    run: Run,
+    stops: Sequence[int],
+    checkpoint: Any,
+    name: str = "",
+    until: Callable[[int], bool] | None = None,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Train from stop to stop; yield (stop, what its steps recorded), for the caller to measure.
+
+    run: of `loop`. stops: steps in rising order; a first stop of 0 comes before any training, with nothing recorded.
+    checkpoint: restored before, as its docstring shows; segments that an interrupted run has done are skipped, and
+    after each the state is saved. name: of this training, where a unit has several. until(steps so far): asked before
+    each segment, ends the training early. Problem where a recorded loss is not finite.
+    """
+    begun = checkpoint.done.get(name, 0)
+    last = stops[begun - 1] if begun else 0
+    with progress.shown(checkpoint.label(name), stops[-1], last) as tell:
+        for count, stop in enumerate(stops[begun:], begun + 1):
+            if until is not None and until(last):
+                break
+            recorded = run(last, stop - last, tell) if stop > last else {}
+            if not np.isfinite(recorded.get("loss", 0.0)).all():
+                raise Problem(f"{checkpoint.label(name)}: the loss is no longer finite: take a smaller learning rate")
+            yield stop, recorded
+            last = stop
+            checkpoint.reached(name, count)
+    checkpoint.save(now=True)
+
+
+def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool = False) -> Run:
+    """A compiled loop of `update` over shuffled batches; returns run(first_step, steps, tell).
 
     update(*batch) changes variables and returns what to record, a dict of tensors. arrays: (examples, ...) each.
     Epoch e visits the examples in the order of a stateless shuffle by (seed, e), its last batch may be
     smaller (as in Keras), so that any step can be run without those before it.
     run returns a dict of arrays (steps, ...); tell(step, **means) is called between compiled calls, with the means of
-    what the last step of a call recorded.
+    what the last step of a call recorded. It compiles when it is first called.
 
     fused: on a CPU, let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few
     units, or a batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
     On a GPU it always does.
     """
-    examples = len(arrays[0])
-    held = [tf.convert_to_tensor(array) for array in arrays]
-
-    def shuffled(epoch: tf.Tensor) -> tf.Tensor:
-        return tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        )
-
-    shapes = _recorded(update, held)
-    if backend.fuses(fused):
-        call, most = _fused_calls(update, held, batch_size, shuffled, shapes), FUSED_STEPS
-    else:
-        call, most = _calls(update, held, batch_size, shuffled, shapes), None
+    call: Callable | None = None
+    most = FUSED_STEPS if backend.fuses(fused) else None
     seconds_per_step = 0.0
 
     def run(first: int, steps: int, tell: Callable[..., None] | None = None) -> dict[str, np.ndarray]:
-        nonlocal seconds_per_step
+        nonlocal call, seconds_per_step
+        if call is None:
+            call = _compiled(update, arrays, batch_size, seed, fused=most is not None)
         parts: list[dict[str, np.ndarray]] = []
         done = 0
         while done < steps:
@@ -72,9 +101,29 @@ def loop(
     return run
 
 
+def _compiled(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool) -> Callable:
+    """call(first step, steps) -> what the steps record."""
+    examples = len(arrays[0])
+    tensors = [tf.convert_to_tensor(array) for array in arrays]
+
+    def shuffled(epoch: tf.Tensor) -> tf.Tensor:
+        return tf.random.experimental.stateless_shuffle(
+            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+        )
+
+    compiler = _fused_calls if fused else _calls
+    return compiler(update, tensors, batch_size, shuffled, _recorded(update, tensors))
+
+
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Batches of one pass over the examples, the last of which may be smaller."""
     return -(-examples // batch_size)
+
+
+def epoch_ends(epochs: int, examples: int, batch_size: int) -> list[int]:
+    """The step after which each of the epochs ends, for `segments`."""
+    steps = steps_per_epoch(examples, batch_size)
+    return [epoch * steps for epoch in range(1, epochs + 1)]
 
 
 def running_means(recorded: dict[str, np.ndarray], examples: int, batch_size: int) -> dict[str, np.ndarray]:
@@ -92,33 +141,36 @@ def running_means(recorded: dict[str, np.ndarray], examples: int, batch_size: in
 
 
 def dead_nets(outputs: np.ndarray) -> np.ndarray:
-    """(nets,) booleans: which nets answer all examples alike, but for round-off. outputs: (nets, examples, ...)."""
+    """(nets,) booleans: which nets give all examples the same output, but for round-off.
+
+    outputs: (nets, examples, ...).
+    """
     return np.ptp(outputs, axis=1).reshape(len(outputs), -1).max(axis=1) <= ROUND_OFF
 
 
-def _recorded(update: Update, held: Sequence[tf.Tensor]) -> dict[str, tf.TensorSpec]:
+def _recorded(update: Update, tensors: Sequence[tf.Tensor]) -> dict[str, tf.TensorSpec]:
     """Shapes and types of what `update` returns, found by tracing it once, without running it."""
-    specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in held]
+    specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in tensors]
     traced = tf.function(update, autograph=False).get_concrete_function(*specs)
     return {name: tf.TensorSpec(value.shape, value.dtype) for name, value in traced.structured_outputs.items()}
 
 
 def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: Callable, state: Any) -> dict:
-    """So many steps of one(index, state) -> (state, values), in order; the values, (size, ...) each."""
+    """`steps` calls of one(index, state) -> (state, values), in order; returns the values, (size, ...) each."""
 
-    def body(index: tf.Tensor, state: Any, kept: dict) -> tuple:
+    def body(index: tf.Tensor, state: Any, recorded: dict) -> tuple:
         state, values = one(index, state)
-        return index + 1, state, {name: kept[name].write(index, values[name]) for name in kept}
+        return index + 1, state, {name: recorded[name].write(index, values[name]) for name in recorded}
 
-    kept = {name: tf.TensorArray(spec.dtype, size=size, element_shape=spec.shape) for name, spec in shapes.items()}
-    start = (tf.constant(0), state, kept)
-    _, _, kept = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
-    return {name: array.stack() for name, array in kept.items()}
+    recorded = {name: tf.TensorArray(spec.dtype, size=size, element_shape=spec.shape) for name, spec in shapes.items()}
+    start = (tf.constant(0), state, recorded)
+    _, _, recorded = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
+    return {name: array.stack() for name, array in recorded.items()}
 
 
-def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict) -> Callable:
-    """call(first step, steps) -> what the steps record, as TensorFlow compiles it."""
-    per_epoch = steps_per_epoch(len(held[0]), batch_size)
+def _calls(update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict) -> Callable:
+    """call(first step, steps) -> what the steps record, compiled by TensorFlow."""
+    per_epoch = steps_per_epoch(len(tensors[0]), batch_size)
 
     @tf.function(autograph=False, jit_compile=False)
     def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -126,7 +178,7 @@ def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled:
             epoch, position = (first + index) // per_epoch, (first + index) % per_epoch
             order = tf.cond(position == 0, lambda: shuffled(epoch), lambda: order)
             indices = order[position * batch_size : (position + 1) * batch_size]
-            return order, update(*[tf.gather(array, indices) for array in held])
+            return order, update(*[tf.gather(array, indices) for array in tensors])
 
         return _while(steps, steps, shapes, one, shuffled(first // per_epoch))
 
@@ -134,10 +186,10 @@ def _calls(update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled:
 
 
 def _fused_calls(
-    update: Update, held: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict
+    update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict
 ) -> Callable:
-    """As `_calls`, by XLA, for which all sizes must be fixed: at most FUSED_STEPS steps a call, shuffled beforehand."""
-    examples = len(held[0])
+    """As `_calls`, compiled by XLA, which needs fixed sizes: at most FUSED_STEPS steps a call, shuffled beforehand."""
+    examples = len(tensors[0])
     per_epoch = steps_per_epoch(examples, batch_size)
     whole, rest = divmod(examples, batch_size)
     epochs_of_a_call = (FUSED_STEPS - 1) // per_epoch + 2
@@ -146,8 +198,8 @@ def _fused_calls(
     def orders(first: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         """The orders of the epochs of these steps in a row, filled up with zeros."""
         epochs = tf.range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
-        found = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
-        return tf.pad(found, [[0, epochs_of_a_call * examples - tf.size(found)]])
+        order = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
+        return tf.pad(order, [[0, epochs_of_a_call * examples - tf.size(order)]])
 
     @tf.function(autograph=False, jit_compile=True)
     def program(order: tf.Tensor, position: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -157,7 +209,7 @@ def _fused_calls(
 
             def step(size: int) -> dict[str, tf.Tensor]:
                 indices = tf.gather(order, begin + tf.range(size, dtype=begin.dtype))  # tf.slice would compile anew
-                return update(*[tf.gather(array, indices) for array in held])
+                return update(*[tf.gather(array, indices) for array in tensors])
 
             if not rest:
                 return state, step(batch_size)
@@ -168,40 +220,10 @@ def _fused_calls(
         return _while(steps, FUSED_STEPS, shapes, one, ())
 
     def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        kept = program(orders(first, steps), first % per_epoch, steps)
-        return {name: values[:steps] for name, values in kept.items()}
+        recorded = program(orders(first, steps), first % per_epoch, steps)
+        return {name: values[:steps] for name, values in recorded.items()}
 
     return call
-
-
-def adam(variables: Sequence[Any], learning_rate: float) -> tuple[Callable[[Sequence[tf.Tensor]], None], list]:
-    """Adam (Kingma and Ba 2015) as Keras computes it, one fused operation a variable.
-
-    variables: Keras or TensorFlow variables. Returns apply(gradients) and the slot variables, which a
-    checkpoint needs: the step count, then both moments of each variable.
-    """
-    targets = [each if isinstance(each, tf.Variable) else each.value for each in variables]
-    step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    moments = [(tf.Variable(tf.zeros_like(each)), tf.Variable(tf.zeros_like(each))) for each in targets]
-
-    def apply(gradients: Sequence[tf.Tensor]) -> None:
-        step.assign_add(1)
-        for target, (first, second), gradient in zip(targets, moments, gradients, strict=True):
-            count = tf.cast(step, target.dtype)
-            tf.raw_ops.ResourceApplyAdam(
-                var=target.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=tf.pow(tf.constant(0.9, target.dtype), count),
-                beta2_power=tf.pow(tf.constant(0.999, target.dtype), count),
-                lr=tf.constant(learning_rate, target.dtype),
-                beta1=tf.constant(0.9, target.dtype),
-                beta2=tf.constant(0.999, target.dtype),
-                epsilon=tf.constant(1e-7, target.dtype),
-                grad=gradient,
-            )
-
-    return apply, [step, *(each for pair in moments for each in pair)]
 
 
 def classifier_update(model: Any, apply: Callable[[Sequence[tf.Tensor]], None]) -> Update:
@@ -244,10 +266,9 @@ def train_classifier(
     probe_images: int,
     seed: int,
     checkpoint: Any,
-    name: str,
     further: Callable[..., dict[str, float]] | None = None,
 ) -> dict[str, list[float]]:
-    """Train a Keras classifier with Adam; after each epoch evaluate it and let `checkpoint` save.
+    """Train a Keras classifier with Adam, and evaluate it after each epoch.
 
     Returns lists over epochs: `running_*` as `fit` averages them, with dropout on, and the clean `train_*`
     (the first probe_images of a fixed shuffle of the training images) and `test_*`. further(images, labels) returns
@@ -256,24 +277,20 @@ def train_classifier(
     arrays = dataset.train_images, dataset.train_labels
     fixed = [tf.constant(array) for array in seeds.fixed_examples(arrays, probe_images)]
     test = [tf.constant(array) for array in (dataset.test_images, dataset.test_labels)]
-    apply, slots = adam(model.trainable_variables, learning_rate)
+    apply, slots = optimizers.adam(model.trainable_variables, learning_rate)
     run = loop(classifier_update(model, apply), arrays, batch_size, seed)
     evaluate = evaluator(model)
 
     variables = [variable.value for variable in model.variables] + slots
-    curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in CURVES}
-    examples, done = len(arrays[0]), len(curves["test_loss"])
-    steps = steps_per_epoch(examples, batch_size)
-    with progress.shown(name, epochs * steps, done * steps) as tell:
-        for epoch in range(done, epochs):
-            running = running_means(run(epoch * steps, steps, tell), examples, batch_size)
-            values = running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)
-            measured = dict(zip(CURVES, map(float, values), strict=True))
-            for part, images_and_labels in (("train", fixed), ("test", test)) if further else ():
-                measured |= {f"{part}_{curve}": value for curve, value in further(*images_and_labels).items()}
-            for curve, value in measured.items():
-                curves.setdefault(curve, []).append(value)
-            checkpoint.save(variables, curves)
+    curves = checkpoint.restore(variables, {name: [] for name in CURVES})
+    for _, recorded in segments(run, epoch_ends(epochs, len(arrays[0]), batch_size), checkpoint):
+        running = running_means(recorded, len(arrays[0]), batch_size)
+        values = running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)
+        measured = dict(zip(CURVES, map(float, values), strict=True))
+        for part, images_and_labels in (("train", fixed), ("test", test)) if further else ():
+            measured |= {f"{part}_{curve}": value for curve, value in further(*images_and_labels).items()}
+        for curve, value in measured.items():
+            curves.setdefault(curve, []).append(value)
     return curves
 
 

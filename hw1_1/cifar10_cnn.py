@@ -111,7 +111,6 @@ def train(chosen: Settings, pictures: data.Dataset, unit: str, checkpoint: histo
         probe_images=chosen.probe_images,
         seed=seeds.stream(int(seed), "batches"),
         checkpoint=checkpoint,
-        name=unit,
     )
     return {
         "parameters": model.count_params(),
@@ -126,11 +125,11 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     pictures = data.cifar10(run)
     units = [f"{net}/seed-{seed}" for seed in run.settings.seeds for net in run.settings.nets]
-    kept = history.start(run, REVISION, units, pictures)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units, pictures)
+    for unit in experiment.missing():
         backend.start_in_halves()
-        kept.keep(unit, train(run.settings, pictures, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, pictures, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, progress, seeds, settings, stacked, training
+from common import backend, history, optimizers, progress, seeds, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -85,7 +85,7 @@ def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict:
     points = np.linspace(-1, 1, chosen.points)
     inputs, targets = points.astype(np.float32), FUNCTIONS[function](points).astype(np.float32)
     weights = tf.Variable(initial_weights(net, chosen.seeds))
-    apply, slots = training.adam([weights], chosen.learning_rate)
+    apply, slots = optimizers.adam([weights], chosen.learning_rate)
 
     def forward(at: tf.Tensor) -> tf.Tensor:
         return stacked.forward(weights, at, WIDTHS[net], {"relu": tf.nn.relu, "tanh": tf.nn.tanh}[activation])
@@ -147,11 +147,11 @@ def main() -> None:
         for function in chosen.functions
         for net in chosen.nets
     ]
-    kept = history.start(run, REVISION, units)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units)
+    for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=1)  # the layers are too small to share out
-        kept.keep(unit, train(chosen, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(chosen, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

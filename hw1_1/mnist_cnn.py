@@ -111,7 +111,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         probe_images=chosen.probe_images,
         seed=seeds.stream(int(seed), "batches"),
         checkpoint=checkpoint,
-        name=unit,
         further=right_and_wrong(model),
     )
     return {
@@ -126,11 +125,11 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
     units = [f"{net}/seed-{seed}" for seed in run.settings.seeds for net in run.settings.nets]
-    kept = history.start(run, REVISION, units, digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units, digits)
+    for unit in experiment.missing():
         backend.start_in_halves()
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

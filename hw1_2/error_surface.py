@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, history, optimizers, progress, seeds, settings, training, weights
 from common.lazy import keras, tf
 
 import numpy as np
@@ -85,9 +85,9 @@ def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray
     optimizer, seed = unit.split("/seed-")
     model = build_model(seeds.stream(int(seed), "weights"))
     if optimizer == "sgd":
-        apply, _ = seedwise.sgd(model.trainable_variables, chosen.sgd_learning_rate)
+        apply, _ = optimizers.sgd(model.trainable_variables, chosen.sgd_learning_rate)
     else:
-        apply, _ = training.adam(model.trainable_variables, chosen.adam_learning_rate)
+        apply, _ = optimizers.adam(model.trainable_variables, chosen.adam_learning_rate)
     arrays, batches_seed = (digits.train_images, digits.train_labels), seeds.stream(int(seed), "batches")
     run = training.loop(training.classifier_update(model, apply), arrays, chosen.batch_size, batches_seed)
     evaluate = training.evaluator(model)
@@ -253,11 +253,11 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
     units = [f"{optimizer}/seed-{seed}" for seed in run.settings.seeds for optimizer in run.settings.optimizers]
-    kept = history.start(run, REVISION, units, digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units, digits)
+    for unit in experiment.missing():
         backend.start()
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

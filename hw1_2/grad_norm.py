@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, seedwise, settings, stacked, training
+from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -93,9 +93,9 @@ def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, li
     models = seedwise.build(build_model, range(chosen.seeds))
     variables = seedwise.trainable(models)
     if optimizer == "adam":
-        apply, slots = training.adam(variables, chosen.adam_learning_rate)
+        apply, slots = optimizers.adam(variables, chosen.adam_learning_rate)
     else:
-        apply, slots = seedwise.sgd(variables, chosen.sgd_learning_rate, chosen.momentum)
+        apply, slots = optimizers.sgd(variables, chosen.sgd_learning_rate, chosen.momentum)
 
     def values(images: tf.Tensor, labels: tf.Tensor) -> tuple:
         losses, gradients, _ = seedwise.losses_and_gradients(models, images, labels)
@@ -108,7 +108,7 @@ def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, li
 def function_nets(chosen: Settings) -> tuple[Callable, Callable, list, Any]:
     """The nets for f1, all in one variable (seeds, parameters), which is returned last; otherwise as `image_nets`."""
     stack = tf.Variable(initial_weights(chosen.seeds))
-    apply, slots = training.adam([stack], chosen.function_learning_rate)
+    apply, slots = optimizers.adam([stack], chosen.function_learning_rate)
 
     def values(points: tf.Tensor, targets: tf.Tensor) -> tuple:
         with tf.GradientTape() as tape:
@@ -196,11 +196,11 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
-    kept = history.start(run, REVISION, run.settings.arms, digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, run.settings.arms, digits)
+    for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the layers are too small to share out, the nets are not
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

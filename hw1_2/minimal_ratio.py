@@ -219,15 +219,15 @@ def measure(chosen: Settings, arm: Arm, ends: np.ndarray, problem: tuple) -> dic
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     chosen, units = run.settings, arms(run.settings)
-    kept = history.start(run, REVISION, list(units))
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, list(units))
+    for unit in experiment.missing():
         if unit == RECIPE:
             backend.start(intra_threads=1, inter_threads=1)
             numbers = chosen.seeds, chosen.epochs, chosen.sphere_points
-            kept.keep(unit, earlier_recipe.train(*grid(chosen, "f1"), *numbers))
+            experiment.keep(unit, earlier_recipe.train(*grid(chosen, "f1"), *numbers))
         else:
-            kept.keep(unit, train(chosen, units[unit]))
-    kept.report()
+            experiment.keep(unit, train(chosen, units[unit]))
+    experiment.report()
 
 
 if __name__ == "__main__":

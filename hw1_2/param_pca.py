@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, progress, seeds, settings, stacked, training
+from common import backend, history, optimizers, progress, seeds, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -114,7 +114,7 @@ def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
     born_dead = training.dead_nets(compiled(tf.constant(starts), shared).numpy())
     common_start = int(np.argmin(born_dead))  # the first that is live at birth
     stack = tf.Variable(np.concatenate([starts, np.repeat(starts[[common_start]], group, axis=0)]))
-    apply, slots = training.adam([stack], chosen.learning_rate)
+    apply, slots = optimizers.adam([stack], chosen.learning_rate)
 
     def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
         with tf.GradientTape() as tape:
@@ -244,13 +244,13 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
 
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
-    kept = history.start(run, REVISION, ["whole", *(f"layer-{number}" for number in run.settings.layer)])
+    experiment = history.start(run, REVISION, ["whole", *(f"layer-{number}" for number in run.settings.layer)])
     trained = None
-    for unit in kept.missing():
+    for unit in experiment.missing():
         backend.start(intra_threads=2, inter_threads=1)
-        trained = trained or train(run.settings, kept.checkpoint(unit))  # once, for all units of this call
-        kept.keep(unit, measure(run.settings, trained, unit))
-    kept.report()
+        trained = trained or train(run.settings, experiment.checkpoint(unit))  # once, for all units of this call
+        experiment.keep(unit, measure(run.settings, trained, unit))
+    experiment.report()
 
 
 if __name__ == "__main__":

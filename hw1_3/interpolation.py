@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, files, history, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, files, history, optimizers, progress, seeds, seedwise, settings, training, weights
 from common.lazy import keras, tf
 
 import numpy as np
@@ -118,7 +118,7 @@ def learn(
         stops = [chosen.early_steps, chosen.late_steps, chosen.converged_steps]
     models = seedwise.build(build_model, range(chosen.seeds))
     variables = seedwise.trainable(models)
-    apply, slots = (seedwise.sgd if optimizer == "sgd" else training.adam)(variables, learning_rate)
+    apply, slots = (optimizers.sgd if optimizer == "sgd" else optimizers.adam)(variables, learning_rate)
     reached = tf.Variable(tf.zeros((len(stages), chosen.seeds, PARAMETERS)))
     state = [*variables, *slots, reached]
     done = checkpoint.load(state).get("steps", 0)
@@ -230,22 +230,22 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
-    kept = history.start(run, REVISION, [unit for unit in UNITS if unit in run.settings.arms], digits)
+    experiment = history.start(run, REVISION, [unit for unit in UNITS if unit in run.settings.arms], digits)
     if run.force:
-        forget_trainings(kept)
-    for unit in kept.missing():
+        forget_trainings(experiment)
+    for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the nets are shared out, not their layers
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint))
-    _, complete = kept.state()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint))
+    _, complete = experiment.state()
     if complete and set(run.settings.arms) == set(UNITS):  # no later stage will carry on from there
-        forget_trainings(kept)
-    kept.report()
+        forget_trainings(experiment)
+    experiment.report()
 
 
-def forget_trainings(kept: history.Kept) -> None:
+def forget_trainings(experiment: history.Experiment) -> None:
     """Remove the checkpoints that the stages of a training share."""
     for name in (f"training/{optimizer}/{end}" for optimizer in STAGES for end in ENDS):
-        checkpoint = kept.checkpoint(name)
+        checkpoint = experiment.checkpoint(name)
         with files.locked(checkpoint.path):
             checkpoint.remove()
 

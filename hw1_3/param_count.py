@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, seedwise, settings, training
+from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -157,7 +157,7 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
     names = (*CURVES, "wrong_learnt") if nets.noisy else CURVES
 
     models = seedwise.build(lambda: build_model(nets.width), nets.seeds)
-    apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
+    apply, slots = optimizers.adam(seedwise.trainable(models), chosen.learning_rate)
     update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(nets.seeds[0], "batches")
     loop = training.loop(update, (images, labels), chosen.batch_size, batches_seed)
     evaluate = seedwise.evaluator(models)
@@ -190,11 +190,11 @@ def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
     nets = units(run.settings)
-    kept = history.start(run, REVISION, list(nets), digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, list(nets), digits)
+    for unit in experiment.missing():
         backend.start()  # all threads: the wide nets take most of the time, and small ones lose little by it
-        kept.keep(unit, train(run.settings, digits, nets[unit], kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, nets[unit], experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, settings, training
+from common import backend, data, history, optimizers, progress, seeds, settings, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -130,7 +130,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     # 2. The net: of one seed, all arms have the same initial weights.
     keras.utils.set_random_seed(seeds.stream(seed, "weights"))
     model = build_model()
-    apply, slots = training.adam(model.trainable_variables, chosen.learning_rate)
+    apply, slots = optimizers.adam(model.trainable_variables, chosen.learning_rate)
     update = training.classifier_update(model, apply)
     run = training.loop(update, (images, labels), chosen.batch_size, seeds.stream(seed, "batches"))
     evaluate = training.evaluator(model)
@@ -200,11 +200,11 @@ def main() -> None:
     arms = [f"share-{share:g}" for share in run.settings.shares]
     units = [f"{arm}/seed-{seed}" for seed in run.settings.seeds for arm in arms]
     units += [f"{arm}/seed-{seed}" for arm in ("true", "full") for seed in run.settings.seeds]  # the long ones last
-    kept = history.start(run, REVISION, units, digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units, digits)
+    for unit in experiment.missing():
         backend.start_in_halves()
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

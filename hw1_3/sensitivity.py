@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training, weights
 from common.lazy import keras
 
 import numpy as np
@@ -153,7 +153,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     models = seedwise.build(build_model, numbers)
     births = [model.get_weights() for model in models]
     variables = seedwise.trainable(models)
-    apply, slots = training.adam(variables, chosen.learning_rate)
+    apply, slots = optimizers.adam(variables, chosen.learning_rate)
     arrays = digits.train_images, digits.train_labels
     if len(models) == 1:
         update = training.classifier_update(models[0], apply)  # which shares out the images of a batch
@@ -225,11 +225,11 @@ def summary(budgets: dict[str, list]) -> dict[str, list[float]]:
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
-    kept = history.start(run, REVISION, units_of(run.settings), digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, units_of(run.settings), digits)
+    for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the layers are too small to share out, the nets are not
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training, weights
 from common.lazy import keras, tf
 
 import numpy as np
@@ -158,7 +158,7 @@ def learn(
     nets, the step at which each `stopped` at equal loss, None for one that did not, and its `loss_before` that.
     """
     batch_size = int(unit.removeprefix("batch-"))
-    apply, slots = training.adam(seedwise.trainable(models), chosen.learning_rate)
+    apply, slots = optimizers.adam(seedwise.trainable(models), chosen.learning_rate)
     update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(batch_size, "batches")
     run = training.loop(update, examples, batch_size, batches_seed)
     evaluate = seedwise.evaluator(models)
@@ -260,11 +260,11 @@ def over_seeds(nets: list[dict | None], names: dict) -> dict[str, list[float]]:
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
-    kept = history.start(run, REVISION, [f"batch-{size:04d}" for size in run.settings.batch_sizes], digits)
-    for unit in kept.missing():
+    experiment = history.start(run, REVISION, [f"batch-{size:04d}" for size in run.settings.batch_sizes], digits)
+    for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the layers are too small to share out, the nets are not
-        kept.keep(unit, train(run.settings, digits, unit, kept.checkpoint(unit)))
-    kept.report()
+        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint(unit)))
+    experiment.report()
 
 
 if __name__ == "__main__":

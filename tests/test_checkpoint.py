@@ -15,7 +15,7 @@ RESULTS = {"loss": [0.1 + 0.2, 1e-300, float("inf")], "epochs": 3}
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "checkpoints" / "walk.npz"
+    return tmp_path / "checkpoints" / "walk.state"
 
 
 def variables() -> list[Variable]:
@@ -27,14 +27,22 @@ def variables() -> list[Variable]:
     ]
 
 
+def saved(path, variables, results=RESULTS) -> checkpoint.Checkpoint:
+    """A checkpoint of one finished stage, on disk."""
+    state = checkpoint.Checkpoint(path, IDENTITY)
+    state.restore(variables, results)
+    state.reached("", 1, now=True)
+    return state
+
+
 def blank() -> list[Variable]:
     return [Variable(np.zeros_like(each.value)) for each in variables()]
 
 
 def test_what_was_saved_comes_back_bit_for_bit(path):
-    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    saved(path, variables())
     restored = blank()
-    assert checkpoint.Checkpoint(path, IDENTITY).load(restored) == RESULTS
+    assert checkpoint.Checkpoint(path, IDENTITY).restore(restored, {}) == RESULTS
     for each, original in zip(restored, variables(), strict=True):
         assert each.value.dtype == original.value.dtype
         assert each.value.tobytes() == original.value.tobytes()
@@ -43,12 +51,12 @@ def test_what_was_saved_comes_back_bit_for_bit(path):
 def test_saving_takes_little_memory(path):
     large = [Variable(np.full((1000, 1000), float(place), np.float32)) for place in range(20)]  # 80 MB
     tracemalloc.start()
-    checkpoint.Checkpoint(path, IDENTITY).save(large, RESULTS, now=True)
+    saved(path, large)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6
     restored = [Variable(np.zeros_like(each.value)) for each in large]
-    assert checkpoint.Checkpoint(path, IDENTITY).load(restored) == RESULTS
+    assert checkpoint.Checkpoint(path, IDENTITY).restore(restored, {}) == RESULTS
     assert all((each.value == place).all() for place, each in enumerate(restored))
 
 
@@ -56,10 +64,11 @@ def test_saving_after_every_epoch_writes_only_now_and_then(path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     kept = checkpoint.Checkpoint(path, IDENTITY)
-    kept.save(variables(), RESULTS)
+    kept.restore(variables(), RESULTS)
+    kept.reached("", 1)
     assert not path.exists()
     clock[0] += checkpoint.SAVE_SECONDS
-    kept.save(variables(), RESULTS)
+    kept.reached("", 2)
     assert path.exists()
 
 
@@ -68,33 +77,34 @@ def test_training_time_goes_on_counting(path, monkeypatch):
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     first = checkpoint.Checkpoint(path, IDENTITY)
     clock[0] += 30
-    first.save(variables(), RESULTS)
+    first.restore(variables(), RESULTS)
+    first.reached("", 1)
     clock[0] += 1000  # nothing ran
     second = checkpoint.Checkpoint(path, IDENTITY)
-    second.load(blank())
+    second.restore(blank(), {})
     clock[0] += 5
     assert second.seconds() == 35
 
 
 def test_another_run_starts_afresh(path):
-    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    saved(path, variables())
     for other in (IDENTITY | {"unit": "walk/seed-1"}, IDENTITY | {"settings": {"learning_rate": 0.2}}, {}):
         restored = blank()
-        assert checkpoint.Checkpoint(path, other).load(restored) == {}
+        assert checkpoint.Checkpoint(path, other).restore(restored, {}) == {}
         assert not any(each.value.any() for each in restored)
 
 
 def test_other_variables_start_afresh(path):
-    checkpoint.Checkpoint(path, IDENTITY).save(variables(), RESULTS, now=True)
+    saved(path, variables())
     wider = [*blank()[:2], Variable(np.zeros(2, np.uint64))]
-    assert checkpoint.Checkpoint(path, IDENTITY).load(wider) == {}
-    assert checkpoint.Checkpoint(path, IDENTITY).load([*blank(), *blank()]) == {}
+    assert checkpoint.Checkpoint(path, IDENTITY).restore(wider, {}) == {}
+    assert checkpoint.Checkpoint(path, IDENTITY).restore([*blank(), *blank()], {}) == {}
 
 
 def test_a_damaged_file_starts_afresh(path):
     kept = checkpoint.Checkpoint(path, IDENTITY)
-    assert kept.load(blank()) == {}
-    kept.save(variables(), RESULTS, now=True)
+    assert kept.restore(blank(), {}) == {}
+    saved(path, variables())
     whole = path.read_bytes()
     damaged = [whole[:length] for length in range(0, len(whole), 41)]
     for position in range(0, len(whole), 37):
@@ -103,7 +113,7 @@ def test_a_damaged_file_starts_afresh(path):
     for content in damaged:
         path.write_bytes(content)
         restored = blank()
-        assert kept.load(restored) == {}
+        assert kept.restore(restored, {}) == {}
         assert not any(each.value.any() for each in restored)
 
 
@@ -132,4 +142,4 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_results(project, tiny):
     assert resumed["complete"]
     assert resumed["results"] == uninterrupted["results"]
     assert (project / "trained").read_text().split() == [f"walk/seed-{seed}" for seed in (0, 0, 0, 1, 1, 2, 2, 3, 4)]
-    assert not list((project / "out" / "checkpoints").rglob("*.npz"))
+    assert not list((project / "out" / "checkpoints").rglob("*.state"))

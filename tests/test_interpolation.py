@@ -357,7 +357,7 @@ def test_a_tiny_run_records_everything(path):
 
 
 def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(checkout, path):
-    assert not list((checkout / "out" / "checkpoints").rglob("*.npz"))
+    assert not list((checkout / "out" / "checkpoints").rglob("*.state"))
     before = path.read_bytes()
     assert "kept" in trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS).stderr
     assert path.read_bytes() == before
@@ -373,7 +373,7 @@ def test_a_stage_alone_leaves_its_trainings_to_the_next_one(checkout, path):
     assert "training-sgd-small: carries on" in run("--arms", "sgd/late").stderr
     assert "carries on" not in run("--arms", "sgd/late", "--force").stderr
     run()
-    assert not list((checkout / "out" / "checkpoints").rglob("*.npz"))
+    assert not list((checkout / "out" / "checkpoints").rglob("*.state"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Nets trained side by side in one step against plain Keras, one after the other."""
 
-from common import backend
+from common import backend, optimizers
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ import tensorflow as tf
 
 EXAMPLES, BATCH = 40, 16  # so that the last batch of an epoch is a smaller one
 OPTIMIZERS = {
-    "adam": (lambda targets: training.adam(targets, 0.01), lambda: keras.optimizers.Adam(0.01)),
-    "sgd": (lambda targets: seedwise.sgd(targets, 0.1), lambda: keras.optimizers.SGD(0.1)),
+    "adam": (lambda targets: optimizers.adam(targets, 0.01), lambda: keras.optimizers.Adam(0.01)),
+    "sgd": (lambda targets: optimizers.sgd(targets, 0.1), lambda: keras.optimizers.SGD(0.1)),
     "sgd with momentum": (
-        lambda targets: seedwise.sgd(targets, 0.05, 0.9),
+        lambda targets: optimizers.sgd(targets, 0.05, 0.9),
         lambda: keras.optimizers.SGD(0.05, momentum=0.9),
     ),
 }
@@ -69,7 +69,7 @@ def test_every_step_of_every_net_is_that_of_plain_keras(optimizer, pictures):
 
 def test_the_velocity_of_momentum_adds_up_as_by_hand():
     weights = tf.Variable([1.0, -2.0])
-    apply, (velocity,) = seedwise.sgd([weights], 0.5, 0.9)
+    apply, (velocity,) = optimizers.sgd([weights], 0.5, 0.9)
     for _ in range(3):  # of |weights|^2 / 2, whose gradient is the weights
         apply([tf.convert_to_tensor(weights)])
     expected, speed = np.array([1.0, -2.0]), np.zeros(2)
@@ -78,13 +78,13 @@ def test_the_velocity_of_momentum_adds_up_as_by_hand():
         expected = expected + speed
     np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
     np.testing.assert_allclose(velocity.numpy(), speed, rtol=1e-6)
-    assert seedwise.sgd([weights], 0.5)[1] == []
+    assert optimizers.sgd([weights], 0.5)[1] == []
 
 
 def test_a_net_does_not_depend_on_those_beside_it(pictures):
     def trained(numbers):
         models = seedwise.build(small_net, numbers)
-        apply, _ = seedwise.sgd(seedwise.trainable(models), 0.05, 0.9)
+        apply, _ = optimizers.sgd(seedwise.trainable(models), 0.05, 0.9)
         training.loop(seedwise.classifier_update(models, apply), pictures, BATCH, seed=1)(0, 9)
         return models
 
@@ -111,7 +111,7 @@ def test_the_evaluation_of_each_net_is_that_of_keras(pictures, monkeypatch):
 
 def test_float64_stays_float64():
     weights = tf.Variable(np.ones(2))
-    apply, (velocity,) = seedwise.sgd([weights], 0.1, 0.5)
+    apply, (velocity,) = optimizers.sgd([weights], 0.1, 0.5)
     apply([tf.constant([1.0, 2.0], tf.float64)])
     assert weights.dtype == velocity.dtype == tf.float64
     np.testing.assert_array_equal(weights.numpy(), [1 - 0.1 * 1.0, 1 - 0.1 * 2.0])

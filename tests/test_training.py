@@ -3,7 +3,7 @@
 import os
 import time
 
-from common import backend, seeds, stacked
+from common import backend, optimizers, seeds, settings, stacked
 from common.checkpoint import Checkpoint
 
 import numpy as np
@@ -92,7 +92,7 @@ def test_the_loop_equals_fit_step_for_step(pictures, parts, monkeypatch):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    apply, _ = training.adam(ours.trainable_variables, 1e-2)
+    apply, _ = optimizers.adam(ours.trainable_variables, 1e-2)
     run = training.loop(training.classifier_update(ours, apply), (images, labels), batch_size=16, seed=7)
     for epoch in range(3):
         order = shuffled(7, epoch, 50)
@@ -112,7 +112,7 @@ def test_steps_that_xla_compiles_are_the_same_steps(batch_size, monkeypatch):
     for fused, available in ((False, True), (True, True), (True, False)):
         monkeypatch.setattr(backend, "has_xla", lambda available=available: available)
         weights = tf.Variable(function_fit.initial_weights("deep", 3))
-        apply, _ = training.adam([weights], 1e-2)
+        apply, _ = optimizers.adam([weights], 1e-2)
 
         def update(inputs, targets, weights=weights, apply=apply):
             with tf.GradientTape() as tape:
@@ -272,7 +272,6 @@ def classified(pictures, checkpoint, epochs, further=None):
         probe_images=30,
         seed=5,
         checkpoint=checkpoint,
-        name="net",
         further=further,
     )
 
@@ -280,7 +279,7 @@ def classified(pictures, checkpoint, epochs, further=None):
 class Eager(Checkpoint):
     """A checkpoint saved after every epoch."""
 
-    def save(self, variables, results, now=False):
+    def save(self, variables=None, results=None, now=False):
         super().save(variables, results, now=True)
 
 
@@ -326,7 +325,7 @@ def test_dropout_is_on_in_running_values_only(pictures, nowhere):
 
 def test_float64_stays_float64():
     weights = tf.Variable(np.full((1, 91), 0.1))
-    apply, slots = training.adam([weights], 1e-3)
+    apply, slots = optimizers.adam([weights], 1e-3)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(stacked.forward(weights, tf.constant([0.5], tf.float64), (30, 1), tf.nn.tanh))
     apply([tape.gradient(loss, weights)])
@@ -339,7 +338,7 @@ def test_a_stacked_net_takes_a_twentieth_of_the_time_of_fit_at_most():
     points = np.linspace(-1, 1, settings.points, dtype=np.float32)
     targets = function_fit.FUNCTIONS["f1"](points).astype(np.float32)
     weights = tf.Variable(function_fit.initial_weights("deep", settings.seeds))
-    apply, _ = training.adam([weights], settings.learning_rate)
+    apply, _ = optimizers.adam([weights], settings.learning_rate)
 
     def update(inputs, wanted):
         with tf.GradientTape() as tape:
@@ -362,3 +361,53 @@ def test_a_stacked_net_takes_a_twentieth_of_the_time_of_fit_at_most():
     fit = (time.perf_counter() - started) / 20 / 16
     print(f"a net and step: fit {fit * 1e3:.3f} ms, stacked {ours * 1e3:.4f} ms, ratio {fit / ours:.0f}")
     assert fit / ours > 20
+
+
+# ---------------------------------------------------------------------------------------------- segments
+
+
+def counted(calls: list):
+    """A stand-in for what `training.loop` returns: adds the steps to a variable, and notes the call."""
+    total = np.zeros(1)
+
+    def run(first, steps, tell=None):
+        calls.append((first, steps))
+        total[0] += steps
+        return {"loss": np.arange(first, first + steps, dtype=float)}
+
+    return run, total
+
+
+def measured(path, calls, stops=(0, 3, 5, 9), stopping=None, until=None):
+    """The totals after each stop; the training dies at the stop `stopping`."""
+    run, total = counted(calls)
+    state = Checkpoint(path, {"unit": "net"})
+    results = state.restore([total], {"totals": []})
+    for stop, recorded in training.segments(run, stops, state, "training", until):
+        assert len(recorded.get("loss", ())) == (stop and calls[-1][1])
+        if stop == stopping:
+            raise KeyboardInterrupt
+        results["totals"].append(float(total[0]))
+    return results["totals"]
+
+
+def test_segments_train_what_an_interrupted_run_has_not_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.checkpoint.SAVE_SECONDS", 0.0)
+    calls: list = []
+    with pytest.raises(KeyboardInterrupt):
+        measured(tmp_path / "net", calls, stopping=5)
+    assert measured(tmp_path / "net", calls) == [0, 3, 5, 9]
+    assert calls == [(0, 3), (3, 2), (3, 2), (5, 4)]
+    assert measured(tmp_path / "net", calls) == [0, 3, 5, 9] and len(calls) == 4  # done: only measured results return
+
+
+def test_segments_end_early(tmp_path):
+    calls: list = []
+    assert measured(tmp_path / "net", calls, until=lambda step: step >= 5) == [0, 3, 5]
+    assert measured(tmp_path / "net", calls, until=lambda step: step >= 5) == [0, 3, 5] and len(calls) == 2
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_a_remedy(tmp_path):
+    state = Checkpoint(tmp_path / "net", {"unit": "net"})
+    with pytest.raises(settings.Problem, match="net: the loss is no longer finite: take a smaller learning rate"):
+        list(training.segments(lambda *_: {"loss": np.array([1.0, np.nan])}, [2], state))

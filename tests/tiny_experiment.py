@@ -68,30 +68,30 @@ def train(run_settings: Settings, unit: str, checkpoint: history.Checkpoint) -> 
         trained.write(f"{unit}\n")
     weights = Variable(np.random.default_rng(seeds.stream(int(unit[-1]), "weights")).normal(size=5).astype(np.float32))
     generator = Variable(np.array([seeds.stream(int(unit[-1]), "steps")], np.uint64))
-    kept = checkpoint.load([weights, generator]) or {"loss": []}
-    for epoch in range(len(kept["loss"]), run_settings.epochs):
+    curves = checkpoint.restore([weights, generator], {"loss": []})
+    for epoch in range(len(curves["loss"]), run_settings.epochs):
         generator.assign(generator.value * np.uint64(6364136223846793005) + np.uint64(1442695040888963407))
         step = np.random.default_rng(int(generator.value[0])).normal(size=5).astype(np.float32)
         weights.assign(weights.value + np.float32(run_settings.learning_rate) * step)
-        kept["loss"].append(float(np.sum(weights.value**2)))
+        curves["loss"].append(float(np.sum(weights.value**2)))
         time.sleep(3600 if unit == HANGS and epoch == 2 else SECONDS)
         moment("trained", unit, epoch)
-        checkpoint.save([weights, generator], kept, now=True)
+        checkpoint.reached("", epoch + 1, now=True)
         moment("saved", unit, epoch)
-    return {"loss": kept["loss"], "weights": weights.value, "summary": {"loss": kept["loss"][-1]}}
+    return {"loss": curves["loss"], "weights": weights.value, "summary": {"loss": curves["loss"][-1]}}
 
 
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
-    kept = history.start(run, REVISION, [f"walk/seed-{seed}" for seed in run.settings.seeds])
+    experiment = history.start(run, REVISION, [f"walk/seed-{seed}" for seed in run.settings.seeds])
     if WAITS:
         Path(WAITS, f"ready {os.getpid()}").touch()
     while WAITS and not Path(WAITS, "go").exists():
         time.sleep(0.001)
-    for unit in kept.missing():
-        kept.keep(unit, train(run.settings, unit, kept.checkpoint(unit)))
+    for unit in experiment.missing():
+        experiment.keep(unit, train(run.settings, unit, experiment.checkpoint(unit)))
         moment("kept", unit)
-    kept.report()
+    experiment.report()
 
 
 if __name__ == "__main__":

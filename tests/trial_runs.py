@@ -76,7 +76,7 @@ class Saving(Checkpoint):
 
     last = 0
 
-    def save(self, variables: Any, results: dict[str, Any], now: bool = False) -> None:
+    def save(self, variables: Any = None, results: Any = None, now: bool = False) -> None:
         super().save(variables, results, now=True)
         self.last -= 1
         if not self.last:

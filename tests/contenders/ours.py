@@ -56,11 +56,11 @@ def classifiers(work: Work) -> list:
 
 def optimizer(work: Work, variables: Sequence) -> Callable:
     """apply(gradients) of the optimizer that the work names."""
-    from common import seedwise, training
+    from common import optimizers
 
     if work.optimizer == "adam":
-        return training.adam(variables, work.learning_rate)[0]
-    return seedwise.sgd(variables, work.learning_rate, 0.9 if work.optimizer == "momentum" else 0.0)[0]
+        return optimizers.adam(variables, work.learning_rate)[0]
+    return optimizers.sgd(variables, work.learning_rate, 0.9 if work.optimizer == "momentum" else 0.0)[0]
 
 
 def classify(work: Work) -> tuple[Callable, tuple]:

@@ -200,16 +200,16 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
     if "common.history" in sys.modules:
         from common import checkpoint, data, data_files, history
 
-        load = checkpoint.Checkpoint.load
+        restore = checkpoint.Checkpoint.restore
 
-        def loaded(self: Any, variables: Any) -> Any:
+        def restored(self: Any, variables: Any, results: Any) -> Any:
             moment("load")
-            results = load(self, variables)
-            if results:
+            results = restore(self, variables, results)
+            if self.done:
                 tell({"resumed": self.path.stem})
             return results
 
-        checkpoint.Checkpoint.load = loaded
+        checkpoint.Checkpoint.restore = restored
 
     if wanted[0].startswith("line"):
         sys.settrace(lines(moment, project))
@@ -226,9 +226,9 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
     around(os, "replace", "before rename", "after rename")
     around(os, "fsync", "before fsync")
     if "common.history" in sys.modules:
-        around(checkpoint.np.lib.format, "write_array", "array")
+        around(checkpoint, "_values", "array")
         around(checkpoint.Checkpoint, "remove", "before removal", "after removal")
-        around(history.Kept, "keep", "trained", "kept")
+        around(history.Experiment, "keep", "trained", "kept")
         around(history, "encode", "history")
         around(data_files, "_read", "data")
         around(data, "fingerprint", "fingerprint")

@@ -291,7 +291,7 @@ def test_what_a_killed_process_held_is_finished_by_those_who_wait(project, tiny,
 
 def test_a_process_that_waits_for_another_says_so(project, tiny):
     first = tiny(TINY_HANGS="walk/seed-0")
-    wait_for(project / "out" / "checkpoints", "**/*.npz")
+    wait_for(project / "out" / "checkpoints", "**/*.state")
     second = tiny("--unit", "walk/seed-0")
     said = [second.stderr.readline() for _ in range(2)]
     assert said[1] == "hw1_1/tiny: waiting for the process that trains walk/seed-0\n"

@@ -162,7 +162,7 @@ def train_until_it_fits(house: Path, shortages: list, tried: Callable, mended: C
             mended()
             went_well(call(script, *flags, *forced))
             assert results(house) == expected
-            assert not list((house / "out").rglob("*.npz"))
+            assert not list((house / "out").rglob("*.state"))
         else:
             raise AssertionError("it never fitted")
     return cases

@@ -330,7 +330,7 @@ def test_a_fault_anywhere_in_a_training_loses_no_history_and_the_next_run_comple
         assert results_of(path) == expected
         assert history.read(path)["complete"]
         require_nothing_lost()
-        assert not list((tree / "out" / "checkpoints").rglob("*.npz"))
+        assert not list((tree / "out" / "checkpoints").rglob("*.state"))
         if left_over(tree):  # only of the history itself, whose writer may still be at work for all one knows
             assert {each.parent for each in left_over(tree)} == {path.parent}
             age(left_over(tree))

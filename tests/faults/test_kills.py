@@ -123,7 +123,7 @@ def judge_whole(project: Path, came_of_it: dict[str, Any], expected: dict | None
     kept = history.read(path)
     assert kept["complete"]
     assert expected is None or kept["results"] == expected
-    assert not list((project / "out" / "checkpoints").rglob("*.npz"))
+    assert not list((project / "out" / "checkpoints").rglob("*.state"))
     shutil.rmtree(project / "out")
 
 
@@ -431,7 +431,7 @@ def test_a_driver_with_a_real_training_is_stopped_by_signals_and_loses_nothing(
         mark = f"job-{os.getpid()}-{case}-{to_all}-{slow}"
         shutil.rmtree(house / "out" / "checkpoints", ignore_errors=True)
         with drive(house, TINY_HANGS="walk/seed-1", **{MARK: mark}) as driver:
-            saved = house / "out/checkpoints/quick/hw1_1/function_fit/walk-seed-1.npz"
+            saved = house / "out/checkpoints/quick/hw1_1/function_fit/walk-seed-1.state"
             ends = time.monotonic() + 60
             while not saved.exists():
                 assert time.monotonic() < ends and driver.poll() is None
