@@ -1,13 +1,15 @@
 """Draw loss, accuracy and sensitivity against batch size, from the history of sensitivity.py.
 
-sensitivity            test loss, accuracy, mean norm of the softmax outputs' Jacobian, a row a budget
-sensitivity_measures   training loss, the norm's median, the logits' Jacobian, the gradient of the mean loss, the way
-                       from the initial weights
+sensitivity            loss, accuracy and the softmax Jacobian against batch size: at equal updates, at equal loss
+sensitivity_trends     whether each measure of sensitivity rises or falls with batch size, at each budget
+sensitivity_passes     the same at equal passes, and the way from the initial weights at each budget
+sensitivity_measures   other measures of sensitivity, a row a budget
 
     python hw1_3/plot_sensitivity.py
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +20,35 @@ import numpy as np
 
 from hw1_3 import batch_nets
 
-BUDGETS = {"steps": "equal updates\n({:,})", "epochs": "equal passes\n({:,})", "loss": "equal training loss\n({:g})"}
+BUDGETS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 TARGETS = {"steps": "steps", "epochs": "epochs", "loss": "target_loss"}  # settings that the words above name
 LINES = {
-    "train": {"color": "#004488", "linestyle": "-", "marker": "o", "markersize": 2.2},
-    "test": {"color": "#BB5566", "linestyle": "--", "marker": "s", "markersize": 2.2},
-    "net": {"color": "black", "linestyle": "-", "marker": "o", "markersize": 2.2},  # of the net, not of images
+    "train": {"color": "#004488", "linestyle": "-", "marker": "o", "markersize": 2.6},
+    "test": {"color": "#BB5566", "linestyle": "--", "marker": "s", "markersize": 2.6},
+    "net": {"color": "black", "linestyle": "-", "marker": "o", "markersize": 2.6},  # of the net, not of images
 }
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
-COUNT = {"color": "#555555", "ha": "center", "va": "top"}
 CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9, "zorder": 0}  # under the marks
-ROOM = 0.16  # of the height of an axis, for crosses below its points and for counts above them
-DECADES = 10  # an axis is logarithmic where its largest value is more than so many times its smallest
-COLUMNS = {  # of each figure: title of a column and what it shows
-    "sensitivity": {
-        "test loss\n(nats)": (("test", "loss"),),
-        "accuracy\n(%)": (("train", "accuracy"), ("test", "accuracy")),
-        "softmax Jac.,\ntest images": (("test", "softmax", "mean"),),
-        "softmax Jac.,\ntraining images": (("train", "softmax", "mean"),),
-    },
-    "sensitivity_measures": {
-        "training\nloss (nats)": (("train", "loss"),),
-        "softmax Jac.,\nmedian": (("train", "softmax", "median"), ("test", "softmax", "median")),
-        "logit\nJacobian": (("train", "logits", "mean"), ("test", "logits", "mean")),
-        "gradient of\nmean loss": (("train", "mean_loss_gradient"), ("test", "mean_loss_gradient")),
-        "distance\nfrom start": (("distance",),),
-    },
+COUNT = {"color": "#555555", "ha": "center", "va": "top"}
+ROOM = 0.16  # of the height of an axis, for crosses below its points and for words above them
+DECADES = 10  # a larger span of values than this factor makes an axis logarithmic, but for the mean sensitivity
+IMAGES = {"test": "test images", "train": "training images"}
+SHADES = {1: "#BB5566", -1: "#004488"}  # of trends that rise and that fall
+MAIN = {  # title of a panel, and what it shows
+    "loss (nats)": ("loss",),
+    "accuracy (%)": ("accuracy",),
+    "softmax Jacobian": ("softmax", "mean"),
+}
+OTHERS = {
+    "softmax Jacobian, median": ("softmax", "median"),
+    "logit Jacobian": ("logits", "mean"),
+    "gradient of mean loss": ("mean_loss_gradient",),
 }
 
 
-def draw_panel(axes: Any, nets: batch_nets.Nets, paths: tuple[tuple[str, ...], ...]) -> None:
-    """One quantity against batch size: every seed faint, medians joined.
+def draw_panel(axes: Any, nets: batch_nets.Nets, paths: Sequence[tuple[str, ...]]) -> None:
+    """Quantities against batch size: every seed faint, medians joined.
 
     A cross stands where no seed reached the loss, and how many did where some did not.
     """
@@ -63,27 +62,28 @@ def draw_panel(axes: Any, nets: batch_nets.Nets, paths: tuple[tuple[str, ...], .
         for size, each in values.items():
             axes.plot(np.full(len(each), size), each, **style | SEED)
             shown += each.tolist()
-    missing, below = unreached(nets), axes.get_xaxis_transform()
-    axes.plot(missing, np.full(len(missing), 0.05), transform=below, **UNREACHED)
+    missing, across = unreached(nets), axes.get_xaxis_transform()
+    axes.plot(missing, np.full(len(missing), 0.05), transform=across, **UNREACHED)
     partly = partly_reached(nets)
     for size, words in partly.items():
-        axes.text(size, 0.99, words, transform=below, **COUNT)
+        axes.text(size, 0.99, words, transform=across, **COUNT)
     axes.margins(0.06, 0.1)
     axes.set_xscale("log")
     axes.set_xticks([1, 100, 10_000], ["1", "100", "10⁴"])
     axes.set_xticks([10, 1000], 2 * [""], minor=True)
+    axes.set_xlabel("batch size")
     positive = [value for value in shown if value > 0]
-    if positive and max(positive) > DECADES * min(positive):
+    if positive and max(positive) > DECADES * min(positive) and paths[0][1:] != ("softmax", "mean"):
         axes.set_yscale("log", nonpositive="mask")
     make_room(axes, bool(missing), bool(partly))
     if axes.get_yscale() == "log":
         figures.log_ticks(axes.yaxis)
     else:
-        axes.yaxis.get_major_locator().set_params(nbins=4)
+        axes.yaxis.get_major_locator().set_params(nbins=5)
 
 
 def make_room(axes: Any, below: bool, above: bool) -> None:
-    """Move the ends of the axis apart, so that crosses below and counts above cover no point."""
+    """Move the ends of the axis apart, so that what stands below and above covers no point."""
     low, high = axes.yaxis.get_transform().transform(axes.get_ylim())
     room = ROOM * (high - low)
     axes.set_ylim(axes.yaxis.get_transform().inverted().transform([low - room * below, high + room * above]))
@@ -100,41 +100,127 @@ def partly_reached(nets: batch_nets.Nets) -> dict[int, str]:
     return {size: f"{count}/{len(nets[size])}" for size, count in counts.items() if 0 < count < len(nets[size])}
 
 
-def draw(history: dict, name: str) -> Any:
-    """A figure with a row for each budget and a column for each entry of COLUMNS[name]."""
-    columns = COLUMNS[name]
-    figure, panels = figures.grid(len(BUDGETS), len(columns), 4.7, sharex=True)
-    all_nets = {budget: batch_nets.nets_of(history, budget) for budget in BUDGETS}
-    for row, (budget, words) in zip(panels, BUDGETS.items(), strict=True):
-        for axes, paths in zip(row, columns.values(), strict=True):
-            draw_panel(axes, all_nets[budget], paths)
+def of_images(path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The same quantity on training and on test images."""
+    return [(images, *path) for images in ("train", "test")]
+
+
+def row_title(history: dict, budget: str) -> str:
+    """Equal updates (30,000)."""
+    target = reading.setting(history, TARGETS[budget])
+    return f"{BUDGETS[budget]} ({target:,g})"
+
+
+def draw_main(history: dict) -> Any:
+    """Loss, accuracy and sensitivity: at equal updates above, at equal training loss below."""
+    figure, panels = figures.grid(2, 3, 4.5)
+    for row, budget in zip(panels, ("steps", "loss"), strict=True):
+        nets = batch_nets.nets_of(history, budget)
+        for axes, path in zip(row, MAIN.values(), strict=True):
+            draw_panel(axes, nets, of_images(path))
+        for axes in row[:2]:
             axes.axvline(batch_nets.BEST, **CLAIMED)
-        row[0].set_ylabel(words.format(reading.setting(history, TARGETS[budget])))
-    for axes in panels[-1]:
-        axes.set_xlabel("batch size")
-    figures.letters(panels.flat, list(columns) * len(BUDGETS))
-    entries = {
-        "training images": LINES["train"],
-        "test images": LINES["test"],
-        f"batch size {batch_nets.BEST}": CLAIMED,
-    }
-    if any(map(unreached, all_nets.values())):
+        row[0].set_ylabel(row_title(history, budget))
+    tell_passes(panels[0, 0], batch_nets.nets_of(history, "steps"))
+    figures.letters(panels.flat, 2 * list(MAIN))
+    return finish(figure, panels, history, ("steps", "loss"))
+
+
+def tell_passes(axes: Any, nets: batch_nets.Nets) -> None:
+    """Write above the smallest and the largest batch size how many passes over the images these updates are."""
+    make_room(axes, False, True)
+    for size, place, side in ((min(nets), 0.02, "left"), (max(nets), 0.98, "right")):
+        for passes in list(batch_nets.values_of(nets, size, ("epoch",)).values())[:1]:
+            words = f"{passes:,g} pass{'es' if passes > 1 else ''}"
+            axes.text(place, 0.99, words, transform=axes.transAxes, **COUNT | {"ha": side})
+
+
+def draw_trends(history: dict) -> Any:
+    """A table of rank correlations with batch size, for test and for training images: measures by budgets."""
+    figure, panels = figures.grid(1, 2, 1.9, sharey=True)
+    for axes, images in zip(panels[0], IMAGES, strict=True):
+        for column, budget in enumerate(BUDGETS):
+            nets = batch_nets.judged(batch_nets.nets_of(history, budget))
+            for row, (_, path) in enumerate(batch_nets.MEASURES.values()):
+                values = batch_nets.trends(nets, (images, *path))
+                draw_cell(axes, column, row, float(np.mean(values)) if values else None)
+        axes.set(xlim=(-0.5, 2.5), ylim=(len(batch_nets.MEASURES) - 0.5, -0.5))
+        axes.set_xticks(range(3), [words.replace("equal ", "equal\n", 1) for words in BUDGETS.values()])
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    panels[0, 0].set_yticks(range(len(batch_nets.MEASURES)), [words for words, _ in batch_nets.MEASURES.values()])
+    figures.letters(panels[0], IMAGES.values())
+    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
+    return figure
+
+
+def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
+    """One trend: its sign as an arrow and a colour, its size as the colour's strength and a number."""
+    from matplotlib.patches import Rectangle
+
+    strength, colour = abs(trend or 0), SHADES[1 if (trend or 0) > 0 else -1]
+    place = {"xy": (column - 0.47, row - 0.44), "width": 0.94, "height": 0.88}
+    axes.add_patch(Rectangle(**place, facecolor=colour, alpha=strength**2))
+    axes.add_patch(Rectangle(**place, facecolor="none", edgecolor="#999999", linewidth=0.5))
+    hundredths = np.copysign(np.floor(100 * strength + 0.5), trend or 0)  # halves away from 0, as in the report
+    arrow = "" if strength < 0.5 else "\N{UPWARDS ARROW} " if trend > 0 else "\N{DOWNWARDS ARROW} "
+    words = "\N{EN DASH}" if trend is None else f"{arrow}{hundredths / 100:.2f}".replace("-", "\N{MINUS SIGN}")
+    axes.text(column, row, words, ha="center", va="center", color="white" if strength > 0.75 else "black")
+
+
+def draw_passes(history: dict) -> Any:
+    """Loss, accuracy and sensitivity at equal passes; below, the way from the initial weights at each budget."""
+    figure, panels = figures.grid(2, 3, 4.5)
+    nets = batch_nets.nets_of(history, "epochs")
+    for axes, path in zip(panels[0], MAIN.values(), strict=True):
+        draw_panel(axes, nets, of_images(path))
+    panels[0, 0].set_ylabel(row_title(history, "epochs"))
+    for axes, budget in zip(panels[1], BUDGETS, strict=True):
+        draw_panel(axes, batch_nets.nets_of(history, budget), [("distance",)])
+    panels[1, 0].set_ylabel("distance from the start")
+    figures.letters(panels.flat, [*MAIN, *BUDGETS.values()])
+    return finish(figure, panels, history, BUDGETS)
+
+
+def draw_measures(history: dict) -> Any:
+    """Other measures of sensitivity: a row for each budget."""
+    figure, panels = figures.grid(3, 3, 6.2)
+    for row, budget in zip(panels, BUDGETS, strict=True):
+        for axes, path in zip(row, OTHERS.values(), strict=True):
+            draw_panel(axes, batch_nets.nets_of(history, budget), of_images(path))
+        row[0].set_ylabel(row_title(history, budget))
+    figures.letters(panels.flat, 3 * list(OTHERS))
+    return finish(figure, panels, history, BUDGETS)
+
+
+def finish(figure: Any, panels: Any, history: dict, budgets: Sequence[str]) -> Any:
+    """The key, and what a reader must know of the history."""
+    entries = {words: LINES[images] for images, words in IMAGES.items()}
+    nets = [batch_nets.nets_of(history, budget) for budget in budgets]
+    if any(map(unreached, nets)):
         entries["loss not reached"] = UNREACHED
-    if any(map(partly_reached, all_nets.values())):
+    if any(map(partly_reached, nets)):
         entries["n/m: seeds that reached it"] = {"linestyle": ""}
-    figures.key(figure, entries, columns=3 if len(entries) > 4 else 0)
+    figures.key(figure, entries)
     figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
     figure.align_ylabels(panels[:, 0])
     return figure
 
 
-FIGURES = tuple(COLUMNS)
+FIGURES = {
+    "sensitivity": draw_main,
+    "sensitivity_trends": draw_trends,
+    "sensitivity_passes": draw_passes,
+    "sensitivity_measures": draw_measures,
+}
 
 
 def main() -> None:
     drawing = figures.start(__file__, __doc__, FIGURES)
     for name in drawing.due:
-        drawing.save(name, draw(drawing.history, name))
+        drawing.save(name, FIGURES[name](drawing.history))
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ def c11(everything: dict[str, Nets]) -> dict[str, Any]:
         values = trends(judged(everything[budget]), JUDGED)
         parts.append({"words": WORDS[budget], "mean": mean(values), "interval": interval(values)})
         parts[-1] |= claims.by_margins(np.array(values) - C11_TREND)
-    shown = [f"{number(part['mean'])} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
+    shown = [f"{number(part['mean'] + 1e-9)} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
     return {
         "name": "C11",
         "statement": "The larger the batch, the more sensitive the net is to its input",
