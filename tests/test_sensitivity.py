@@ -90,8 +90,8 @@ def test_units_are_stacks_of_small_batches_and_single_seeds_of_larger_ones():
     more = replace(TINY, large_seeds=(2, 0))
     assert set(sensitivity.units_of(more)) == {*names, "batch-2000/seed-0"}
     paper = sensitivity.units_of(sensitivity.PAPER)
-    assert len(paper) == 6 + 3 + 2
-    assert paper[-1] == "batch-10000/seed-0"
+    assert len(paper) == 6 + 8 + 2 * 3
+    assert paper[-1] == "batch-10000/seed-2"
 
 
 @pytest.fixture(scope="module")
