@@ -8,7 +8,7 @@ from common import signals
 
 _root = Path(__file__).resolve().parents[1]
 _folder = Path(sys.argv[0]).resolve().parent if sys.argv[0] else Path()
-if sys.argv[0] == "-m" or _folder.parent == _root:  # a script of this project is starting
+if sys.argv[0] == "-m" or (_folder.parent == _root and _folder.name != "common"):  # a script of ours is starting
     if _folder.name != "tests":
         signals.prepare()  # its other imports take a second
     _lacking = [name for name in ("numpy", "tyro") if importlib.util.find_spec(name) is None]

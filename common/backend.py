@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import signals
+from common import gpu, signals
 from common.lazy import tf
 from common.settings import Problem, prepare_environment
 
@@ -45,8 +45,24 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     with contextlib.suppress(RuntimeError):  # where TensorFlow has computed something already, in a notebook
         tensorflow.config.threading.set_intra_op_parallelism_threads(intra_threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(inter_threads)
-        for gpu in tensorflow.config.list_physical_devices("GPU"):
-            tensorflow.config.experimental.set_memory_growth(gpu, True)
+        for each in tensorflow.config.list_physical_devices("GPU"):
+            tensorflow.config.experimental.set_memory_growth(each, True)
+    if os.environ.get(gpu.SCALE, "quick") != "quick":
+        _name_device()
+
+
+def _name_device() -> None:
+    """Say what a run at paper scale trains on; Problem where that is a CPU and the scale was chosen for a GPU."""
+    device = environment()["device"]
+    if tf.config.list_physical_devices("GPU") or os.environ[gpu.SCALE] != gpu.BY_GPU:
+        print(f"paper scale: training on {device}", file=sys.stderr)
+        return
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    why = "is its driver too old?" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
+    raise Problem(
+        f"{gpu.LISTED}, but TensorFlow finds none ({why}) and would train on {device}: mend that, or say --scale paper "
+        "for hours on the CPU, or --scale quick"
+    )
 
 
 def start_in_halves() -> None:
@@ -88,8 +104,8 @@ def environment() -> dict[str, str | int]:
     described["cores"] = cores()
     if "tensorflow" in sys.modules:
         tf = sys.modules["tensorflow"]
-        for gpu in tf.config.list_physical_devices("GPU")[:1]:  # the one that TensorFlow uses
-            described["device"] = tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for first in tf.config.list_physical_devices("GPU")[:1]:  # the one that TensorFlow uses
+            described["device"] = tf.config.experimental.get_device_details(first).get("device_name", "GPU")
         described["intra_threads"] = tf.config.threading.get_intra_op_parallelism_threads() or cores()
         described["inter_threads"] = tf.config.threading.get_inter_op_parallelism_threads() or cores()
     return described

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from common import data_files, files, pictures, progress, settings
+from common import data_files, files, gpu, pictures, progress, settings
 from common.data_files import CIFAR10, MNIST, Arrays, Known, Source, advice, fingerprint
 from common.settings import Problem, Run
 
@@ -281,7 +281,7 @@ def _main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with the two sets (also: HW1_DATA_DIR)")
     options = parser.parse_args()
     folder = options.data_dir or (Path(os.environ["HW1_DATA_DIR"]) if os.environ.get("HW1_DATA_DIR") else None)
-    scale = options.scale or ("paper" if settings.has_gpu() else "quick")
+    scale = options.scale or ("paper" if gpu.listed()[0] else "quick")
     settings.prepare_environment()
     run = SimpleNamespace(base=scale, scale=scale, data_dir=folder and settings.absolute(folder))
     for dataset in obtain(run):

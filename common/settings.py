@@ -7,14 +7,13 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from common import signals
+from common import gpu, signals
 from common.text import clipped, printable
 
 from tyro import cli
@@ -132,6 +131,7 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
     """
     prepare_environment()
     scale, reason = _scale_of(sys.argv[1:])
+    os.environ[gpu.SCALE] = gpu.BY_GPU if (scale, reason) == ("paper", gpu.LISTED) else scale
     defaults = paper if scale == "paper" else quick
     command = make_dataclass(
         "Command",
@@ -198,18 +198,8 @@ def _scale_of(arguments: list[str]) -> tuple[str, str]:
         given = parser.parse_known_args(arguments)[0].scale
         if given in ("quick", "paper"):
             return given, "as asked"
-    if has_gpu():
-        return "paper", "nvidia-smi lists a GPU"
-    return "quick", "no GPU: --scale paper for the full size"
-
-
-def has_gpu() -> bool:
-    """Whether `nvidia-smi -L` lists a GPU."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return listed.returncode == 0 and "GPU" in listed.stdout
+    listed, reason = gpu.listed()
+    return ("paper", reason) if listed else ("quick", f"{reason}; --scale paper for the full size")
 
 
 def identity(settings: Any) -> dict[str, Any]:

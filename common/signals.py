@@ -22,6 +22,12 @@ from typing import Any
 NAMES = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR", "STKFLT")
 ENDING = [number for name in NAMES if (number := getattr(signal, f"SIG{name}", None))]  # signals that end a process
 PATIENCE = 1.0  # seconds that a script has to leave by itself; run_all.sh kills after 1.5
+MEANINGS = {  # of exit codes that only the one who started a script can explain
+    132: "this CPU lacks an instruction (SIGILL): TensorFlow needs a CPU with AVX",
+    134: "a library gave up (SIGABRT), as TensorFlow does on a CPU without AVX: see the end of the log",
+    137: "killed (SIGKILL), as the system does when memory runs out: end other programs or take a larger machine",
+    139: "native code crashed (SIGSEGV)",
+}
 SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
 PASSED_OVER = ("common", "contextlib", "importlib", "runpy")  # modules between the interpreter and a script's own lines
 

@@ -29,7 +29,7 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from common import backend, settings
+from common import backend, gpu, settings
 from common.data_files import CIFAR10, MNIST
 
 import bench_protocol
@@ -121,7 +121,7 @@ def started() -> Iterator[Callable[..., Contender]]:
 
         def start(name: str, **environment: str) -> Contender:
             clean = {key: value for key, value in os.environ.items() if not key.startswith(TAKEN_OUT)}
-            if settings.has_gpu():
+            if gpu.listed()[0]:
                 clean["CUDA_VISIBLE_DEVICES"] = "-1"  # the table is of processors
             errors = ends.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from common import provenance, seeds, settings
+from common import gpu, provenance, seeds, settings
 
 import pytest
 from conftest import ROOT, usual_signals
@@ -33,7 +33,7 @@ QUICK = replace(PAPER, epochs=2)
 def parse(tmp_path, monkeypatch):
     """parse(*flags) as a script hw1_1/mnist_cnn.py does, with tmp_path as the repository, on a machine without GPU."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
-    monkeypatch.setattr(settings, "has_gpu", lambda: False)
+    monkeypatch.setattr(gpu, "listed", lambda: (False, "no GPU"))
     monkeypatch.delenv("HW1_DATA_DIR", raising=False)
 
     def called(*flags):
@@ -66,7 +66,7 @@ def test_scales_and_places(parse, tmp_path, capsys):
 
 
 def test_a_gpu_makes_paper_the_default(parse, monkeypatch, capsys):
-    monkeypatch.setattr(settings, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "listed", lambda: (True, gpu.LISTED))
     assert parse().scale == "paper"
     assert "paper scale (nvidia-smi lists a GPU)" in capsys.readouterr().err
     assert parse("--scale", "quick").scale == "quick"
@@ -80,7 +80,7 @@ def test_a_gpu_is_what_nvidia_smi_lists(tmp_path, monkeypatch, listed, found):
     if listed is not None:
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{listed}\n")
         (tmp_path / "nvidia-smi").chmod(0o755)
-    assert settings.has_gpu() is found
+    assert gpu.listed()[0] is found
 
 
 def test_changed_settings_land_in_a_place_of_their_own(parse, tmp_path):

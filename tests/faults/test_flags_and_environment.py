@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from common import history, settings
+from common import gpu, history, settings
 
 import numpy as np
 import permissions
@@ -92,7 +92,7 @@ def wrong_values(hint: Any) -> Iterator[list[str]]:
 
 def test_a_value_that_no_setting_may_have_is_refused_by_its_flag(tmp_path, monkeypatch, capsys, record_property):
     monkeypatch.setattr(settings, "ROOT", tmp_path)
-    monkeypatch.setattr(settings, "has_gpu", lambda: False)
+    monkeypatch.setattr(gpu, "listed", lambda: (False, "no GPU"))
     random = np.random.default_rng(7)
     cases = 0
     for script in [ROOT / "tests" / "tiny_experiment.py", *TRAINING]:
