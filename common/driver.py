@@ -82,7 +82,13 @@ def plan(options: argparse.Namespace, lines: list[list[str]], experiments: list[
                 log = Path("out/logs", scale, f"{kind if name == kind else words[0].removesuffix('.py')}.log")
                 words += ["--scale", scale, *options.data * trains, *["--force"] * (options.force and kind != "data")]
                 title = name + ", figures" * (kind == "figures") + " of the committed runs" * again
-                about = {"kind": kind, "title": title, "log": log, "output": tree * (kind != "data") + place, "history": history.get(name)}
+                about = {
+                    "kind": kind,
+                    "title": title,
+                    "log": log,
+                    "output": tree * (kind != "data") + place,
+                    "history": history.get(name),
+                }
                 steps.append(Step(command=[python, *words], **about))
     return steps
 

@@ -119,10 +119,10 @@ def prepare(venv: bool, change: bool = True) -> str:
             make(cuda)
         return PYTHON
     _, _, missing, others = look(sys.executable)
-    if missing := [
-        line for line in missing if not re.match("pytest|ruff|ipykernel", line)
-    ]:  # only the tests need those
-        sys.exit(f"error: {sys.executable} lacks {', '.join(missing)}: leave --no-venv out, which makes .venv, or install them there")
+    missing = [line for line in missing if not re.match("pytest|ruff|ipykernel", line)]  # only the tests need those
+    if missing:
+        remedy = "leave --no-venv out, which makes .venv, or install that there"
+        sys.exit(f"error: {sys.executable} lacks {', '.join(missing)}: {remedy}")
     for line, version in others.items():
         print(f"note: {line} is asked for, {version} is here: numbers or figures may differ", file=sys.stderr)
     return sys.executable
