@@ -1,8 +1,9 @@
 """Draw the points where the gradient is almost zero, from the history of minimal_ratio.py.
 
-minimal_ratio             minimal ratio against loss, a row for each net, a column for each definition
-minimal_ratio_norm        gradient norms after Adam and after minimising them
-minimal_ratio_predicted   the share found on spheres against the one that the Hessian's eigenvalues predict
+minimal_ratio          both ratios against loss, index against units without effect, what a ridge changes, Newton's step
+minimal_ratio_nets     three ratios against loss, a row for each larger net
+minimal_ratio_ridge    share of eigenvalues that are not negative against loss, a panel for each net with a ridge
+minimal_ratio_checks   gradient norms; share found on spheres against the predicted one; the earlier report's recipe
 
     python hw1_2/plot_minimal_ratio.py
 """
@@ -16,155 +17,306 @@ from common import figures, reading, settings
 
 import numpy as np
 
-NETS = ("1-4-1", "1-8-1", "1-4-4-1")
+NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
+JUDGED = "1-4-1"
 RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
-MARKERS = {"minimum": "o", "saddle": "^", "flat": "s", "unfinished": "x"}
+RIDGE = "ridge-"  # begins the names of the nets with a ridge, such as ridge-1e-4/f2/1-4-1
+ENOUGH = 30  # distinct critical points from which on a net with a ridge is judged
 RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
-RATIOS = {
-    "sampled": "higher on a sphere",
-    "not_negative": "not negative",
-    "positive_share": "positive",
-}
-JITTER = 0.05  # width of the strip across which equal ratios are spread, as a share of the axis
+SAME = 1e-3  # relative: points of one ratio whose losses differ by less are one mark, as large as they are many
+FEW = 5  # trainings, whose number need not be written beside their mark
+RATIOS = {"not_negative": "not negative", "sampled": "higher on a sphere", "positive_share": "positive"}
+AXES = {"not_negative": "share of eigenvalues", "sampled": "share of points", "positive_share": "share of eigenvalues"}
+MINIMUM = {"marker": "o", "facecolor": "#004488", "edgecolor": "#004488"}
+CHANNEL = {"marker": "o", "facecolor": "none", "edgecolor": "#BB5566"}
+SADDLE = {"marker": "^", "facecolor": "#DDAA33", "edgecolor": "black"}
+OTHER = {"marker": "x", "facecolor": "#555555"}
+KINDS = {"minimum": MINIMUM, "minimum in a channel": CHANNEL, "saddle": SADDLE, "not critical": OTHER}
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
-DARKEST, BRIGHTEST = 0.0, 0.85  # of the colour map: its yellow vanishes on paper
+SMALLEST = 1e-18  # a norm or a step of 0 is drawn here
 BEFORE = {"color": "#DDAA33"}
 AFTER = {"histtype": "step", "color": "#004488", "linewidth": 1.2}  # an outline, seen over the other as well
-STOP = {"color": "#E8E8E8", "linewidth": 7}
+BAND = {"color": "#E8E8E8", "linewidth": 7}
 EQUAL = {"color": "black", "linewidth": 0.8, "linestyle": "-"}
 POINT = {"linestyle": "", "marker": "o", "markersize": 3, "color": "#004488", "alpha": 0.45, "markeredgewidth": 0}
-SHARES = {
-    "1-4-1": {"color": "#004488", "marker": "o"},
-    "1-8-1": {"color": "#BB5566", "marker": "s"},
-    "1-4-4-1": {"color": "#997700", "marker": "^"},
-}
-ERRORS = {"color": "#E8E8E8", "linewidth": 7}
-SMALLEST = 1e-18  # a norm of 0 is drawn here
 
 
 def nets_of(history: dict) -> list[str]:
-    """The nets that were taken to zero gradient."""
+    """The nets without a ridge that were taken to zero gradient."""
     return [net for net in NETS if net in history["results"]]
 
 
-def ratio_of(history: dict, net: str, name: str) -> np.ndarray:
-    """(nets,): a minimal ratio, of the middle radius where there are several; `not_negative` is one as well."""
+def arms_of(history: dict) -> list[str]:
+    """The measured nets with a ridge."""
+    return [unit for unit in history["units"] if unit.startswith(RIDGE) and unit in history["results"]]
+
+
+def words_of(arm: str) -> str:
+    """1-4-1, f2, ridge 0.0001."""
+    ridge, function, net = arm.removeprefix(RIDGE).split("/")
+    return f"{net}, {function}, {float(ridge):g}"
+
+
+def ratio_of(history: dict, unit: str, name: str) -> np.ndarray:
+    """(nets,): a minimal ratio, of the middle radius where there are several."""
     if name == "not_negative":
-        return 1 - reading.field(history, net, "negative_share")
-    values = reading.field(history, net, name)
+        return 1 - reading.field(history, unit, "negative_share")
+    values = reading.field(history, unit, name)
     return values[:, RADIUS] if values.ndim == 2 else values
 
 
-def draw_ratio(history: dict) -> Any:
-    """Ratio (x) against loss (y, log): colour by gradient norm, marker by kind, hollow where units cancel."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, LogNorm
+def kinds_of(history: dict, unit: str) -> np.ndarray:
+    """(nets,): a word of `KINDS`."""
+    kinds, channel = reading.words(history, unit, "kind"), reading.field(history, unit, "channel") > 0
+    known = np.where((kinds == "minimum") & channel, "minimum in a channel", kinds)
+    return np.where(np.isin(known, list(KINDS)), known, "not critical")
 
-    nets = nets_of(history)
-    if not nets:
-        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
-    figure, panels = figures.grid(len(nets), len(RATIOS), 1.45 * len(nets) + 0.9, sharex="col", sharey="row")
-    norms = {net: np.maximum(reading.field(history, net, "gradient_norm"), SMALLEST) for net in nets}
-    colours = ListedColormap(colormaps["viridis"](np.linspace(DARKEST, BRIGHTEST, 256)))
-    known = np.concatenate([each[np.isfinite(each)] for each in norms.values()])
-    shade = ScalarMappable(LogNorm(min(known, default=SMALLEST), max(known, default=1.0)), colours)
-    for net, row in zip(nets, panels, strict=True):
-        loss, kinds = reading.field(history, net, "loss"), reading.words(history, net, "kind")
-        cancelled = reading.field(history, net, "channel").astype(bool)
-        for axes, name in zip(row, RATIOS, strict=True):
-            strip = JITTER * (1 - min(np.nanmin(ratio_of(history, each, name)) for each in nets))
-            x = np.minimum(ratio_of(history, net, name), 1 - strip / 2)  # so that no mark lies beyond 1
-            x = x + figures.scattered(0, loss, strip)
-            colours = shade.to_rgba(norms[net])
-            for kind, marker in MARKERS.items():
-                for hollow in (False, True):
-                    chosen = (kinds == kind) & (cancelled == hollow)
-                    if chosen.any():
-                        points = axes.scatter(x[chosen], loss[chosen], s=14, c=colours[chosen], marker=marker)
-                        points.set(linewidths=0.8, edgecolors=colours[chosen])
-                        if hollow:
-                            points.set_facecolors("none")
-            axes.set_yscale("log")
-        row[0].set_ylabel(f"{net}: loss")
-        if (loss > 1e-4).any() and np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
-            figures.log_ticks(row[0].yaxis)
-    for axes, name in zip(panels[-1], RATIOS, strict=True):
-        axes.set_xlim(right=1.02)
-        axes.xaxis.get_major_locator().set_params(nbins=4)
-        axes.set_xlabel("share of points" if name == "sampled" else "share of eigenvalues")
-    figures.letters(panels.flat, [*RATIOS.values(), *[""] * (len(RATIOS) * (len(nets) - 1))])
-    figure.colorbar(shade, ax=panels, shrink=0.6, aspect=30, label="gradient norm").ax.grid(visible=False)
-    hollow = {"markerfacecolor": "none", "markeredgecolor": figures.NEUTRAL}
+
+def marks(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, int]]:
+    """Points (x, y) as marks: those of one x (to a thousandth) and almost one y together, with their number."""
+    order = np.lexsort((y, np.round(x, 3)))
+    apart = (np.diff(np.round(x, 3)[order]) > 0) | (np.diff(y[order]) > SAME * y[order][1:])
+    groups = np.split(order, np.flatnonzero(apart) + 1) if len(order) else []
+    return [(float(x[group].mean()), float(np.median(y[group])), len(group)) for group in groups]
+
+
+def scatter(axes: Any, history: dict, unit: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Marks by kind, as large as they are many."""
+    kinds = kinds_of(history, unit)
+    for kind, look in KINDS.items():
+        for across, up, count in marks(x[kinds == kind], y[kinds == kind]):
+            axes.scatter([across], [up], s=12 * np.sqrt(count), linewidths=0.8, alpha=0.85, clip_on=False, **look)
+
+
+def draw_against_loss(axes: Any, history: dict, unit: str, ratio: str) -> None:
+    """A minimal ratio (x) against the loss (y, log)."""
+    loss = reading.field(history, unit, "loss")
+    values = ratio_of(history, unit, ratio)
+    scatter(axes, history, unit, values, loss)
+    axes.set_yscale("log")
+    left_of(axes, values)
+    axes.xaxis.get_major_locator().set_params(nbins=4)
+    axes.set_xlabel(AXES[ratio])
+    if np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
+        axes.set_ylim(0.8 * np.nanmin(loss), 1.25 * np.nanmax(loss))
+        figures.log_ticks(axes.yaxis)
+
+
+def left_of(axes: Any, ratios: np.ndarray) -> None:
+    """Let a panel begin a little left of the lowest ratio, and end at 1."""
+    low = min(float(np.nanmin(ratios)), 0.98)
+    axes.set_xlim(low - 0.05 * (1 - low), 1)
+
+
+def unmeasured(axes: Any, words: str) -> None:
+    """Say in a panel what is missing."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, f"{words}:\nnot measured yet", ha="center", va="center", transform=axes.transAxes)
+
+
+def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
+    """Key, of the kinds of point that the units have, and caveats."""
+    there = {str(kind) for unit in units for kind in kinds_of(history, unit)}
     look = {"linestyle": "", "markersize": 4}
-    entries = {kind: look | {"marker": MARKERS[kind]} for kind in MARKERS if any_of(history, nets, kind)}
-    figures.key(figure, entries | {"hollow: units cancel": look | {"marker": "o"} | hollow})
-    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
+    for kind in (kind for kind in KINDS if kind in there):
+        style = KINDS[kind]
+        edge = style.get("edgecolor", style["facecolor"])
+        entries[kind] = look | {"marker": style["marker"], "color": edge, "markerfacecolor": style["facecolor"]}
+    if entries:
+        figures.key(figure, entries)
+    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
     return figure
 
 
-def any_of(history: dict, nets: list[str], kind: str) -> bool:
-    """Whether some net ended at such a point."""
-    return any(kind in reading.words(history, net, "kind") for net in nets)
+# ------------------------------------------------------------------------------------------ the first figure
 
 
-def draw_norm(history: dict) -> Any:
-    """Histograms of the gradient norm, a panel for each net and for the earlier report's recipe."""
-    names = dict.fromkeys(nets_of(history), ("adam_norm", "gradient_norm"))
-    if RECIPE in history["results"]:
-        names[RECIPE] = ("norm_before", "norm_after")
-    if not names:
-        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
-    rows = -(-len(names) // 2)
-    figure, panels = figures.grid(rows, min(2, len(names)), 1.7 * rows + 0.5, sharex=True)
-    for axes in panels.flat[len(names) :]:
-        axes.remove()
-    bins = np.logspace(np.log10(SMALLEST), 0, 55)
-    for axes, (net, (before, after)) in zip(panels.flat, names.items(), strict=False):
-        axes.axvspan(*OTHERS_STOP, color=STOP["color"], zorder=0)
-        for name, style in ((before, BEFORE), (after, AFTER)):
-            axes.hist(np.clip(reading.field(history, net, name), SMALLEST, 1), bins, **style)
-        axes.set_xscale("log")
-        axes.set_ylabel("nets")
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlim(SMALLEST, 1)
-    for axes in panels[-1]:
-        axes.set_xlabel("gradient norm")
-    figures.letters(panels.flat[: len(names)], ["the earlier recipe" if net == RECIPE else net for net in names])
-    entries = {"loss minimised": BEFORE | {"linewidth": 7}}
-    entries["gradient norm minimised"] = {"color": AFTER["color"], "linewidth": 1.2}
-    figures.key(figure, entries | {"where other answers stop": STOP})
-    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
-    return figure
-
-
-def draw_predicted(history: dict) -> Any:
-    """Sampled against predicted share, all nets in one panel; the earlier recipe's in float32 against float64."""
-    nets = nets_of(history)
-    recipe = RECIPE in history["results"]
-    if not nets and not recipe:
-        return figures.unmeasured("the nets", figures.caveats(history, [*NETS, RECIPE]))
-    figure, panels = figures.grid(1, bool(nets) + recipe, 2.9)
-    shares = [(reading.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
+def draw_ratio(history: dict) -> Any:
+    """Above the net 1-4-1 and what its saddles are, below nets with a ridge and what channels are."""
+    nets, arms = nets_of(history), arms_of(history)
+    figure, panels = figures.grid(2, 3, 4.9)
+    (curvature, sphere, index), (ridge, ranks, step) = panels
+    if JUDGED in nets:
+        draw_against_loss(curvature, history, JUDGED, "not_negative")
+        draw_against_loss(sphere, history, JUDGED, "sampled")
+        name_saddles(curvature, history)
+        count_marks(curvature, history)
+        curvature.set_ylabel(f"loss, {JUDGED}")
+    shallow = [net for net in nets if net.count("-") == 2]
+    if shallow:
+        draw_index(index, history, shallow)
+    if arms:
+        counts = {arm: reading.field(history, arm, "distinct").size for arm in arms}
+        shown = max(arms, key=counts.__getitem__)
+        draw_against_loss(ridge, history, shown, "not_negative")
+        ridge.set_ylabel(f"loss, {words_of(shown)}")
+        draw_ranks(ranks, history, [arm for arm in arms if counts[arm] >= ENOUGH] or arms)
     if nets:
-        axes = panels[0, 0]
-        for net, pair in zip(nets, shares, strict=True):
-            axes.plot(*pair, **POINT | SHARES[net])
-        low = np.floor(20 * min(np.nanmin(each) for pair in shares for each in pair) - 0.2) / 20
-        diagonal(axes, max(0.0, low), reading.setting(history, "sphere_points"))
-        axes.set(xlabel="predicted share", ylabel="sampled share")
+        draw_steps(step, history, nets)
+    lacking = {curvature: JUDGED in nets, sphere: JUDGED in nets, index: shallow, ridge: arms, ranks: arms, step: nets}
+    for axes in (axes for axes, there in lacking.items() if not there):
+        unmeasured(axes, "nets with a ridge" if axes in (ridge, ranks) else "the nets")
+    titles = ["eigenvalues not negative", "higher on a sphere", "saddles: index"]
+    figures.letters(panels.flat, [*titles, "with a ridge", "order, with a ridge", "Newton's next step"])
+    return finish(figure, history, [net for net in nets if net == JUDGED] + arms[:1], {})
+
+
+def count_marks(axes: Any, history: dict) -> None:
+    """Write how many trainings a mark stands for, where they are not few."""
+    values, loss = ratio_of(history, JUDGED, "not_negative"), reading.field(history, JUDGED, "loss")
+    for across, up, count in marks(values, loss):
+        if count > FEW:
+            left = axes.transLimits.transform((across, 0))[0] > 0.2
+            look = {"xytext": (-10 if left else 10, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{count}", (across, up), ha="right" if left else "left", **look)
+
+
+def name_saddles(axes: Any, history: dict) -> None:
+    """Say of which units the saddles are made."""
+    live, loss = (reading.field(history, JUDGED, name) for name in ("effective_width", "loss"))
+    ratio, saddle = ratio_of(history, JUDGED, "not_negative"), kinds_of(history, JUDGED) == "saddle"
+    for width in sorted(set(live[saddle])):
+        first = int(np.flatnonzero(saddle & (live == width))[0])
+        words = f"{width:.0f} of {NETS[JUDGED]} units live" if width else "constant output"
+        place = {"xytext": (0, -11), "textcoords": "offset points", "va": "top"}
+        axes.annotate(words, (ratio[first], loss[first]), ha="center" if width else "left", **place)
+
+
+def draw_index(axes: Any, history: dict, nets: list[str]) -> None:
+    """Hidden units without an effect of their own (x) against the index (y) of the saddles of nets with one layer."""
+    widest = max(NETS[net] for net in nets)
+    axes.plot([0, widest], [0, widest], **EQUAL)
+    missing, index = [], []
+    for net in nets:
+        saddle = kinds_of(history, net) == "saddle"
+        missing += list(NETS[net] - reading.field(history, net, "effective_width")[saddle])
+        index += list(reading.field(history, net, "index")[saddle])
+    for across, up, count in marks(np.array(missing), np.array(index)):
+        axes.scatter([across], [up], s=12 * np.sqrt(count), linewidths=0.8, zorder=3, **SADDLE)
+        axes.annotate(f"{count}", (across, up), (6, -2), textcoords="offset points", va="top")
+    axes.set(xlabel="hidden units less live", ylabel="index", xlim=(0, widest + 1.5))
+    axes.set_ylim(0, widest + 1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True, nbins=5)
+
+
+def draw_ranks(axes: Any, history: dict, arms: list[str]) -> None:
+    """Rank correlation of loss and each ratio over the distinct critical points of each net with a ridge."""
+    from scipy import stats
+
+    axes.axvline(0, **EQUAL)
+    for place, arm in enumerate(arms):
+        distinct = reading.field(history, arm, "distinct").astype(int)
+        loss = reading.field(history, arm, "loss")[distinct]
+        for ratio, look in (("not_negative", "o"), ("sampled", "s")):
+            values = ratio_of(history, arm, ratio)[distinct]
+            if len(set(values)) > 1 and len(set(loss)) > 1:
+                rank = stats.spearmanr(loss, values)[0]
+                axes.plot([rank], [place], linestyle="", marker=look, color="#004488" if look == "o" else "#BB5566")
+    axes.set_yticks(range(len(arms)), [words_of(arm) for arm in arms])
+    axes.set(xlim=(-1, 1), ylim=(len(arms) - 0.5, -0.5), xlabel="rank correlation with loss")
+
+
+def draw_steps(axes: Any, history: dict, nets: list[str]) -> None:
+    """Newton's step at what counts as a minimum, in lengths of the weights: in channels and elsewhere."""
+    steps = {kind: [] for kind in ("minimum in a channel", "minimum")}
+    for net in nets:
+        kinds = kinds_of(history, net)
+        step = reading.field(history, net, "newton_step") / reading.field(history, net, "weight_norm")
+        for kind in steps:
+            steps[kind] += list(np.maximum(step[kinds == kind], SMALLEST))
+    bins = np.logspace(np.log10(SMALLEST), 3, 43)
+    axes.hist(steps["minimum in a channel"], bins, color="#BB5566", hatch="////", edgecolor="white", linewidth=0.3)
+    axes.hist(steps["minimum"], bins, color="#004488")
+    axes.set_xscale("log")
+    axes.set_xticks([1e-16, 1e-8, 1], [figures.power(1e-16), figures.power(1e-8), "1"])
+    axes.set(xlabel="step / weights' norm", ylabel="trainings")
+    for kind, words, place in (
+        ("minimum in a channel", "channels", (0.5, 0.8)),
+        ("minimum", "true minima", (0.3, 0.5)),
+    ):
+        if steps[kind]:
+            counts = np.histogram(steps[kind], bins)[0]
+            highest = int(np.argmax(counts))
+            at = float(np.sqrt(bins[highest] * bins[highest + 1])), float(counts[highest])
+            figures.note(axes, words, at, place)
+
+
+# -------------------------------------------------------------------------------------------- second rank
+
+
+def draw_nets(history: dict) -> Any:
+    """Three ratios (x) against loss (y, log), a row for each net but the one of the first figure."""
+    nets = [net for net in nets_of(history) if net != JUDGED]
+    if not nets:
+        return figures.unmeasured("the larger nets", figures.caveats(history, []))
+    figure, panels = figures.grid(len(nets), len(RATIOS), 1.7 * len(nets) + 0.6, sharex="col", sharey="row")
+    for net, row in zip(nets, panels, strict=True):
+        for axes, ratio in zip(row, RATIOS, strict=True):
+            draw_against_loss(axes, history, net, ratio)
+            left_of(axes, np.concatenate([ratio_of(history, each, ratio) for each in nets]))
+            if net != nets[-1]:
+                axes.set_xlabel("")
+        row[0].set_ylabel(f"loss, {net}")
+    figures.letters(panels.flat, [*RATIOS.values(), *[""] * (len(RATIOS) * (len(nets) - 1))])
+    return finish(figure, history, nets, {})
+
+
+def draw_ridge(history: dict) -> Any:
+    """The share of eigenvalues that are not negative (x) against the loss (y), a panel for each net with a ridge."""
+    arms = arms_of(history)
+    if not arms:
+        return figures.unmeasured("nets with a ridge", figures.caveats(history, []))
+    rows = -(-len(arms) // 3)
+    figure, panels = figures.grid(rows, min(3, len(arms)), 1.45 * rows + 0.7)
+    for axes in panels.flat[len(arms) :]:
+        axes.remove()
+    for axes, arm in zip(panels.flat, arms, strict=False):
+        draw_against_loss(axes, history, arm, "not_negative")
+        axes.set_xlabel("")
+    for axes in panels.flat[max(0, len(arms) - panels.shape[1]) : len(arms)]:
+        axes.set_xlabel(AXES["not_negative"])
+    for row in panels:
+        row[0].set_ylabel("loss")
+    figures.letters(panels.flat[: len(arms)], [words_of(arm) for arm in arms])
+    return finish(figure, history, arms, {})
+
+
+def draw_checks(history: dict) -> Any:
+    """Gradient norms of the net 1-4-1; sampled against predicted share; the recipe's in float32 against float64."""
+    nets, recipe = nets_of(history), RECIPE in history["results"]
+    figure, ((norms, predicted, rounded),) = figures.grid(1, 3, 2.7)
+    if JUDGED in nets:
+        draw_norms(norms, history)
+    if nets:
+        pairs = [(reading.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
+        for pair in pairs:
+            predicted.plot(*pair, **POINT)
+        low = np.floor(20 * min(np.nanmin(each) for pair in pairs for each in pair) - 0.2) / 20
+        diagonal(predicted, max(0.0, low), reading.setting(history, "sphere_points"))
+        predicted.set(xlabel="predicted from eigenvalues", ylabel="found on the sphere")
     if recipe:
-        axes = panels[0, -1]
-        axes.plot(reading.field(history, RECIPE, "exact_ratio"), reading.field(history, RECIPE, "ratio"), **POINT)
-        diagonal(axes, 0.0, 0)
-        axes.set(xlabel="share in float64", ylabel="share in float32")
-    titles = ["share of higher points"] * bool(nets) + ["share of the earlier recipe"] * recipe
-    figures.letters(panels.flat, titles)
-    entries = {net: POINT | SHARES[net] | {"alpha": 1} for net in nets}
-    entries |= {"equal": EQUAL} | ({"two standard errors": ERRORS} if nets else {})
-    figures.key(figure, entries)
-    figures.subtitle(figure, figures.caveats(history, [*NETS, RECIPE]))
-    return figure
+        rounded.plot(*(reading.field(history, RECIPE, name) for name in ("exact_ratio", "ratio")), **POINT)
+        diagonal(rounded, 0.0, 0)
+        rounded.set(xlabel="share in float64", ylabel="share in float32")
+    for axes, there in ((norms, JUDGED in nets), (predicted, nets), (rounded, recipe)):
+        if not there:
+            unmeasured(axes, "the earlier recipe" if axes is rounded else "the nets")
+    figures.letters((norms, predicted, rounded), [f"gradient norm, {JUDGED}", "higher points", "the earlier recipe"])
+    entries = {"loss minimised": BEFORE | {"linewidth": 7}, "its gradient's norm minimised": {"color": AFTER["color"]}}
+    return finish(figure, history, [], entries | {"equal": EQUAL})
+
+
+def draw_norms(axes: Any, history: dict) -> None:
+    """Histograms of the gradient norm before and after it is minimised."""
+    bins = np.logspace(np.log10(SMALLEST), 0, 55)
+    axes.axvspan(*OTHERS_STOP, color=BAND["color"], zorder=0)
+    for name, style in (("adam_norm", BEFORE), ("gradient_norm", AFTER)):
+        axes.hist(np.clip(reading.field(history, JUDGED, name), SMALLEST, 1), bins, **style)
+    axes.set_xscale("log")
+    figures.log_ticks(axes.xaxis)
+    axes.set(xlabel="gradient norm", ylabel="trainings", xlim=(SMALLEST, 1))
+    axes.yaxis.get_major_locator().set_params(integer=True)
 
 
 def diagonal(axes: Any, low: float, draws: float) -> None:
@@ -174,7 +326,7 @@ def diagonal(axes: Any, low: float, draws: float) -> None:
     if draws:
         error = 2 * np.sqrt(share * (1 - share) / draws)
         axes.fill_between(
-            share, share - error, np.minimum(share + error, 1), color=ERRORS["color"], linewidth=0, zorder=0
+            share, share - error, np.minimum(share + error, 1), color=BAND["color"], linewidth=0, zorder=0
         )
     margin = 0.02 * (1 - low)
     axes.set(xlim=(low - margin, 1 + margin), ylim=(low - margin, 1 + margin), aspect="equal")
@@ -183,8 +335,9 @@ def diagonal(axes: Any, low: float, draws: float) -> None:
 
 FIGURES = {
     "minimal_ratio": draw_ratio,
-    "minimal_ratio_norm": draw_norm,
-    "minimal_ratio_predicted": draw_predicted,
+    "minimal_ratio_nets": draw_nets,
+    "minimal_ratio_ridge": draw_ridge,
+    "minimal_ratio_checks": draw_checks,
 }
 
 

@@ -1,4 +1,4 @@
-"""Points of zero gradient: Hessians, searches and ratios against closed forms; a run from end to end; claim C6."""
+"""Points of zero gradient: Hessians, searches and ratios against closed forms; a run from end to end."""
 
 import dataclasses
 import itertools
@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from common import history, seeds, stacked
 
@@ -15,8 +14,6 @@ import pytest
 import trial_runs
 
 from hw1_2 import critical_points, earlier_recipe, minimal_ratio, newton, plot_minimal_ratio
-from report import claims
-from report import minimal_ratio as reported
 
 POINTS = np.linspace(-2, 2, 17)
 TARGETS = np.sin(3 * POINTS)
@@ -387,180 +384,6 @@ def test_figures_of_the_run_are_not_blank_and_are_drawn_once(finished):
         assert str(picture) in drawn.stdout
     again = call(copy, "plot_minimal_ratio", "--history", str(path))
     assert "up to date" in again.stderr and not again.stdout
-
-
-# -------------------------------------------------------------------------------------- figures and claim C6
-
-
-def made_up(sign: float = 1.0, noise: float = 0.0, count: int = 40, channel: bool = False) -> dict[str, Any]:
-    """A history in which a higher index goes with a loss that is higher (sign 1), lower (-1), or neither (0)."""
-    random = np.random.default_rng(0)
-    index = np.arange(count) % 5
-    loss = np.exp(sign * index + noise * random.normal(size=count))
-    results = {
-        "parameters": 13,
-        "starts": ["0", "10", "10 + least squares"],
-        "start": np.arange(count) % 2,
-        "search_norm": np.tile([1e-4, 1e-10, np.nan], (count, 1)),
-        "search_kind": [["flat", "saddle" if each else "minimum", ""] for each in index],
-        "loss": loss,
-        "adam_norm": np.full(count, 3e-3),
-        "gradient_norm": np.full(count, 1e-10),
-        "kind": ["saddle" if each else "minimum" for each in index],
-        "index": index,
-        "positive_share": 1 - index / 13,
-        "negative_share": index / 13,
-        "predicted": 1 - index / 10,
-        "sampled": np.repeat((1 - index / 10)[:, None], 5, axis=1),
-        "radii": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
-        "weight_norm": np.full(count, 9.0),
-        "constant": [False] * count,
-        "effective_width": 4 - index % 2,
-        "cancellation": np.where(index == 0, 500.0 if channel else 1.5, 1.5),
-        "channel": (index == 0) & channel,
-        "newton_step": np.where((index == 0) & channel, 3.0, 1e-9),
-        "doubled": {"norm": [1e-10] * 3, "doubled_norm": [1.2e-10] * 3, "kind": ["saddle", "saddle", "minimum"]},
-        "summary": {"loss": loss},
-    }
-    chosen = {"epochs": 2500, "nets": ["1-4-1"]}
-    return trial_runs.made_up_history("hw1_2/minimal_ratio", {"1-4-1": results}, settings=chosen)
-
-
-@pytest.mark.parametrize(
-    ("about", "verdict"),
-    [
-        ({}, claims.HOLDS),
-        ({"noise": 0.5}, claims.HOLDS),
-        ({"sign": -1.0}, claims.FAILS),
-        ({"sign": 0.0, "noise": 1.0}, claims.UNCLEAR),
-        ({"count": 3}, claims.UNCLEAR),
-    ],
-)
-def test_c6_is_judged_by_the_intervals_of_both_ratios(about, verdict):
-    assert reported.c6(made_up(**about))["verdict"] == verdict
-
-
-def test_c6_is_unclear_where_the_two_ratios_disagree_or_nothing_is_measured():
-    found = made_up()
-    results = found["results"]["1-4-1"]
-    results["sampled"] = (1 - np.array(results["sampled"])).tolist()
-    assert reported.c6(found)["verdict"] == claims.UNCLEAR
-    found["results"] = {}
-    assert reported.c6(found)["verdict"] == claims.UNCLEAR
-    assert reported.section(found)["rows"] == []
-
-
-def test_what_the_rule_says_of_other_nets_is_shown():
-    found, other = made_up(), made_up(sign=-1.0)
-    found["results"]["1-8-1"] = other["results"]["1-4-1"]
-    said = reported.section(found)
-    assert "by the same rule it does not hold for 1-8-1" in said["claim"]["evidence"]
-    assert said["comment"]["result"][-1] == "By the same rule it does not hold for 1-8-1."
-
-
-def test_points_that_are_not_critical_do_not_count():
-    found = made_up(sign=-1.0)
-    results = found["results"]["1-4-1"]
-    results["kind"] = ["flat" if index > 0 else "minimum" for index in results["index"]]
-    verdict = reported.c6(found)
-    assert (verdict["verdict"], verdict["points"]) == (claims.UNCLEAR, 8)
-
-
-def test_rank_correlations_are_those_of_scipy():
-    from scipy import stats
-
-    random = np.random.default_rng(2)
-    first, second = random.integers(0, 5, (2, 6, 20)).astype(float)
-    found = reported.rank_correlations(first, second)
-    np.testing.assert_allclose(found, [stats.spearmanr(*rows)[0] for rows in zip(first, second, strict=True)])
-    assert np.isnan(reported.rank_correlations(np.ones((1, 5)), second[:1, :5]))[0]
-
-
-def test_sentences_follow_the_numbers():
-    said = {sign: reported.section(made_up(sign=sign))["comment"]["result"] for sign in (1.0, -1.0)}
-    assert said[1.0][1].startswith("The lower the loss, the higher")
-    assert said[-1.0][1].startswith("The lower the loss, the lower")
-    short = {sign: reported.section(made_up(sign=sign))["answer"] for sign in (1.0, -1.0)}
-    assert "32 end in saddles, 8 in minima by the rule below (0 of these in channels" in short[1.0]
-    assert "and none elsewhere. Where the loss is lower, fewer directions lead downhill." in short[1.0]
-    assert "more directions lead downhill." in short[-1.0]
-    assert "do not both surely go one way" in reported.section(made_up(sign=0.0, noise=1.0))["answer"]
-    assert reported.section({"results": {}})["answer"] == ""
-    channels = [reported.section(made_up(channel=channel))["comment"]["channels"][0] for channel in (False, True)]
-    assert "none of its 8 minima" in channels[0]
-    assert "8 of its 8 minima stand in a channel" in channels[1]
-
-
-def test_the_tables_count_points_and_searches():
-    shown = reported.section(made_up(channel=True))
-    rows = {row["words"]: row for row in shown["rows"]}
-    assert (rows["all critical points"]["points"], rows["each point once"]["points"]) == ("40", "5")
-    assert (shown["ends"][0]["minima_width"], shown["ends"][0]["saddles_width"]) == ("4", "3 to 4")
-    assert shown["ends"][0]["minima"] == shown["ends"][0]["minima_channel"] == "8"
-    assert shown["searches"][0] == ["0", "40", "0", "0", "40", "0"]  # tried, minima, saddles, flat, others
-    assert shown["searches"][1] == ["10", "40", "8", "32", "0", "0"]
-    assert shown["searches"][-1] == ["all", "80", "8", "32", "40", "0"]
-    assert (rows["minima"]["points"], rows["minima"]["index"]) == ("8", "\N{EN DASH}")  # all of index 0
-    three = [[1e-4, 1e-5, 1e-10, float("nan")]] * 40
-    by_starts = made_up() | {"search_norm": three, "search_kind": [["flat", "flat", "saddle", ""]] * 40}
-    rows = reported.searches({"1-4-1": by_starts | {"starts": ["0", "10", "20", "20 + least squares"]}})
-    assert rows[0] == ["0 to 10", "80", "0", "0", "80", "0"]
-
-
-def test_the_report_says_what_the_verdict_rests_on():
-    found = made_up()
-    results = found["results"]["1-4-1"]
-    said = " ".join(reported.section(found)["comment"]["soundness"])
-    assert "come from 2 starts, of which 2 lead to both" in said
-    assert "are 5 different ones, by loss and index" in said
-    results["start"] = [int(each > 0) for each in results["index"]]
-    results["constant"] = [each == 4 for each in results["index"]]
-    results["sampled"] = [[0.9 if constant else 1.0] * 5 for constant in results["constant"]]
-    shown = reported.section(found)
-    said = " ".join(shown["comment"]["soundness"])
-    assert "of which none leads to both" in said
-    assert "tells the 8 nets with constant output from the others" in said
-    assert "with each counted once the correlation is" in said
-
-
-def test_points_that_are_repeats_decide_less():
-    found = made_up()
-    results = found["results"]["1-4-1"]
-    results["sampled"] = [[0.9 if each == 4 else 1.0] * 5 for each in results["index"]]  # one level of five
-    shown = reported.section(found)
-    assert reported.c6(found)["verdict"] == shown["claim"]["verdict"] == claims.HOLDS
-    parts = reported.distinct(reported.points(results))
-    assert [part["verdict"] for part in parts] == [claims.HOLDS, claims.UNCLEAR]
-    assert parts[0]["value"] == pytest.approx(-1.0)
-    assert parts[0]["p"] == pytest.approx(2 / 120, abs=0.005)  # of the 120 orders of five points
-    assert parts[1]["p"] == pytest.approx(2 / 5, abs=0.03)  # of the five places, the two at either end
-    assert "counting each point once, which is sounder, it is unclear" in shown["claim"]["evidence"]
-    assert "this part is unclear" in " ".join(shown["comment"]["soundness"])
-
-
-def test_losses_that_differ_by_round_off_are_one_level():
-    losses = np.array([0.3, 0.1, 0.1 + 1e-9, 1e-8, 0.3 - 1e-9, 2e-8])
-    assert reported.levels(losses, reported.LEVEL).tolist() == [3, 2, 2, 0, 3, 1]
-    stopped_sooner = np.array([0.05467517, 0.05467526, 0.0801, 0.0547])
-    assert reported.levels(stopped_sooner, reported.LEVEL).tolist() == [0, 1, 3, 2]
-    assert reported.levels(stopped_sooner, reported.ONE_PLACE).tolist() == [0, 0, 2, 1]
-
-
-def test_figures_of_partial_histories_say_what_is_missing():
-    found = made_up()
-    found["results"], found["complete"] = {}, False
-    for draw in plot_minimal_ratio.FIGURES.values():
-        figure = draw(found)
-        assert any("not measured yet" in text.get_text() for axes in figure.axes for text in axes.texts)
-
-
-def test_plot_and_report_speak_of_the_same_nets_and_sphere():
-    assert (plot_minimal_ratio.NETS, plot_minimal_ratio.RECIPE, plot_minimal_ratio.RADIUS) == (
-        reported.NETS,
-        reported.RECIPE,
-        reported.RADIUS,
-    )
-    assert {*reported.NETS, reported.RECIPE} == set(minimal_ratio.PAPER.nets)
 
 
 def test_a_trial_step_to_nowhere_has_an_infinite_length_without_a_word():

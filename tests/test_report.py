@@ -827,12 +827,11 @@ def test_what_was_not_done_is_named() -> None:
 
 
 def test_figures_and_verdicts_share_their_thresholds() -> None:
-    from hw1_2 import plot_grad_norm, plot_minimal_ratio, plot_param_pca
+    from hw1_2 import plot_grad_norm, plot_param_pca
     from hw1_3 import plot_interpolation
-    from report import minimal_ratio, param_pca
+    from report import param_pca
 
     assert (plot_param_pca.TIMES, plot_param_pca.NORMAL_95) == (claims.C4_TIMES, param_pca.NORMAL_95)
     for name, bounds in claims.C5_PARTS.items():
         assert plot_grad_norm.CORRELATIONS[name][1:] == bounds
     assert plot_interpolation.TENTH == claims.C10_BARRIER
-    assert plot_minimal_ratio.RADIUS == minimal_ratio.RADIUS

@@ -2,10 +2,14 @@
 
 import functools
 
+from common import figures
+
 import numpy as np
 import pytest
 import scaffold
 
+from hw1_2 import minimal_ratio as script
+from hw1_2 import plot_minimal_ratio
 from report import claims
 from report.facts import minimal_ratio
 
@@ -30,6 +34,7 @@ def net(hidden: int, live=(0, 2), losses=(0.3, 0.1, 0.01), parameters: int = 13)
         "kind": np.where(saddle, "saddle", "minimum").tolist(),
         "index": index,
         "positive_share": 1 - index / parameters,
+        "negative_share": index / parameters,
         "predicted": sampled,
         "sampled": np.repeat(sampled[:, None], 5, axis=1),
         "start": saddle.astype(int),
@@ -51,7 +56,12 @@ def with_ridge(sign: int = 1, points: int = 40, copies: int = 1) -> dict:
     place = np.tile(np.arange(points), copies)
     order = place if sign > 0 else points - place if sign < 0 else place * 7 % 10
     index = order * 8 // points
-    results = net(4) | {"loss": 0.01 + 0.001 * place, "index": index, "positive_share": 1 - index / 13}
+    results = net(4) | {
+        "loss": 0.01 + 0.001 * place,
+        "index": index,
+        "positive_share": 1 - index / 13,
+        "negative_share": index / 13,
+    }
     results |= {"kind": np.where(index > 0, "saddle", "minimum").tolist()}
     results |= {"sampled": np.repeat(1 - index[:, None] / 20, 5, axis=1), "predicted": 1 - index / 20}
     same = {"start": 0, "gradient_norm": 1e-10, "adam_norm": 1e-3, "constant": False, "channel": False}
@@ -72,7 +82,7 @@ def made_up() -> dict:
     """A history in which every guard holds but `ridge_fails`."""
     results = {"1-4-1": net(4), "1-8-1": net(8, losses=(0.3, 0.1, 1e-6)), "1-40-40-1": recipe()}
     results |= {f"ridge-1e-4/{function}/1-4-1": with_ridge() for function in ("f1", "f2")}
-    return scaffold.made_up("hw1_2/minimal_ratio", results)
+    return scaffold.made_up("hw1_2/minimal_ratio", results, {"sphere_points": 100})
 
 
 def changed(unit: str, **values) -> dict:
@@ -156,3 +166,35 @@ def test_losses_that_differ_by_round_off_are_one_level():
     stopped_sooner = np.array([0.05467517, 0.05467526, 0.0801, 0.0547])
     assert minimal_ratio.levels(stopped_sooner, minimal_ratio.LEVEL).tolist() == [0, 1, 3, 2]
     assert minimal_ratio.levels(stopped_sooner, minimal_ratio.ONE_PLACE).tolist() == [0, 0, 2, 1]
+
+
+# ------------------------------------------------------------------------------------------------- figures
+
+
+@pytest.mark.parametrize("lacking", ["", "1-4-1", "1-8-1", "1-", "ridge-", "1-40-40-1"])
+def test_figures_say_what_is_missing_and_no_words_overlap(lacking):
+    from test_figures import assert_apart, canvas
+
+    figures.use_style()
+    history = made_up()
+    history = scaffold.without(history, *(unit for unit in history["results"] if lacking and unit.startswith(lacking)))
+    missing = {"1-4-1": (2, 0, 0, 1), "1-8-1": (0, 1, 0, 0), "1-": (4, 1, 0, 3), "ridge-": (2, 0, 1, 0)}
+    missing |= {"1-40-40-1": (0, 0, 0, 1)}
+    for (title, draw), count in zip(plot_minimal_ratio.FIGURES.items(), missing.get(lacking, (0,) * 4), strict=True):
+        figure = draw(history)
+        assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
+        assert_apart(figure, title)
+        words = [text.get_text() for axes in figure.axes for text in axes.texts]
+        assert sum("not measured yet" in text for text in words) == count, title
+
+
+def test_points_of_one_place_are_one_mark():
+    ratio, loss = np.array([1, 1, 0.5, 1, 1]), np.array([0.1, 0.10001, 0.1, 0.2, 0.1])
+    assert plot_minimal_ratio.marks(ratio, loss) == [(0.5, 0.1, 1), (1, 0.1, 3), (1, 0.2, 1)]
+
+
+def test_figures_and_facts_speak_of_the_same():
+    for name in ("NETS", "JUDGED", "RECIPE", "RIDGE", "RADIUS"):
+        assert getattr(plot_minimal_ratio, name) == getattr(minimal_ratio, name)
+    assert plot_minimal_ratio.ENOUGH == claims.C6_DISTINCT
+    assert {*minimal_ratio.NETS, minimal_ratio.RECIPE} == set(script.PAPER.nets)
