@@ -66,6 +66,8 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {  # experiment, setting: words, 
         "draws": ("draws of the predicted share", ""),
         "seeds": ("trainings of each net", ""),
         "nets": ("nets", ""),
+        "ridges": "ridges",
+        "ridge_functions": "functions, with a ridge",
     },
     "hw1_2/error_surface": {
         "steps": ("updates", ""),

@@ -11,7 +11,6 @@ from common import history, seeds, stacked
 
 import numpy as np
 import pytest
-import trial_runs
 
 from hw1_2 import critical_points, earlier_recipe, minimal_ratio, newton, plot_minimal_ratio
 
