@@ -116,7 +116,10 @@ def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], d
         "measured": max((histories.newest(found) for found in read), default=""),
         "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
         "box": histories.box(scale, about, figures),
-        "claims": [{**claim, "section": name} for name, section in sections.items() for claim in _claims(section)],
+        "claims": sorted(
+            ({**claim, "section": name} for name, section in sections.items() for claim in _claims(section)),
+            key=lambda claim: (len(claim["name"]), claim["name"]),  # C2 before C10, the bonus last
+        ),
         "sections": sections,
         "figures": figures,
         "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
@@ -138,9 +141,9 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
         try:
             if section["text"].startswith("legacy/"):
                 section |= legacy.section(name, found)
-            else:
+            if (HERE / "facts" / f"{name}.py").is_file():
                 facts = importlib.import_module(f"report.facts.{name}").facts
-                section |= {"facts": plain(facts(found) | {"settings": found["settings"]})}
+                section["facts"] = plain(facts(found) | {"settings": found["settings"]})
         except Problem:
             words = "unreadable: its results are not those of this experiment"
             about |= {"history": None, "state": "unreadable", "words": words}

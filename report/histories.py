@@ -4,6 +4,7 @@ All of it is text, lists and dicts that the layout shows as they are. A history 
 or partial leaves words in its place.
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,9 +16,12 @@ from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
 
+from report.facts import plain
+
 LARGEST_FIGURE = 20 * history.MEGABYTE
 LONGEST_TEXT = 400
 NOTHING = "\N{EN DASH}"
+REVISION = re.compile(r"^REVISION = (\d+)", re.MULTILINE)  # in a script
 THREADS = ("cores", "intra_threads", "inter_threads")  # of an environment, which differ between experiments
 
 
@@ -65,6 +69,8 @@ def read(root: Path, scale: str, experiment: str, code: Path = ROOT) -> dict[str
     total, partial = len(found["units"]), len(done) < len(found["units"])
     return about | {
         "history": found,
+        "settings": plain(found["settings"]),
+        "revision_now": REVISION.search(script.read_text("utf-8"))[1] if script.is_file() else NOTHING,
         "state": "partial" if partial else "complete",
         "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
         "measured": newest(found)[:10],
@@ -148,11 +154,9 @@ def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dic
     for experiment, about in histories.items():
         if about["state"] != "complete":
             lines.append(f"{experiment}: {about['words']}.")
-    older = sum(about.get("other_code", False) for about in histories.values())
+    older = [name for name, about in histories.items() if about.get("revision") != about.get("revision_now")]
     if older:
-        lines.append(
-            f"Measured with an earlier version of their script (Appendix A): {older} of {len(histories)} histories."
-        )
+        lines.append(f"Measured by a revision of the script that was corrected since: {listed(older)}.")
     for words in dict.fromkeys(about["words"] for about in figures.values() if about["words"]):
         names = [name for name, about in figures.items() if about["words"] == words]
         lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {listed(names)}: {words}.")
