@@ -164,8 +164,9 @@ def foreign_contents() -> dict[str, bytes]:
 def test_a_real_history_cut_flipped_or_of_another_kind_is_refused(tmp_path, record_property):
     whole, chance, path = REAL.read_bytes(), random.Random(1), tmp_path / "history.pkl"
     assert outcome_of(whole, path) == ""
-    damaged = [whole[:length] for length in range(len(whole))]
-    flips = 5000
+    cuts = (*range(0, len(whole), 50), *range(len(whole) - 200, len(whole)))
+    damaged = [whole[:length] for length in cuts]
+    flips = 2000
     for _ in range(flips):
         flipped = bytearray(whole)
         for place in chance.sample(range(len(whole)), chance.choice((1, 1, 2, 30))):
@@ -181,7 +182,7 @@ def test_a_real_history_cut_flipped_or_of_another_kind_is_refused(tmp_path, reco
     for name in ("empty", "page", "npz, sealed", "two in a row"):
         path.write_bytes(foreign[name])
         refused(command("-m", "common.history", path), path)
-    record_property("cases", len(whole) + flips + len(foreign) + 4)
+    record_property("cases", len(damaged) + len(foreign) + 4)
 
 
 # -------------------------------------------------------------------------- opcodes with a right checksum
@@ -250,18 +251,36 @@ def opcode_bodies() -> Iterator[bytes]:
             yield stack + piece + b"."
 
 
-def test_no_opcode_in_any_place_builds_more_than_plain_data(tmp_path, monkeypatch, record_property):
+def altered_bodies(count: int) -> Iterator[bytes]:
+    """A real history's pickle with bytes replaced, taken out, or opcodes put in."""
+    whole, chance = pickle.dumps(small(), 4), random.Random(7)
+    pieces = [bytes((code,)) for code in range(256)] + [b"cos\nsystem\n", b"\x93", b"\x85R", b"h\0", b"]\x94"]
+    for _ in range(count):
+        body = bytearray(whole)
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            place = chance.randrange(2, len(body) - 1)
+            body[place : place + chance.randrange(9) // 2] = chance.choice(pieces)
+        yield bytes(body)
+
+
+def test_no_opcode_in_any_place_builds_more_than_plain_data_or_causes_an_event(tmp_path, monkeypatch, record_property):
     monkeypatch.chdir(tmp_path)
-    cases = admitted = 0
-    for body in opcode_bodies():
+    cases, admitted, reading, events = 0, 0, [], []
+    sys.addaudithook(lambda event, arguments: events.append((event, arguments)) if reading else None)
+    for body in (*opcode_bodies(), *altered_bodies(1500)):
         cases += 1
-        started = time.monotonic()
+        started, content = time.monotonic(), sealed(body)
+        reading.append(body)  # no import, no open file, no process from here
         try:
-            plain_pickle.check(plain_pickle.loads(sealed(body)))
+            loaded = plain_pickle.loads(content)
+            reading.clear()
+            plain_pickle.check(loaded)
             assert {each.name for each, _, _ in pickletools.genops(body)} <= plain_pickle.OPCODES | {"PROTO", "STOP"}
             admitted += 1
         except ValueError as refusal:
+            reading.clear()
             assert str(refusal)
+        assert not [event for event in events if event[0] != "builtins.id"], body[:100]
         assert time.monotonic() - started < SECONDS, body[:100]
     assert 10 < admitted < cases / 2  # some are plain data
     assert not (tmp_path / "canary").exists()
@@ -288,56 +307,35 @@ FULL = 15_900_000  # bytes that fill a file
 
 def bombs() -> Iterator[tuple[str, bytes]]:
     """Bodies that would take all memory or all time, each below the largest size."""
-    start, deep = b"\x80\x04", 100_000
-    yield "a list of nothing", start + b"](" + b"N" * FULL + b"e."
-    yield "memoized without end", start + b"]" + b"\x94" * FULL + b"."
-    yield "marks", start + b"(" * FULL + b"."
-    yield "short texts", start + b"](" + b"\x8c\x02xy" * (FULL // 4) + b"e."
-    yield "one text", start + b"X" + FULL.to_bytes(4, "little") + b"x" * FULL + b"."
-    yield (
-        "one wide text, often",
-        start + b"](X" + b"\0\0\x10\0" + b"\xc3\xa4" * 2**19 + b"\x94" + b"h\0" * 2_000_000 + b"e.",
-    )
-    yield "one text, often", start + b"](X" + b"\0\0\x10\0" + b"x" * 2**20 + b"\x94" + b"h\0" * 2_000_000 + b"e."
-    yield "long integers", start + b"](" + (b"\x8a\xff" + b"\x7f" * 255) * (FULL // 257) + b"e."
-    yield "many names", start + b"}(" + b"".join(b"\x8c\x06%06xN" % n for n in range(FULL // 9)) + b"u."
-    yield "empty frames", start + (b"\x95" + bytes(8)) * (FULL // 9) + b"N."
-    yield "empty lists", start + b"](" + b"]" * FULL + b"e."
-    yield "empty dicts", start + b"](" + b"}" * FULL + b"e."
-    yield "lists just below the limit", start + b"](" + b"]" * (plain_pickle.MOST_CONTAINERS - 1) + b"e."
-    yield "values just below the limit", start + b"](" + b"N" * (plain_pickle.MOST_OPCODES - 5) + b"e."
-    yield "nested", start + b"]" * deep + b"a" * (deep - 1) + b"."
-    yield "nested dicts", start + b"}\x8c\x01a" * 90_000 + b"N" + b"s" * 90_000 + b"."
-    yield "a list in itself", start + b"]\x94h\0a."
-    yield "a dict in itself", start + b"}\x94\x8c\x01ah\0s."
-    yield "two lists in each other", start + b"]\x94]\x94h\0ah\1h\1\x94h\0h\1aa."
-    laughs = b"".join(b"](" + b"h%c" % row * 10 + b"e\x94" for row in range(60))
-    yield "a billion laughs", start + b"]\x94" + laughs + b"."
-    yield (
-        "a billion laughs in dicts",
-        start
-        + b"}\x94"
-        + b"".join(
-            b"}(" + b"".join(b"\x8c\x01%ch%c" % (97 + n, row) for n in range(10)) + b"u\x94" for row in range(60)
-        )
-        + b".",
-    )
-    yield "a digit a million times", start + b"I" + b"9" * 1_000_000 + b"\n."
-    yield "a long a million times", start + b"L" + b"9" * 1_000_000 + b"L\n."
-    yield "an integer of a million bytes", start + b"\x8b" + (10**6).to_bytes(4, "little") + b"\x7f" * 10**6 + b"."
-    yield "far memo", start + b"]r\xff\xff\xff\x7f."
-    yield "far memo as text", start + b"]p2147483647\n."
-    yield "far memo read", start + b"]j\xff\xff\xff\xff."
-    yield "frame without end", start + b"\x95" + (2**60).to_bytes(8, "little") + b"N."
-    yield "frame too short", start + b"\x95" + (1).to_bytes(8, "little") + b"]\x94."
-    yield "frame too long", start + b"\x95" + (9).to_bytes(8, "little") + b"]\x94."
-    yield "frame in a frame", start + b"\x95" + (12).to_bytes(8, "little") + b"\x95" + (2).to_bytes(8, "little") + b"N."
-    yield "protocol in the middle", start + b"]" + start + b"."
-    yield "several ends", start + b"N..."
-    yield "an end in the middle", start + b"N.N."
-    yield "duplicated without end", start + b"]" + b"2" * FULL + b"."
-    yield "dropped without end", start + b"N" + b"N0" * (FULL // 2) + b"."
-    yield "tables of many columns", start + b"](" + (b"](" + b"N" * 160_000 + b"e") * 30 + b"e."
+    text = b"](X" + b"\0\0\x10\0" + b"x" * 2**20 + b"\x94"
+    bodies = {
+        "a list of nothing": b"](" + b"N" * FULL + b"e",
+        "memoized without end": b"]" + b"\x94" * FULL,
+        "marks": b"(" * FULL,
+        "short texts": b"](" + b"\x8c\x02xy" * (FULL // 4) + b"e",
+        "one text": b"X" + FULL.to_bytes(4, "little") + b"x" * FULL,
+        "one text, often": text + b"h\0" * 2_000_000 + b"e",
+        "one wide text, often": text.replace(b"xx", b"\xc3\xa4") + b"h\0" * 2_000_000 + b"e",
+        "long integers": b"](" + (b"\x8a\xff" + b"\x7f" * 255) * (FULL // 257) + b"e",
+        "many names": b"}(" + b"".join(b"\x8c\x06%06xN" % n for n in range(FULL // 9)) + b"u",
+        "empty frames": (b"\x95" + bytes(8)) * (FULL // 9) + b"N",
+        "empty lists": b"](" + b"]" * FULL + b"e",
+        "lists just below the limit": b"](" + b"]" * (plain_pickle.MOST_CONTAINERS - 1) + b"e",
+        "values just below the limit": b"](" + b"N" * (plain_pickle.MOST_OPCODES - 5) + b"e",
+        "nested": b"]" * 100_000 + b"a" * 99_999,
+        "nested dicts": b"}\x8c\x01a" * 90_000 + b"N" + b"s" * 90_000,
+        "a dict in itself": b"}\x94\x8c\x01ah\0s",
+        "two lists in each other": b"]\x94]\x94h\0ah\1h\1\x94h\0h\1aa",
+        "a billion laughs": b"]\x94" + b"".join(b"](" + b"h%c" % row * 10 + b"e\x94" for row in range(60)),
+        "far memo": b"]r\xff\xff\xff\x7f",
+        "far memo read": b"]j\xff\xff\xff\xff",
+        "frame without end": b"\x95" + (2**60).to_bytes(8, "little") + b"N",
+        "frame in a frame": b"\x95" + (12).to_bytes(8, "little") + b"\x95" + (2).to_bytes(8, "little") + b"N",
+        "protocol in the middle": b"]\x80\x04",
+        "several ends": b"N..",
+        "tables of many columns": b"](" + (b"](" + b"N" * 160_000 + b"e") * 30 + b"e",
+    }
+    yield from ((name, b"\x80\x04" + body + b".") for name, body in bodies.items())
 
 
 READER = """
@@ -387,114 +385,6 @@ def test_bombs_take_little_memory_and_time(tmp_path, record_property):
         assert megabytes < MOST_MEMORY, (names[path], megabytes)
         assert seconds < 40, (names[path], seconds)
     record_property("cases", len(told))
-
-
-# ------------------------------------------------------------------------------------------- random files
-
-FUZZER = """
-import json, os, pickle, random, struct, sys
-from pathlib import Path
-from common import files, history, history_file, plain_pickle
-
-path, turns, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-whole = pickle.dumps(history.read(Path(sys.argv[4])), 4)
-chance, happened, reading = random.Random(seed), [], False
-
-def watch(event, arguments):
-    ours = event == "open" and (arguments[0] == str(path) or isinstance(arguments[0], int))  # a file's descriptor
-    if reading and not ours and event != "builtins.id":
-        happened.append([event, repr(arguments)[:200]])
-
-def text(letters=b"abcdefgh"):
-    word = bytes(chance.choices(letters, k=chance.randrange(4)))
-    return chance.choice((b"\\x8c" + bytes([len(word)]), b"X" + struct.pack("<I", len(word)))) + word
-
-def value(depth=0):
-    kind = chance.randrange(12 if depth < 6 else 7)
-    if kind < 3:
-        return chance.choice((b"N", b"\\x88", b"\\x89",
-            b"K\\x07", b"M\\x07\\x01", b"J\\xff\\xff\\xff\\xff", b"\\x8a\\x01\\x05"))
-    if kind < 5:
-        return b"G" + struct.pack(">d", chance.choice((0.5, float("nan"), float("inf"), -1e300)))
-    if kind < 7:
-        return text() + chance.choice((b"", b"\\x94"))
-    if kind == 7:
-        return b"h" + bytes([chance.randrange(6)])
-    inner = [value(depth + 1) for _ in range(chance.randrange(4))]
-    if kind < 10:
-        return b"]" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(inner) + b"e"
-    return b"}" + chance.choice((b"", b"\\x94")) + b"(" + b"".join(text() + each for each in inner) + b"u"
-
-CODES = [chr(n).encode("latin-1") for n in range(256)]
-
-def body():
-    kind = chance.randrange(4)
-    if kind == 0:  # plain data, now and then with an odd piece
-        made = b"\\x80\\x04" + value() + b"."
-    elif kind == 1:  # opcodes as they come
-        made = b"\\x80\\x04" + b"".join(chance.choice((value(6), chance.choice(CODES),
-            b"(", b"]", b"}", b"e", b"u", b"a", b"s", b"\\x94", text())) for _ in range(chance.randrange(1, 30))) + b"."
-    else:
-        made = whole
-    made = bytearray(made)
-    for _ in range(chance.choice((0, 1, 1, 2, 5)) if kind != 2 else 1):
-        place = chance.randrange(max(1, len(made) - 1))
-        change = chance.randrange(3)
-        if change == 0:
-            made[place] = chance.randrange(256)
-        elif change == 1:
-            made[place:place] = chance.choice(CODES + [b"cos\\nsystem\\n", b"\\x93", b"R", b"\\x85R"])
-        else:
-            del made[place + 1 : place + chance.randrange(2, 9)]
-    return bytes(made)
-
-path.write_bytes(b"")
-for content in (b"", whole):
-    path.write_bytes(files.with_checksum(content))
-    try:
-        history.read(path)
-    except history.UnreadableError:
-        pass
-sys.addaudithook(watch)
-counts = {"read": 0, "plain": 0, "refused": 0}
-for turn in range(turns):
-    made = body()
-    content = files.with_checksum(made)
-    if turn % 10 == 0:
-        path.write_bytes(content)
-    reading = True
-    try:
-        if turn % 10 == 0:
-            found = history.read(path)
-        else:
-            found = plain_pickle.loads(content)
-            plain_pickle.check(found)
-            counts["plain"] += 1
-            history_file._check_fields(found)
-        reading = False
-        counts["read"] += 1
-        history.describe(found)
-    except (history.UnreadableError, ValueError) as refusal:
-        reading = False
-        counts["refused"] += 1
-    except BaseException as other:
-        reading = False
-        happened.append([repr(other), made.hex()[:2000]])
-print(json.dumps([counts, happened[:5], len(happened)]))
-"""
-
-
-def test_random_pickles_are_plain_data_or_refused_and_cause_no_event(tmp_path, record_property):
-    turns = 5000
-    arguments = [tmp_path / "history.pkl", turns, 7, REAL]
-    done = subprocess.run(
-        [sys.executable, "-c", FUZZER, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    counts, happened, number = json.loads(done.stdout)
-    assert (happened, number) == ([], 0)  # no import, no other file opened, no process, no other exception
-    assert min(counts["read"], counts["plain"], counts["refused"]) > 50, counts  # all are tried
-    record_property("cases", turns)
 
 
 # -------------------------------------------------------------------------------------- fields and types
@@ -559,35 +449,10 @@ def test_every_field_of_every_other_type_is_refused_or_can_be_shown(tmp_path, re
         for each in changed:
             cases += 1
             if outcome_of(packed(each), path) == "":
-                assert all(line.isprintable() for line in history.describe(each).split("\n"))
                 shown += 1
+                if shown % 7 == 0:  # a table takes a while
+                    assert all(line.isprintable() for line in history.describe(each).split("\n"))
     assert shown > 100
-    record_property("cases", cases)
-
-
-def test_fields_that_every_reader_needs_have_their_type(tmp_path, record_property):
-    whole, path, cases = pickle.dumps(small(), 4), tmp_path / "history.pkl", 0
-    admitted = {
-        "schema": (),
-        "experiment": ("", "x"),
-        "scale": ("", "x"),
-        "settings": ({}, {"a": 1}),
-        "units": (),
-        "complete": (True,),
-        "data": (),
-        "environment": ({}, {"a": 1}),
-        "code": (),
-        "results": (),
-        "wall_seconds": (0, -1, 2**62, 0.5),
-    }
-    for name, to in itertools.product(history_file.FIELDS, OTHERS):
-        changed = altered(whole, (name,), lambda inner, key, to=to: inner.__setitem__(key, to))
-        fine = any(type(each) is type(to) and each == to for each in admitted[name])
-        assert (outcome_of(packed(changed), path) == "") == fine, (name, to)
-        cases += 1
-    for name in history_file.FIELDS:
-        assert outcome_of(packed(altered(whole, (name,), lambda inner, key: inner.__delitem__(key))), path)
-        cases += 1
     record_property("cases", cases)
 
 
