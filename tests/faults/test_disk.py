@@ -19,7 +19,7 @@ from conftest import ROOT, usual_signals
 
 PAGE = os.sysconf("SC_PAGE_SIZE")  # a small disk's space is counted in pages
 PLACE = Path("out") / "quick" / "hw1_1" / "history" / "tiny.pkl"
-NOTES = r"hw1_1/tiny: |its figures: |scale |report: |the history that was there is kept as "  # on stderr, of what is done
+NOTES = r"hw1_1/tiny: |its figures: |scale |report: |the history that was there is kept as "  # on stderr
 PLOT = '''
 """Draw the tiny experiment."""
 import sys
