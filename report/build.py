@@ -19,6 +19,7 @@ import importlib.util
 import json
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,12 +143,16 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
             if section["text"].startswith("legacy/"):
                 section |= legacy.section(name, found)
             if (HERE / "facts" / f"{name}.py").is_file():
-                facts = importlib.import_module(f"report.facts.{name}").facts
-                section["facts"] = plain(facts(found) | {"settings": found["settings"]})
+                section["facts"] = plain(facts_of(name)(found) | {"settings": found["settings"]})
         except Problem:
             words = "unreadable: its results are not those of this experiment"
             about |= {"history": None, "state": "unreadable", "words": words}
     return section | {"state": about["state"], "words": about["words"]} | ({} if about["history"] else {"answer": ""})
+
+
+def facts_of(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The function that turns the history of an experiment of this name into facts."""
+    return importlib.import_module(f"report.facts.{name}").facts
 
 
 def _claims(section: dict[str, Any]) -> list[dict[str, Any]]:

@@ -50,6 +50,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "turn_least": min(turns.values(), default=None),
         "turn_most": max(turns.values(), default=None),
         "accuracy_moves": median(moves),
+        "noisy_narrowest": min(noisy, default=None),
+        "noisy_widest": max(noisy, default=None),
         "fitting_width": fitting,
         **{f"{name}_width": loss[name] for name in ("before", "peak", "after")},
         **{f"{name}_parameters": parameters(noisy, loss[name]) for name in ("before", "peak", "after")},
@@ -68,7 +70,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     guards = {
         "accuracy_rises": verdict_guard(parts[1]["verdict"]),
         "level": verdict_guard(parts[2]["verdict"]),
-        "crosses": verdict_guard(parts[3]["verdict"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
         "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
         "double_descent": loss["verdict"] == claims.HOLDS and just_fitted(noisy, loss["peak"]) if judged else None,

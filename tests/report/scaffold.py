@@ -10,7 +10,7 @@ A history is given as a function without arguments, so that each test has a fres
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from common import history
@@ -47,7 +47,7 @@ def made_up(
             "environment": {},
             "code": {"revision": 1, "hash": "", "commit": ""},
             "wall_seconds": 1.0,
-            "results": results,
+            "results": {unit: {"summary": {}} | found for unit, found in results.items()},
         }
     )
 
@@ -115,3 +115,24 @@ def swap_tests(facts: Facts, rankings: Iterable[tuple[Callable[[], History], str
         assert [name for name in guards if plain(after[name]) is True] == []
 
     return test
+
+
+def text_of(project: dict[str, bytes], kinds: Sequence[str] = ("heading", "par", "list", "figure", "table")) -> str:
+    """The text of a report that `build.inputs` has put together: its elements of these kinds, kind by kind."""
+    import typst
+
+    found = [json.loads(typst.query(project, kind, ignore_system_fonts=True)) for kind in kinds]
+    return "".join(leaves(found)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def leaves(content: Any) -> Iterator[str]:
+    """The texts within an element that typst was asked for."""
+    if isinstance(content, dict):
+        if isinstance(content.get("text"), str):
+            yield content["text"]
+        elif content.get("func") == "space":
+            yield " "
+        content = list(content.values())
+    if isinstance(content, list):
+        for value in content:
+            yield from leaves(value)

@@ -91,7 +91,6 @@ def high_after() -> dict[str, Any]:
 GUARDS = {
     "accuracy_rises": (history, lambda: history(reverse=True)),
     "level": (history, lambda: history(wider=0.01)),
-    "crosses": (lambda: history(worse=3), history),
     "nothing_crosses": (lambda: history(worse=2), lambda: history(worse=3)),
     "surer_not_worse": (history, lambda: history(turning=1.0)),
     "double_descent": (history, disputed),
