@@ -80,13 +80,7 @@ def stamp(root: Path, scale: str, code: Path = ROOT) -> str:
     digest = hashlib.sha256(f"{scale}\n{version}\n".encode())
     for path in paths:
         digest.update(f"{path.relative_to(root)}\n{_digest(path)}\n".encode())
-    made_by = [
-        *HERE.rglob("*.py"),
-        *ROOT.glob("hw1_*/*.py"),
-        ROOT / "common" / "figures.py",
-        ROOT / "common" / "reading.py",
-    ]
-    code_files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(made_by)}
+    code_files = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in _made_by()}
     for name, content in (sources() | code_files).items():
         digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
     for experiment in experiments():  # "made by other code" stands in the report
@@ -143,7 +137,10 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
             if section["text"].startswith("legacy/"):
                 section |= legacy.section(name, found)
             if (HERE / "facts" / f"{name}.py").is_file():
-                section["facts"] = plain(facts_of(name)(found) | {"settings": found["settings"]})
+                facts = facts_of(name)(found)
+                if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
+                    raise Problem("nothing in it is of this experiment")
+                section["facts"] = plain(facts | {"settings": found["settings"]})
         except Problem:
             words = "unreadable: its results are not those of this experiment"
             about |= {"history": None, "state": "unreadable", "words": words}
@@ -289,7 +286,7 @@ def main() -> None:
     if missing:
         names = ", ".join(f"{item['section']}: {item['guard']}" for item in missing)
         raise Problem(
-            f"{len(missing)} sentences do not agree with the histories ({names}): mend the prose or its guard"
+            f"{len(missing)} sentences are not borne out ({names}): mend the prose, or measure what is missing"
         )
     if text is not None:
         files.write_atomically(README, readme.with_results(text, built.numbers, mark).encode())

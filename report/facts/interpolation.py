@@ -41,7 +41,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "shared_stay_close": guard(sgd, lambda found: np.median(apart(found)) < 1 / 3),
         "adam_hill": guard(adam, lambda found: plane(found, "shared")["verdict"] == claims.FAILS),
         "adam_only_numbering": guard(adam, lambda found: within(excess(found), 0.1 * np.mean(top(found)))),
-        "adam_nine_tenths": guard(adam, lambda found: np.round(np.median(removed(found)), 1) == 0.9),
         "adam_outgrows_its_start": guard(adam, lambda found: min(moved(found, "large")) > 10),
         "small_is_flatter": guard(early, lambda found: flatter(found)["verdict"] == claims.FAILS),
         "small_stays_flatter": guard(sgd, lambda found: flatter(found)["verdict"] == claims.FAILS),

@@ -20,12 +20,20 @@ import permissions
 import pytest
 from conftest import ROOT, usual_signals
 from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
-from test_report import shown
 
 from report import build
 
+sys.path.insert(0, str(ROOT / "tests" / "report"))
+import scaffold
+
 assert house  # a fixture
 DRAWINGS = [name for each in build.experiments() for name in build.drawings_of(each)]
+
+
+def shown(root: Path, scale: str = "paper") -> str:
+    """The text of the report of this tree."""
+    return scaffold.text_of(build.build(root, scale).project)
+
 
 # ---------------------------------------------------------------------------------------------- the driver
 
