@@ -243,6 +243,8 @@ def main(experiments: str, lines: str, *arguments: str) -> int:
         if options.check:
             return check(python, steps)
         return list_commands(python, steps) if options.list else run(python, steps, options.force)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        return 1
     except OSError as error:
         leave(cannot_write(error.filename or "standard output cannot be written", error))
 

@@ -170,57 +170,6 @@ def test_every_command_refuses_a_wrong_flag_in_one_message(checkout, tmp_path, r
     record_property("cases", len(commands))
 
 
-def test_the_driver_refuses_a_wrong_option_in_one_line(tmp_path, record_property):
-    options = ["--scale", "--scale huge", "--scale=", "--scale QUICK", "--scale quick --scale paper", "--scal quick"]
-    options += [
-        "--only",
-        "--only=",
-        "--only nothing",
-        "--only ../common",
-        "--only hw1_1/mnist",
-        "--only *",
-        "--only --check",
-    ]
-    options += [
-        "--data-dir",
-        "--data-dir=",
-        "--data-dir /nowhere",
-        "--data-dir /etc/hostname",
-        "--data-dir / --data-dir /",
-    ]
-    options += ["--check=1", "--force=no", "--list=", "--no-venv=1", "--figures-only=yes", "--help=me", "--", "-x", "-"]
-    options += [
-        "extra",
-        "--CHECK",
-        "--check extra",
-        "---check",
-        "--unit x",
-        "--epochs 3",
-        "--only hw1_1 --only nothing",
-    ]
-    for name in ("run_all.sh", "common/environment.sh"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    before = files_in(tmp_path)
-    for words in [
-        *(option.split() for option in options),
-        [""],
-        ["--only", ""],
-        ["--only", "a b"],
-        ["--scale", "a\nb"],
-    ]:
-        done = call(["bash", tmp_path / "run_all.sh", *words], folder=tmp_path)
-        assert done.returncode == 2 and done.stdout == "", (words, done.stderr)
-        assert done.stderr.startswith("error: ") and done.stderr.endswith("(see bash run_all.sh --help)\n"), done.stderr
-        assert done.stderr.count("\n") == 1 + sum(word.count("\n") for word in words), done.stderr
-    assert files_in(tmp_path) == before
-    for flags in ("--frobnicate", "tests/nowhere.py", "--no-venv"):
-        run = ["bash", ROOT / "tests" / "run.sh", "--no-venv", "-p", "no:cacheprovider", *flags.split()]
-        done = call(run, folder=tmp_path, PYTHON=sys.executable)
-        assert done.returncode == 4 and flags in done.stderr and "Traceback" not in done.stderr
-    record_property("cases", len(options) + 4 + 3)
-
-
 # Surroundings, by the tiny experiment.
 
 
@@ -371,35 +320,6 @@ def test_the_repository_may_lie_anywhere(project, tmp_path, record_property):
                 cases += 1
         shutil.rmtree(root)
     record_property("cases", cases + len(PLACES))
-
-
-def test_the_driver_lists_commands_that_run_wherever_the_repository_lies(tmp_path, record_property):
-    script = "import sys\nif '--list' in sys.argv: sys.exit(print('true'))\nopen(__file__ + '.ran', 'w')\n"
-    for place in PLACES:
-        root = tmp_path / place
-        for name in ("run_all.sh", "common/environment.sh"):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-        (root / "requirements.txt").touch()
-        (root / "common" / "data.py").write_text(script)
-        (root / "hw1_1").mkdir()
-        (root / "hw1_1" / "mnist_cnn.py").write_text(script)
-        command = [
-            "bash",
-            str(root / "run_all.sh"),
-            "--no-venv",
-            "--scale",
-            "quick",
-            "--only",
-            "hw1_1/mnist_cnn",
-            "--list",
-        ]
-        around = surroundings(PYTHON=sys.executable)
-        done = subprocess.run(command, capture_output=True, cwd=root.parent, env=around, timeout=100)
-        assert done.returncode == 0 and done.stdout.count(b"\n") == 2, (place, done)
-        subprocess.run(["bash", "-c", done.stdout.splitlines()[0]], cwd="/", check=True, capture_output=True)
-        assert (root / "common" / "data.py.ran").exists(), place
-    record_property("cases", len(PLACES))
 
 
 def test_the_commit_is_recorded_or_the_reason_is_said(project, walk, tmp_path, record_property):

@@ -4,8 +4,6 @@ The moments are chosen by seeded random numbers, by what a run is doing and not 
 each time. Most runs are forked from a process that has done the imports (`moments.py`).
 """
 
-import contextlib
-import os
 import random
 import re
 import shutil
@@ -21,7 +19,7 @@ from common import backend, history
 
 import pytest
 from conftest import ROOT, usual_signals
-from moments import MARK, Runs, left_behind, left_for_good, runs
+from moments import Runs, runs
 from trial_runs import history_path, start, stripes, with_digits
 
 KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -312,148 +310,3 @@ def test_a_run_that_is_suspended_and_continued_ends_with_the_same_results(
         assert suspended["stopped"], suspended
         judge_whole(started.project, suspended, uninterrupted[command[0]])
     record_property("cases", 2)
-
-
-# What the driver stands among: scripts that write what they are asked for, slowly where they train.
-SCRIPT = """
-import sys, time
-from pathlib import Path
-file = Path(__file__).resolve()
-name = file.stem.removeprefix("plot_")
-folder = file.parents[1] / "out" / "quick"
-result = folder / (file.parent.name + "/history/" + name + ".pkl" if name == file.stem else "figures/" + name + ".svg")
-if "--check" in sys.argv:
-    print("up to date (measured 2026-11-24)" if result.exists() else "due: no history")
-    sys.exit(not result.exists())
-time.sleep(0.2 if file.stem == "function_fit" else 0)
-result.parent.mkdir(parents=True, exist_ok=True)
-result.write_text("result")
-"""
-# Bash reads this before the driver: the driver gets a signal before the so manieth command that it executes.
-BEFORE_A_COMMAND = """
-unset BASH_ENV
-set -T
-commands=0
-trap '((++commands != FAULT_AT)) || { echo "$EPOCHREALTIME" >"$FAULT_TOLD"; kill -"$FAULT_SIGNAL" $$; }' DEBUG
-"""
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Path:
-    """The driver among stand-ins, and `moment.sh`."""
-    root = tmp_path / "a house"
-    scripts = ("common/data.py", "hw1_1/function_fit.py", "hw1_1/plot_function_fit.py")
-    for name in ("run_all.sh", "common/environment.sh", "requirements.txt", *scripts):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        if name in scripts:
-            (root / name).write_text(SCRIPT)
-        else:
-            shutil.copy(ROOT / name, root / name)
-    (root / "moment.sh").write_text(BEFORE_A_COMMAND)
-    return root
-
-
-def drive(house: Path, **more: str) -> subprocess.Popen:
-    command = ["bash", str(house / "run_all.sh"), "--no-venv", "--scale", "quick", "--only", "hw1_1/function_fit"]
-    environment = {name: text for name, text in os.environ.items() if name != "HW1_DATA_DIR"}
-    with usual_signals():
-        return subprocess.Popen(
-            command,
-            env={**environment, "PYTHON": sys.executable, **more},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd="/",
-            start_new_session=True,
-        )
-
-
-def test_signals_before_any_command_of_the_driver_stop_it_and_all_that_it_started(house, record_property):
-    told, generator, cases, late = house / "told", random.Random(6), 0, 0
-    while cases < 24:
-        number = STOPPING[cases % 3]
-        at = 1 + cases if cases < 3 else int(10 ** generator.uniform(0.7, 3.2))
-        more = {"BASH_ENV": str(house / "moment.sh"), "FAULT_TOLD": str(told), "FAULT_AT": str(at)}
-        with drive(house, **more, FAULT_SIGNAL=str(int(number)), **{MARK: f"drive-{os.getpid()}-{cases}"}) as driver:
-            output, errors = driver.communicate(timeout=60)
-            ended = time.time()
-        if not told.exists():  # it had fewer commands
-            assert driver.returncode == 0
-            shutil.rmtree(house / "out")
-            late += 1
-            assert late < 24
-            continue
-        about = f"{number} before command {at}: {driver.returncode}\n{output}\n{errors}"
-        print(about)
-        assert driver.returncode in (CODES[number], -number), about  # -: before its first traps
-        assert ended - float(told.read_text().replace(",", ".")) < 2, about
-        assert not left_for_good(f"drive-{os.getpid()}-{cases}"), about
-        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", errors), about
-        told.unlink()
-        cases += 1
-    with drive(house) as driver:
-        output, errors = driver.communicate(timeout=60)
-    assert driver.returncode == 0, errors
-    assert (house / "out/quick/hw1_1/history/function_fit.pkl").read_text() == "result"
-    assert (house / "out/quick/figures/function_fit.svg").read_text() == "result"
-    assert "done" in output or "kept" in output
-    record_property("cases", cases)
-
-
-def marked(mark: str, number: int) -> None:
-    """Send a signal to all processes whose environment holds the mark, as a batch system ends all of a job."""
-    for process in left_behind(mark):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, number)
-
-
-@pytest.mark.parametrize(
-    ("to_all", "slow"),
-    [(False, False), (True, False), (True, True)],
-    ids=["the driver", "all of a job", "all of a job on a busy machine"],
-)
-def test_a_driver_with_a_real_training_is_stopped_by_signals_and_loses_nothing(
-    house, project, tiny, to_all, slow, record_property
-):
-    assert tiny().wait(60) == 0
-    (path,) = (project / "out").rglob("history/*.pkl")
-    expected = history.read(path)["results"]
-    data = (house / "common" / "data.py").read_text()
-    shutil.copytree(project / "common", house / "common", dirs_exist_ok=True)
-    (house / "common" / "data.py").write_text(data)
-    if slow:  # the script leaves half a second after all the shells around it could have
-        leaving = house / "common" / "signals.py"
-        before, after = leaving.read_text().split("    _speaking.acquire()\n")
-        leaving.write_text(f"{before}    time.sleep(0.5)\n    _speaking.acquire()\n{after}")
-    shutil.copy(project / "hw1_1" / "tiny.py", house / "hw1_1" / "function_fit.py")
-    plans = [(TERM,), (INT, INT), (HUP, TERM, INT), (INT, TERM)]
-    for case, plan in enumerate(plans):
-        mark = f"job-{os.getpid()}-{case}-{to_all}-{slow}"
-        shutil.rmtree(house / "out" / "checkpoints", ignore_errors=True)
-        with drive(house, TINY_HANGS="walk/seed-1", **{MARK: mark}) as driver:
-            saved = house / "out/checkpoints/quick/hw1_1/function_fit/walk-seed-1.state"
-            ends = time.monotonic() + 60
-            while not saved.exists():
-                assert time.monotonic() < ends and driver.poll() is None
-                time.sleep(0.02)
-            begun = time.monotonic()
-            for number in plan:
-                if to_all:
-                    marked(mark, number)
-                else:
-                    driver.send_signal(number)
-                time.sleep(0.03)
-            output, errors = driver.communicate(timeout=20)  # long before the KILL of a batch system
-            assert time.monotonic() - begun < 2
-        assert driver.returncode == CODES[plan[0]], (plan, output, errors)
-        assert not left_for_good(mark)
-        assert not re.search("Traceback|Terminated|Killed|line [0-9]+:", output + errors), (output, errors)
-        told = re.findall(r"(?m)^(?:interrupted|terminated); .*$", output)
-        assert len(told) == 1, output
-        path = house / "out/quick/hw1_1/history/function_fit.pkl"
-        assert history.read(path)["results"] == {"walk/seed-0": expected["walk/seed-0"]}
-    with drive(house) as driver:
-        _, errors = driver.communicate(timeout=60)
-    assert driver.returncode == 0, errors
-    assert history.read(path)["results"] == expected
-    record_property("cases", len(plans))

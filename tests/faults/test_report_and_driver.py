@@ -1,4 +1,4 @@
-"""The driver, the plot scripts and the report where something broke: the rest is done, and what is missing is named."""
+"""The plot scripts and the report where something broke: the rest is done, and what is missing is named."""
 
 import copy
 import functools
@@ -6,7 +6,6 @@ import importlib.util
 import itertools
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,202 +15,21 @@ from typing import Any
 
 from common import figures, history, settings
 
-import permissions
 import pytest
-from conftest import ROOT, usual_signals
-from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
+from conftest import ROOT
+from test_driver import fit
 
 from report import build
 
 sys.path.insert(0, str(ROOT / "tests" / "report"))
 import scaffold
 
-assert house  # a fixture
 DRAWINGS = [name for each in build.experiments() for name in build.drawings_of(each)]
 
 
 def shown(root: Path, scale: str = "paper") -> str:
     """The text of the report of this tree."""
     return scaffold.text_of(build.build(root, scale).project)
-
-
-# ---------------------------------------------------------------------------------------------- the driver
-
-# What a script does instead of its work, and the exit code that the table shows. None: the file is not there.
-BREAKS: dict[str, tuple[str | None, int]] = {
-    "exit 1": ("sys.exit('error: it broke')", 1),
-    "exit 2": ("sys.exit(2)", 2),
-    "traceback": ("raise ValueError", 1),
-    "killed": ("os.kill(os.getpid(), 9)", 137),
-    "terminated": ("os.kill(os.getpid(), 15)", 143),
-    "interrupted": ("os.kill(os.getpid(), 2); time.sleep(60)", 130),
-    "no Python": ("def (", 1),
-    "not there": (None, 2),
-}
-# The same when it is asked with --check or --list.
-SILENT = {
-    "nothing said, exit 0": ("sys.exit(0)", 0),
-    "nothing said, exit 1": ("sys.exit(1)", 1),
-    "an empty line, exit 0": ("print(); sys.exit(0)", 0),
-}
-BROKEN_KINDS = {  # the script of one step of each kind, and the title of its row
-    "common/data": "data",
-    "hw1_2/grad_norm": "hw1_2/grad_norm",
-    "hw1_2/plot_minimal_ratio": "hw1_2/minimal_ratio, figures",
-    "report/build": "report",
-}
-SOME = ("--scale", "quick", "--only", "hw1_2/grad_norm", "--only", "hw1_2/minimal_ratio", "--only", "report")
-
-
-def break_script(script: Path, statement: str | None, asked: bool = False) -> None:
-    """Put this statement before the work of a stand-in, or before its answers to --check and --list."""
-    if statement is None:
-        script.unlink()
-        return
-    when = "if bool({'--check', '--list'} & set(sys.argv)) == " + f"{asked}:\n    {statement}\n"
-    script.write_text("import os, sys, time\n" + (when if "def" not in statement else statement) + SCRIPT)
-
-
-def repair(house: Path) -> None:
-    for name in ["common/data", "report/build", *EXPERIMENTS, *map(fit, EXPERIMENTS)]:
-        (house / f"{name}.py").write_text(SCRIPT)
-
-
-def log_of(title: str, script: str) -> str:
-    return f"out/logs/quick/{title if title in ('data', 'report') else script}.log"
-
-
-def test_a_step_that_fails_stops_no_other_and_the_table_names_its_log(house, record_property):
-    ways = list(BREAKS.items())
-    for turn in range(len(ways)):
-        repair(house)
-        expected = {}
-        for place, (script, title) in enumerate(BROKEN_KINDS.items()):
-            way, (statement, code) = ways[(turn + 2 * place) % len(ways)]
-            break_script(house / f"{script}.py", statement)
-            if way == "not there" and title == "data":
-                code = 1  # of `python -m`
-            expected[title] = (way, code, log_of(title, script))
-        done = drive(house, *SOME, expect=1)
-        for title, (way, code, log) in expected.items():
-            assert f"failed (exit {code}), see {log}" in row(done, title), way
-            assert (house / log).read_text().startswith("$ "), way
-        assert "  done  " in row(done, "hw1_2/minimal_ratio")
-        assert "not run, no history" in row(done, "hw1_2/grad_norm, figures")
-        assert "run_all.sh: line" not in done.stdout + done.stderr
-        calls(house)
-        repair(house)
-        drive(house, *SOME)
-        again = [line.split()[0] for line in calls(house)]
-        drawn = map(fit, ("hw1_2/grad_norm", "hw1_2/minimal_ratio"))
-        assert again == ["common/data", "hw1_2/grad_norm", *drawn, "report/build"]
-        subprocess.run(["rm", "-rf", house / "out" / "quick"], check=True)
-    record_property("cases", len(ways) * len(BROKEN_KINDS))
-
-
-def test_a_step_that_hangs_and_is_interrupted_stops_no_other(house, record_property):
-    for script in BROKEN_KINDS:
-        statement = f"open({str(house / 'hangs')!r}, 'a').write(str(os.getpid()) + chr(10)); time.sleep(600)"
-        break_script(house / f"{script}.py", statement)
-    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
-    with (house / "said").open("w") as said, usual_signals():
-        driver = subprocess.Popen(command, env=environment(), stdout=said, stderr=said, text=True)
-    try:
-        for count in range(1, len(BROKEN_KINDS) + 1):
-            wait_until(lambda count=count: hanging(house).count("\n") == count, 60)
-            os.kill(int(hanging(house).split()[-1]), signal.SIGINT)
-        assert driver.wait(60) == 1
-    finally:
-        driver.terminate()
-        driver.wait(20)
-    done = subprocess.CompletedProcess(command, 1, stdout=(house / "said").read_text())
-    for script, title in BROKEN_KINDS.items():
-        assert f"failed (exit 130), see {log_of(title, script)}" in row(done, title)
-    assert "done" in row(done, "hw1_2/minimal_ratio")
-    record_property("cases", len(BROKEN_KINDS))
-
-
-def hanging(house: Path) -> str:
-    """The processes that hung so far, one a line."""
-    return (house / "hangs").read_text() if (house / "hangs").exists() else ""
-
-
-def test_check_and_list_name_scripts_that_crash_or_say_nothing_and_show_the_others(house, record_property):
-    ways = BREAKS | SILENT
-    drive(house, "--scale", "quick")
-    assert drive(house, "--scale", "quick", "--check").stdout.count("up to date") == 2 * len(EXPERIMENTS) + 1
-    broken = dict(zip(EXPERIMENTS, ways, strict=False))
-    for name, way in broken.items():
-        break_script(house / f"{name}.py", ways[way][0], asked=True)
-        break_script(house / f"{fit(name)}.py", ways[way][0], asked=True)
-    break_script(house / "report/build.py", "sys.exit(0)", asked=True)
-    checked = drive(house, "--scale", "quick", "--check", expect=1)
-    assert len(checked.stdout.splitlines()) == 2 * len(EXPERIMENTS) + 1
-    for name in EXPERIMENTS:
-        for title in (name, f"{name}, figures"):
-            [line] = [line for line in checked.stdout.splitlines() if line.startswith(title + "  ")]
-            assert ("cannot tell: " if name in broken else "up to date") in line
-            assert line.split("cannot tell:")[-1].strip(), "the reason is missing"
-    assert re.search(r"^report +cannot tell: no answer \(exit 0\)$", checked.stdout, re.MULTILINE)
-
-    listed = drive(house, "--scale", "quick", "--list", expect=1)
-    for name in EXPERIMENTS:
-        commands = [line for line in listed.stdout.splitlines() if f"/{name}.py" in line]
-        assert len(commands) == (name not in broken), name
-    assert "ValueError" in listed.stderr and "SyntaxError" in listed.stderr
-
-    calls(house)
-    done = drive(house, "--scale", "quick", expect=1)  # one is not there, one is no Python
-    ran = {line.split()[0] for line in calls(house)}
-    whole = {name for name, way in broken.items() if way not in ("no Python", "not there")}
-    assert ran == {"common/data", "report/build", *whole, *map(fit, whole)}
-    assert "cannot tell" not in done.stdout
-    record_property("cases", 2 * len(broken) * 2 + 1)
-
-
-def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_path, record_property):
-    out, logs = house / "out", house / "out" / "logs"
-    elsewhere = tmp_path / "a large disk"
-    elsewhere.mkdir()
-    closed = permissions.count(tmp_path)
-    ways: dict[str, Callable[[], Any]] = {
-        "out is a file": lambda: out.write_text("x"),
-        "out leads nowhere": lambda: out.symlink_to(tmp_path / "gone" / "out"),
-        "out leads to itself": lambda: out.symlink_to(out),
-        "logs is a file": lambda: (out.mkdir(), logs.write_text("x")),
-        "a log is a folder": lambda: (logs / "quick/data.log").mkdir(parents=True),
-        "a log is a pipe": lambda: ((logs / "quick/hw1_2").mkdir(parents=True), os.mkfifo(logs / "quick/report.log")),
-    }
-    if closed:
-        ways |= {
-            "out may not be written": lambda: out.mkdir(mode=0o500),
-            "logs may not be written": lambda: (out.mkdir(), logs.mkdir(mode=0o500)),
-            "a log may not be written": lambda: (
-                (logs / "quick").mkdir(parents=True),
-                (logs / "quick/data.log").touch(0o400),
-            ),
-        }
-    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
-    for way, prepare in ways.items():
-        prepare()
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=50, preexec_fn=permissions.ordinary
-        )
-        assert (done.returncode, done.stdout) == (1, ""), way
-        assert re.fullmatch(r"error: /.*/out/logs/quick/.*\.log cannot be written: .*\n", done.stderr), way
-        assert not calls(house), way
-        if out.is_dir() and not out.is_symlink():
-            subprocess.run(["chmod", "-R", "u+w", out], check=True)
-        subprocess.run(["rm", "-rf", out], check=True)
-    for prepare in (lambda: None, lambda: out.symlink_to(elsewhere)):  # out is missing, or on another disk
-        prepare()
-        drive(house, *SOME)
-        assert (logs / "quick/data.log").is_file()
-        assert len(calls(house)) == 6
-        subprocess.run(["rm", "-rf", out], check=True)
-    record_property("cases", len(ways) + 2)
-    if not closed:
-        pytest.skip("permissions hold nobody back here: the other ways were tried")
 
 
 def test_an_out_that_is_no_folder_is_one_message_of_a_script(project, tiny, tmp_path, record_property):
