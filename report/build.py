@@ -201,6 +201,13 @@ class Built(NamedTuple):
     project: dict[str, bytes]
 
 
+def findings(project: dict[str, bytes]) -> list[dict[str, Any]]:
+    """The sentences of the first page that are borne out, as typst describes them, each with its figure's name."""
+    import typst
+
+    return [item["value"] for item in json.loads(typst.query(project, "<finding>", ignore_system_fonts=True))]
+
+
 def withheld(project: dict[str, bytes]) -> list[dict[str, Any]]:
     """Which sentences the report does not show: section, guard, and whether what the guard reads is measured."""
     import typst
@@ -289,7 +296,7 @@ def main() -> None:
             f"{len(missing)} sentences are not borne out ({names}): mend the prose, or measure what is missing"
         )
     if text is not None:
-        files.write_atomically(README, readme.with_results(text, built.numbers, mark).encode())
+        files.write_atomically(README, readme.with_results(text, built.numbers, findings(built.project), mark).encode())
     files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 
