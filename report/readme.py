@@ -79,9 +79,7 @@ def _questions(numbers: dict[str, Any]) -> list[str]:
         title = TITLE.search(section.read_text("utf-8")) if section.is_file() else None
         number = f"{folder[2:].replace('_', '-')}.{counts[folder]}"
         script = ast.get_docstring(ast.parse((ROOT / f"{about['experiment']}.py").read_text("utf-8"))) or ""
-        figure = next(
-            (each for each, drawn in numbers["figures"].items() if drawn["script"].endswith(f"plot_{name}.py")), ""
-        )
+        figures = [each for each, drawn in numbers["figures"].items() if drawn["script"].endswith(f"/plot_{name}.py")]
         time = about.get("wall", "not measured")
         rows.append(
             (
