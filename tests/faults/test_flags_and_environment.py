@@ -510,17 +510,14 @@ def test_a_real_training_gives_the_same_bits_in_a_hostile_environment(checkout, 
     record_property("cases", len(surrounding))
 
 
-def test_a_keras_json_that_keras_refuses_is_one_message(tmp_path, record_property):
+def test_a_variable_that_keras_refuses_is_one_message_and_a_keras_json_is_not_read(tmp_path, record_property):
     code = "from common import backend, settings\nwith settings.one_message():\n    backend.start()"
-    contents = ["[]", "null", '{"floatx": "float8"}', '{"epsilon": 1}', '{"image_data_format": 3}', '{"floatx": []}']
-    for content in contents:
-        (tmp_path / "keras.json").write_text(content)
-        done = call([sys.executable, "-c", code], folder=ROOT, KERAS_HOME=str(tmp_path))
-        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, (content, done.stderr)
-        assert "keras.json" in done.stderr
+    (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
+    done = call([sys.executable, "-c", code], folder=ROOT, KERAS_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = call([sys.executable, "-c", code], folder=ROOT, KERAS_MAX_EPOCHS="many")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "KERAS_" in done.stderr
-    record_property("cases", len(contents) + 1)
+    record_property("cases", 2)
 
 
 def test_figures_have_the_same_bytes_in_a_hostile_environment(checkout, tmp_path, record_property):
