@@ -534,27 +534,6 @@ def test_two_processes_that_keep_different_units_at_once_lose_none(project, tiny
     assert set(kept["results"]) == {f"walk/seed-{seed}" for seed in seeds}
 
 
-def test_two_processes_with_the_same_units_share_the_work(project, tiny, tmp_path):
-    seeds = [str(seed) for seed in range(8)]
-    both = [tiny("--seeds", *seeds, TINY_SECONDS="0.02", TINY_WAITS=str(tmp_path)) for _ in range(2)]
-    begin(tmp_path, 2)
-    outputs = [process.communicate(timeout=60)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert all("history: " in output and " units)" not in output for output in outputs)  # both waited for the whole
-    assert sorted((project / "trained").read_text().split()) == [f"walk/seed-{seed}" for seed in seeds]
-    assert history.read(project / PLACE)["complete"]
-
-
-def test_what_a_killed_process_had_claimed_is_taken_over(project, tiny):
-    first = tiny(TINY_HANGS="walk/seed-0")
-    wait_for(project / "out" / "checkpoints", "**/*.state")
-    second = tiny()
-    wait_for(project, str(PLACE))
-    first.kill()
-    assert second.wait(60) == 0
-    assert history.read(project / PLACE)["complete"]
-
-
 def begin(folder: Path, processes: int) -> None:
     """Let processes that wait in `folder` begin, once all are there."""
     wait_for(folder, "ready *", processes)
@@ -596,25 +575,3 @@ def test_nohup_keeps_a_run_alive(project, tiny):
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)
-
-
-def test_a_disk_that_fills_up_costs_no_history(project, tiny, tmp_path):
-    assert tiny("--seeds", "0").wait(60) == 0
-    before = (project / PLACE).read_bytes()
-    limit = len(before) + 10  # bytes that a file may have: the second unit no longer fits
-    process = tiny(TINY_WAITS=str(tmp_path))
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-    begin(tmp_path, 1)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert f"error: {project}" in errors.splitlines()[-1]
-    assert ": File too large; files may not grow larger here" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-    assert (project / PLACE).read_bytes() == before
-    assert not list(project.rglob(".*.tmp"))
-    with open("/dev/full", "w") as full:
-        process = tiny(stdout=full, PYTHONUNBUFFERED="")
-        _, errors = process.communicate()
-    assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("error: standard output: No space left on device; free some disk")
-    assert history.read(project / PLACE)["complete"]
