@@ -17,7 +17,7 @@ from report.facts import guard, median, number, plain
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LOSSES = {"train_loss": "training", "test_loss": "test"}
-LENGTHS = ("parameters", "moved", "start_norm", "end_norm")
+LENGTHS = ("moved", "start_norm", "end_norm")
 SHAPE = ("largest_prominence", "minimum_at", "end_to_minimum")
 AT_MINIMUM = 1.05  # loss at the end over the lowest on the line, up to which the end counts as the minimum
 BACK = 2 / 3  # place on the line, a third of the way back from the end
@@ -33,10 +33,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for name, group in runs.items():
         numbers |= {f"{name}_{key}": median([measure(run) for run in group]) for key, measure in OF_A_RUN.items()}
-        numbers[f"{name}_seeds"] = len(group)
-    numbers["random_share"] = max((run["random_plane"]["share"] for run in sgd + adam), default=None)
     numbers["path_share"] = min((run["path_plane"]["share"] for run in sgd + adam), default=None)
-    numbers["parameters"] = next((int(run["parameters"]) for run in sgd + adam), None)
     verdict = smoothness(sgd)
     guards = {
         "smooth": guard(sgd, is_smooth),
@@ -65,7 +62,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
 def results(history: dict[str, Any], unit: str) -> dict[str, Any]:
     """What is used of one training: `line` and `unrelated_line` with their shapes, the planes, lengths."""
     run: dict[str, Any] = {name: number(history, unit, name) for name in LENGTHS}
-    run["explained"] = reading.field(history, unit, "explained").tolist()
     for line in ("line", "unrelated_line"):
         run[line] = {name: reading.field(history, unit, line, name) for name in ("alpha", *LOSSES, "test_accuracy")}
         run[line]["shape"] = {
@@ -124,19 +120,13 @@ def end_loss(run: dict[str, Any]) -> float:
 
 
 OF_A_RUN: dict[str, Callable[[dict[str, Any]], float]] = {
-    "end": lambda run: run["line"]["train_loss"][-1],
     "lowest_at": lambda run: shape(run)["minimum_at"],
-    "end_over_lowest": lambda run: shape(run)["end_to_minimum"],
-    "test_lowest_at": lambda run: shape(run, "test_loss")["minimum_at"],
-    "test_end": lambda run: run["line"]["test_loss"][-1],
     "test_drop": drop,
     "accuracy_points": lambda run: 100 * (run["line"]["test_accuracy"][-1] - value_at(run, BACK, "test_accuracy")),
     "moved": lambda run: run["moved"] / run["start_norm"],
     "growth": lambda run: run["end_norm"] / run["start_norm"],
     "half_own": lambda run: halfway(run, "line"),
     "half_other": lambda run: halfway(run, "unrelated_line"),
-    "first": lambda run: run["explained"][0],
-    "second": lambda run: run["explained"][1],
     "end_over_plane": lambda run: end_loss(run) / np.min(run["path_plane"]["loss"]),
 }
 

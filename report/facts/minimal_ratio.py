@@ -49,6 +49,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     first, once = (judge(judged, critical(judged)), counted_once(judged)) if judged else ([], [])
     decided = [each for each in arms if each["judged"]]
     second = claims.unanimous([part["verdict"] for each in decided for part in each["parts"]]) if decided else None
+    ridge = {name: [part for each in decided for part in each["parts"] if part["name"] == name] for name in RATIOS}
     saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
     moving = [saddle for saddle in saddles if saddle["live"]]
     numbers: dict[str, Any] = {name: measure(judged) if judged else None for name, measure in OF_JUDGED.items()}
@@ -63,25 +64,23 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
         "moving_saddles": len(moving) if nets else None,
         "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving) if nets else None,
-        "constant_loss": shared_loss(saddles, 0),
         "two_unit_loss": shared_loss(saddles, 2),
-        "arms": len(arms),
-        "arms_judged": len(decided),
-        "ridge_minima": sum(each["minima"] for each in arms) if arms else None,
-        "ridge_channels": sum(each["channels"] for each in arms) if arms else None,
+        "arms_judged": len(decided) if arms else None,
+        "ridge_index_strongest": min((part["value"] for part in ridge["index"] if part["value"]), default=None),
+        "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
     }
     guards = {
         "mirages": guard(nets.values(), lambda about: in_channel(about).sum() > 0.75 * about["minimum"].sum()),
         "never_arrives": guard(nets.values(), never_arrives),
         "weights_explode": judged and farther(judged),
         "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
-        "same_narrow_net": all(numbers[name] for name in ("constant_loss", "two_unit_loss")) if len(nets) > 1 else None,
+        "same_narrow_net": all(shared_loss(saddles, live) for live in (0, 2)) if {*SHALLOW} <= nets.keys() else None,
         "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] >= 0.9 * len(moving),
         "starts_choose_the_kind": judged and not both_kinds(judged),
         "first_holds": judged and verdict_of(first) == claims.HOLDS,
         "once_unclear": judged and verdict_of(once) == claims.UNCLEAR,
-        "ridge_holds": second and second == claims.HOLDS,
-        "ridge_fails": second and second == claims.FAILS,
+        "ridge_by_index": guard(ridge["index"], lambda part: part["verdict"] == claims.HOLDS),
+        "ridge_sphere_undecided": numbers["ridge_sphere_undecided"] > 0 if decided else None,
         "recipe_stands_still": recipe and np.allclose(recipe["norm_after"], recipe["norm_before"], rtol=0.05),
         "recipe_follows_the_slope": recipe and np.median(recipe["by_slope"]) > 0.9,
         "recipe_is_round_off": recipe and np.std(recipe["ratio"]) > 1.5 * np.std(recipe["exact_ratio"]),
@@ -191,12 +190,9 @@ OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that dec
     "distinct": lambda about: len(one_a_place(about)),
     "at_zero": lambda about: int(about["zero"].sum()),
     "adam_norm": lambda about: median(about["adam_norm"]),
-    "net_minima": lambda about: int(about["minimum"].sum()),
-    "net_channels": lambda about: int(in_channel(about).sum()),
     "channel_norm": lambda about: median(about["weight_norm"][in_channel(about)]),
     "other_norm": lambda about: median(about["weight_norm"][elsewhere(about)]),
     "channel_step": lambda about: median(about["step"][in_channel(about)]),
-    "other_step": lambda about: median(about["step"][elsewhere(about)]),
 }
 OF_ALL: dict[str, Callable[[Iterable[Points]], int]] = {
     "minima": lambda nets: sum(int(about["minimum"].sum()) for about in nets),

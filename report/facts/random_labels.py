@@ -36,16 +36,12 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers = {
         "seeds": len(full) if full else None,
         "images": full[0]["images"] if full else None,
-        "epochs": len(full[0]["test_loss"]) if full else None,
         "reached_first": min(reached_epochs(full), default=None),
         "reached_last": max(reached_epochs(full), default=None),
         "held": median([held(run) for run in full]),
         "met_at_the_end": sum(bool(met(run)[-1]) for run in full) if full else None,
         "train_accuracy": median([run["all_train_accuracy"] for run in full]),
-        "test_accuracy": median([run["test_accuracy"][-1] for run in full]),
         "test_loss": median([run["test_loss"][-1] for run in full]),
-        "uniform_loss": UNIFORM_LOSS,
-        "majority": full[0]["majority"] if full else None,
         "true_epoch": median(reached_epochs(true)),
         "true_test_accuracy": median(at_reference(true)),
         "fit_clean": median([run["fit_epoch"] for run in shares.get(0.0, {}).values()]),
@@ -54,7 +50,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "most_share": max((share for share in shares if share < 1), default=None) if mixed else None,
         "most_right_labels": median([right_labels(run) for run in most]),
         "most_true_at_peak": median([true_at_peak(run) for run in most]),
-        "most_peak": median([run["peak_test_accuracy"] for run in most]),
         "most_end": median([run["test_accuracy"][-1] for run in most]),
         "image_ratio": harder[0],
         "update_ratio": harder[1],
@@ -99,7 +94,7 @@ def results(history: dict[str, Any], unit: str) -> Run:
     run: Run = dict(zip(("arm", "seed"), unit.split("/seed-"), strict=True))
     run |= {name: reading.field(history, unit, name) for name in CURVES}
     run |= {name: int(number(history, unit, name)) for name in EPOCHS}
-    run |= {name: number(history, unit, name) for name in ("wrong_labels", "majority", "peak_test_accuracy")}
+    run |= {name: number(history, unit, name) for name in ("wrong_labels", "peak_test_accuracy")}
     return run | {f"all_{name}": number(history, unit, "all_images", name) for name in ("train_loss", "train_accuracy")}
 
 

@@ -79,7 +79,7 @@ def recipe() -> dict:
 
 
 def made_up() -> dict:
-    """A history in which every guard holds but `ridge_fails`."""
+    """A history in which every guard holds but `ridge_sphere_undecided`."""
     results = {"1-4-1": net(4), "1-8-1": net(8, losses=(0.3, 0.1, 1e-6)), "1-40-40-1": recipe()}
     results |= {f"ridge-1e-4/{function}/1-4-1": with_ridge() for function in ("f1", "f2")}
     return scaffold.made_up("hw1_2/minimal_ratio", results, {"sphere_points": 100})
@@ -100,8 +100,8 @@ FALSE = {  # what makes each guard false
     "starts_choose_the_kind": changed("1-4-1", start=[0] * COUNT),
     "first_holds": {"1-4-1": net(4, losses=(0.001, 0.002, 0.01))},
     "once_unclear": {"1-4-1": with_ridge()},
-    "ridge_holds": {"ridge-1e-4/f2/1-4-1": with_ridge(-1)},
-    "ridge_fails": {},
+    "ridge_by_index": {"ridge-1e-4/f2/1-4-1": with_ridge(-1)},
+    "ridge_sphere_undecided": {},
     "recipe_stands_still": changed("1-40-40-1", norm_after=[0.01] * COUNT),
     "recipe_follows_the_slope": changed("1-40-40-1", by_slope=[0.5] * COUNT),
     "recipe_is_round_off": changed("1-40-40-1", ratio=recipe()["exact_ratio"].tolist()),
@@ -113,8 +113,8 @@ def history_with(others: dict) -> dict:
     return made_up() | {"results": made_up()["results"] | scaffold.made_up("", others)["results"]}
 
 
-REVERSE = {f"ridge-1e-4/{function}/1-4-1": with_ridge(-1) for function in ("f1", "f2")}
-TRUE = {"ridge_fails": functools.partial(history_with, REVERSE)}
+BLIND = {"ridge-1e-4/f2/1-4-1": with_ridge() | {"sampled": [[1.0] * 5] * 40}}
+TRUE = {"ridge_sphere_undecided": functools.partial(history_with, BLIND)}
 test_guards = scaffold.guard_tests(
     minimal_ratio.facts,
     {name: (TRUE.get(name, made_up), functools.partial(history_with, others)) for name, others in FALSE.items()},
