@@ -31,7 +31,7 @@ MINIMUM = {"marker": "o", "facecolor": "#004488", "edgecolor": "#004488"}
 CHANNEL = {"marker": "o", "facecolor": "none", "edgecolor": "#BB5566"}
 SADDLE = {"marker": "^", "facecolor": "#DDAA33", "edgecolor": "black"}
 OTHER = {"marker": "x", "facecolor": "#555555"}
-KINDS = {"minimum": MINIMUM, "minimum in a channel": CHANNEL, "saddle": SADDLE, "not critical": OTHER}
+KINDS = {"minimum": MINIMUM, "minimum, units cancel": CHANNEL, "saddle": SADDLE, "not critical": OTHER}
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
 SMALLEST = 1e-18  # a norm or a step of 0 is drawn here
 BEFORE = {"color": "#DDAA33"}
@@ -52,9 +52,9 @@ def arms_of(history: dict) -> list[str]:
 
 
 def words_of(arm: str) -> str:
-    """1-4-1, f2, ridge 0.0001."""
+    """1-4-1 f2, 0.0001."""
     ridge, function, net = arm.removeprefix(RIDGE).split("/")
-    return f"{net}, {function}, {float(ridge):g}"
+    return f"{net} {function}, {float(ridge):g}"
 
 
 def ratio_of(history: dict, unit: str, name: str) -> np.ndarray:
@@ -68,7 +68,7 @@ def ratio_of(history: dict, unit: str, name: str) -> np.ndarray:
 def kinds_of(history: dict, unit: str) -> np.ndarray:
     """(nets,): a word of `KINDS`."""
     kinds, channel = reading.words(history, unit, "kind"), reading.field(history, unit, "channel") > 0
-    known = np.where((kinds == "minimum") & channel, "minimum in a channel", kinds)
+    known = np.where((kinds == "minimum") & channel, "minimum, units cancel", kinds)
     return np.where(np.isin(known, list(KINDS)), known, "not critical")
 
 
@@ -133,7 +133,7 @@ def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
 
 def draw_ratio(history: dict) -> Any:
     """Above the net 1-4-1 and what its saddles are, below nets with a ridge and what channels are."""
-    nets, arms = nets_of(history), arms_of(history)
+    nets, arms, drawn = nets_of(history), arms_of(history), []
     figure, panels = figures.grid(2, 3, 4.9)
     (curvature, sphere, index), (ridge, ranks, step) = panels
     if JUDGED in nets:
@@ -148,6 +148,7 @@ def draw_ratio(history: dict) -> Any:
     if arms:
         counts = {arm: reading.field(history, arm, "distinct").size for arm in arms}
         shown = max(arms, key=counts.__getitem__)
+        drawn = [shown]
         draw_against_loss(ridge, history, shown, "not_negative")
         ridge.set_ylabel(f"loss, {words_of(shown)}")
         draw_ranks(ranks, history, [arm for arm in arms if counts[arm] >= ENOUGH] or arms)
@@ -158,7 +159,7 @@ def draw_ratio(history: dict) -> Any:
         unmeasured(axes, "nets with a ridge" if axes in (ridge, ranks) else "the nets")
     titles = ["eigenvalues not negative", "higher on a sphere", "saddles: index"]
     figures.letters(panels.flat, [*titles, "with a ridge", "order, with a ridge", "Newton's next step"])
-    return finish(figure, history, [net for net in nets if net == JUDGED] + arms[:1], {})
+    return finish(figure, history, [net for net in nets if net == JUDGED] + drawn, {})
 
 
 def count_marks(axes: Any, history: dict) -> None:
@@ -213,26 +214,29 @@ def draw_ranks(axes: Any, history: dict, arms: list[str]) -> None:
             if len(set(values)) > 1 and len(set(loss)) > 1:
                 rank = stats.spearmanr(loss, values)[0]
                 axes.plot([rank], [place], linestyle="", marker=look, color="#004488" if look == "o" else "#BB5566")
-    axes.set_yticks(range(len(arms)), [words_of(arm) for arm in arms])
-    axes.set(xlim=(-1, 1), ylim=(len(arms) - 0.5, -0.5), xlabel="rank correlation with loss")
+    low = sum(axes.dataLim.intervalx) < 0  # names stand where no marks do
+    for place, arm in enumerate(arms):
+        look = {"ha": "left" if low else "right", "va": "center", "size": 7.5}
+        axes.text(0.06 if low else -0.06, place, words_of(arm), **look)
+    axes.set(xlim=(-1, 1), ylim=(len(arms) - 0.5, -0.5), xlabel="rank correlation with loss", yticks=[])
 
 
 def draw_steps(axes: Any, history: dict, nets: list[str]) -> None:
     """Newton's step at what counts as a minimum, in lengths of the weights: in channels and elsewhere."""
-    steps = {kind: [] for kind in ("minimum in a channel", "minimum")}
+    steps = {kind: [] for kind in ("minimum, units cancel", "minimum")}
     for net in nets:
         kinds = kinds_of(history, net)
         step = reading.field(history, net, "newton_step") / reading.field(history, net, "weight_norm")
         for kind in steps:
             steps[kind] += list(np.maximum(step[kinds == kind], SMALLEST))
     bins = np.logspace(np.log10(SMALLEST), 3, 43)
-    axes.hist(steps["minimum in a channel"], bins, color="#BB5566", hatch="////", edgecolor="white", linewidth=0.3)
+    axes.hist(steps["minimum, units cancel"], bins, color="#BB5566", hatch="////", edgecolor="white", linewidth=0.3)
     axes.hist(steps["minimum"], bins, color="#004488")
     axes.set_xscale("log")
     axes.set_xticks([1e-16, 1e-8, 1], [figures.power(1e-16), figures.power(1e-8), "1"])
     axes.set(xlabel="step / weights' norm", ylabel="trainings")
     for kind, words, place in (
-        ("minimum in a channel", "channels", (0.5, 0.8)),
+        ("minimum, units cancel", "channels", (0.5, 0.8)),
         ("minimum", "true minima", (0.3, 0.5)),
     ):
         if steps[kind]:

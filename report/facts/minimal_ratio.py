@@ -15,7 +15,7 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import guard, median, number, plain
+from report.facts import guard, known, median, number, plain, ratio
 
 NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
 SHALLOW = ("1-4-1", "1-8-1")  # have one hidden layer
@@ -66,6 +66,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving) if nets else None,
         "two_unit_loss": shared_loss(saddles, 2),
         "arms_judged": len(decided) if arms else None,
+        "ridge_as_told": ratio(*(sum(each[name] for each in arms) for name in ("saddles_as_told", "saddles"))),
         "ridge_index_strongest": min((part["value"] for part in ridge["index"] if part["value"]), default=None),
         "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
     }
@@ -79,6 +80,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "starts_choose_the_kind": judged and not both_kinds(judged),
         "first_holds": judged and verdict_of(first) == claims.HOLDS,
         "once_unclear": judged and verdict_of(once) == claims.UNCLEAR,
+        "ridge_blurs_the_index": known(lambda share: share < 0.75, numbers["ridge_as_told"]),
         "ridge_by_index": guard(ridge["index"], lambda part: part["verdict"] == claims.HOLDS),
         "ridge_sphere_undecided": numbers["ridge_sphere_undecided"] > 0 if decided else None,
         "recipe_stands_still": recipe and np.allclose(recipe["norm_after"], recipe["norm_before"], rtol=0.05),
@@ -279,6 +281,7 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
     """
     ridge, function, net = unit.removeprefix(RIDGE).split("/")
     about, once = points(history, unit), reading.field(history, unit, "distinct").astype(int)
+    saddles = saddles_of(net, about) if net in SHALLOW else []
     return {
         "ridge": float(ridge),
         "function": function,
@@ -288,6 +291,8 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
         "distinct": len(once),
         "minima": int(about["minimum"].sum()),
         "channels": int(in_channel(about).sum()),
+        "saddles": len(saddles),
+        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles),
         "judged": len(once) >= claims.C6_DISTINCT,
         "parts": judge(about, once),
     }

@@ -100,6 +100,7 @@ FALSE = {  # what makes each guard false
     "starts_choose_the_kind": changed("1-4-1", start=[0] * COUNT),
     "first_holds": {"1-4-1": net(4, losses=(0.001, 0.002, 0.01))},
     "once_unclear": {"1-4-1": with_ridge()},
+    "ridge_blurs_the_index": {f"ridge-1e-4/{function}/1-4-1": net(4) | {"distinct": [0]} for function in ("f1", "f2")},
     "ridge_by_index": {"ridge-1e-4/f2/1-4-1": with_ridge(-1)},
     "ridge_sphere_undecided": {},
     "recipe_stands_still": changed("1-40-40-1", norm_after=[0.01] * COUNT),
