@@ -1,8 +1,9 @@
 """Draw measures of flatness, norm and sensitivity against the generalization gap, from the history of sharpness.py.
 
-sharpness          nets at equal training loss: six measures against the gap, a mark a net, a colour a batch size
-sharpness_epochs   the same nets after equal epochs
-sharpness_tau      Kendall's tau of each measure with the gap, over all nets and at fixed batch size
+sharpness            at equal training loss: test accuracy and largest eigenvalue by batch size, the eigenvalue against
+                     the gap, and Kendall's tau of each measure with the gap
+sharpness_measures   six measures against the gap at equal training loss, a mark a net, a colour a batch size
+sharpness_epochs     the same after equal epochs
 
     python hw1_3/plot_sharpness.py
 """
@@ -30,9 +31,10 @@ MARKERS = "osD^vP<>"  # repeated where there are more batch sizes; told apart in
 SEQUENCE = (0.0, 0.85)  # of the colour map, whose end is too light on white
 STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 KINDS = {  # of tau: words, marker, colour, place below the measure's line
-    "all": ("all nets", "o", "#004488", -0.17),
+    "all": ("all pairs of nets", "o", "#004488", -0.17),
     "fixed": ("pairs of one batch size", "s", "#BB5566", 0.17),
 }
+MEDIAN = {"color": "black", "linewidth": 0.9, "zorder": 3}
 
 
 def groups_of(history: dict) -> list[str]:
@@ -92,29 +94,35 @@ def few_ticks(axis: Any) -> None:
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: f"{value:g}"))
 
 
-def draw_tau(history: dict) -> Any:
-    """Tau of each measure with the gap in loss, and its interval; filled where it differs from 0 after correction."""
-    figure, panels = figures.grid(1, len(STOPS), 3.9, sharex=True, sharey=True)
-    for axes, stop in zip(panels[0], STOPS, strict=True):
-        nets = measures.nets_of(history, stop)
-        found = measures.correlations(nets) if len(nets["gap"]) > 1 else {}
-        for place, name in enumerate(measures.MEASURES):
-            for kind, (_, marker, colour, below) in KINDS.items():
-                about = found.get(name, {}).get(kind)
-                if about is None or not np.isfinite(about["tau"]):
-                    continue
-                sure = about["p"] < measures.LEVEL
-                axes.plot(about["interval"], 2 * [place + below], color=colour, linewidth=0.9)
-                face = {"markerfacecolor": colour if sure else "white", "markeredgecolor": colour}
-                axes.plot(about["tau"], place + below, marker=marker, **face)
-        axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_xlabel("Kendall's tau with the gap in loss")
-        axes.set_xlim(-1.05, 1.05)
-        axes.set_xticks((-1, -0.5, 0, 0.5, 1), ("\N{MINUS SIGN}1", "\N{MINUS SIGN}0.5", "0", "0.5", "1"))
-        axes.grid(visible=False, axis="y")
-    panels[0, 0].set_yticks(range(len(measures.MEASURES)), measures.MEASURES.values())
-    panels[0, 0].set_ylim(len(measures.MEASURES) - 0.5, -0.5)
-    figures.letters(panels[0], STOPS.values())
+def draw_finding(history: dict) -> Any:
+    """At equal training loss: what batch size does to accuracy and curvature, and how both go with the gap."""
+    from matplotlib.figure import Figure
+
+    nets = measures.nets_of(history, "equal_loss")
+    if not len(nets.get("gap", ())):
+        return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
+    figure = Figure(figsize=(figures.WIDE, 5.0))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    (accuracy, eigenvalue, scatter), taus = above.subplots(1, 3), below.subplots()
+    sizes = sorted({int(size) for size in nets["batch_size"]})
+    draw_by_size(accuracy, sizes, nets, 100 * nets["test_accuracy"])
+    draw_by_size(eigenvalue, sizes, nets, nets["top"])
+    eigenvalue.set_yscale("log")
+    few_ticks(eigenvalue.yaxis)
+    accuracy.set_ylabel("test accuracy (%)")
+    eigenvalue.set_ylabel("largest eigenvalue (nats)")
+    for size, style in styles_of(sizes).items():
+        there = nets["batch_size"] == size
+        scatter.plot(nets["top"][there], nets["gap"][there], **style)
+    scatter.set(xscale="log", xlabel="largest eigenvalue (nats)", ylabel="gap in loss (nats)")
+    few_ticks(scatter.xaxis)
+    found = measures.correlations(nets) if len(nets["gap"]) > 1 else {}
+    tell_change(accuracy, sizes, nets)
+    draw_tau(taus, found)
+    figures.letters(
+        (accuracy, eigenvalue, scatter, taus),
+        ("test accuracy", "curvature", "curvature and gap", "each measure and the gap"),
+    )
     entries = {words: {"linestyle": "-", "marker": mark, "color": hue} for words, mark, hue, _ in KINDS.values()}
     hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": figures.NEUTRAL}
     figures.key(figure, entries | {"hollow: may be 0": hollow})
@@ -122,10 +130,52 @@ def draw_tau(history: dict) -> Any:
     return figure
 
 
+def draw_by_size(axes: Any, sizes: list[int], nets: dict[str, np.ndarray], values: np.ndarray) -> None:
+    """A quantity (nets,) against batch size: a mark a net, medians joined."""
+    groups = {size: values[nets["batch_size"] == size] for size in sizes}
+    for size, style in styles_of(sizes).items():
+        axes.plot(np.full(len(groups[size]), size), groups[size], **style)
+    axes.plot(sizes, [np.median(each) for each in groups.values()], **MEDIAN)
+    axes.set_xscale("log")
+    axes.set_xlabel("batch size")
+    axes.set_xticks(
+        sizes[:: max(1, (len(sizes) + 1) // 3)], [f"{size:,}" for size in sizes[:: max(1, (len(sizes) + 1) // 3)]]
+    )
+    axes.minorticks_off()
+
+
+def tell_change(axes: Any, sizes: list[int], nets: dict[str, np.ndarray]) -> None:
+    """Write at the largest batch size how far its mean test accuracy is from that of the smallest."""
+    small, large = (100 * nets["test_accuracy"][nets["batch_size"] == size] for size in (sizes[0], sizes[-1]))
+    change = f"{large.mean() - small.mean():+.1f} points".replace("-", "\N{MINUS SIGN}")
+    if len(sizes) > 1:
+        figures.note(axes, change, (sizes[-1], float(np.median(large))), (0.66, 0.93))
+
+
+def draw_tau(axes: Any, found: dict[str, dict[str, Any]]) -> None:
+    """Tau of each measure with the gap in loss, and its interval; filled where it differs from 0 after correction."""
+    for place, name in enumerate(measures.MEASURES):
+        for kind, (_, marker, colour, below) in KINDS.items():
+            about = found.get(name, {}).get(kind)
+            if about is None or not np.isfinite(about["tau"]):
+                continue
+            sure = about["p"] < measures.LEVEL
+            axes.plot(about["interval"], 2 * [place + below], color=colour, linewidth=0.9)
+            face = {"markerfacecolor": colour if sure else "white", "markeredgecolor": colour}
+            axes.plot(about["tau"], place + below, marker=marker, **face)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("Kendall's tau with the gap in loss")
+    axes.set_xlim(-1.02, 1.02)
+    axes.set_xticks((-1, -0.5, 0, 0.5, 1), ("\N{MINUS SIGN}1", "\N{MINUS SIGN}0.5", "0", "0.5", "1"))
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(range(len(measures.MEASURES)), measures.MEASURES.values())
+    axes.set_ylim(len(measures.MEASURES) - 0.5, -0.5)
+
+
 FIGURES = {
-    "sharpness": lambda history: draw_against_gap(history, "equal_loss"),
+    "sharpness": draw_finding,
+    "sharpness_measures": lambda history: draw_against_gap(history, "equal_loss"),
     "sharpness_epochs": lambda history: draw_against_gap(history, "equal_epochs"),
-    "sharpness_tau": draw_tau,
 }
 
 

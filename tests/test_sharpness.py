@@ -1,4 +1,4 @@
-"""Measures of generalization: single measures, stops, resuming, a tiny run from end to end, the bonus claim."""
+"""Measures of generalization: single measures, stops, resuming, a tiny run from end to end."""
 
 import functools
 import json
@@ -14,9 +14,7 @@ import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
-from hw1_3 import box, hessian, jacobians, measures, sharpness
-from report import claims
-from report import sharpness as reported
+from hw1_3 import box, hessian, jacobians, measures, plot_sharpness, sharpness
 
 backend.start()
 
@@ -212,121 +210,8 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
-    for name in reported.FIGURES:
+    for name in plot_sharpness.FIGURES:
         drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
         inked = (drawing.min(axis=2) < 0.8).mean()
         assert 0.01 < inked < 0.6, name
     assert "up to date" in start(checkout, "hw1_3/plot_sharpness.py", "--history", str(path)).stderr
-
-
-# --------------------------------------------------------------------------------------- claim and report
-
-
-def about(tau: float, p: float) -> dict:
-    return {"tau": tau, "p": p, "interval": [tau - 0.1, tau + 0.1]}
-
-
-@pytest.mark.parametrize(
-    ("over_all", "fixed", "nets", "verdict"),
-    [
-        (about(0.4, 0.01), about(0.2, 0.04), 64, claims.HOLDS),
-        (about(0.4, 0.01), about(0.2, 0.06), 64, claims.UNCLEAR),
-        (about(0.1, 0.20), about(0.2, 0.01), 64, claims.UNCLEAR),
-        (about(0.4, 0.01), about(-0.2, 0.04), 64, claims.FAILS),
-        (about(-0.4, 0.01), about(0.2, 0.04), 64, claims.FAILS),
-        (about(np.nan, np.nan), about(0.2, 0.04), 64, claims.UNCLEAR),
-        (about(0.9, 0.01), about(0.9, 0.01), 7, claims.UNCLEAR),
-    ],
-)
-def test_the_rule_of_a_measure(over_all, fixed, nets, verdict):
-    assert claims.by_directions(reported.signs({"all": over_all, "fixed": fixed}), nets) == verdict
-
-
-def test_a_measure_without_a_direction_decides_nothing():
-    assert (
-        claims.by_directions([1.0, float("nan")], 9) == claims.by_directions([float("nan"), 1.0], 9) == claims.UNCLEAR
-    )
-    assert claims.by_directions([float("nan"), -1.0], 9) == claims.FAILS
-
-
-def test_rising_and_falling_measures_are_counted():
-    def parts(*taus: float) -> list[dict]:
-        return [{"words": f"m{place}", "all": {"tau": tau}} for place, tau in enumerate(taus)]
-
-    said = reported.rising_and_falling(parts(-0.5, -0.6, 0.7)).replace("\N{MINUS SIGN}", "-")
-    assert said.startswith("2 of 3 measures fall as the gap grows (tau -0.60 to -0.50)")
-    assert said.endswith("1 of 3 measures rises as the gap grows (m2; tau 0.70)")
-    assert reported.rising_and_falling(parts(0.0)) == "No measure has a tau other than 0"
-
-
-def planted(sign: float, sizes: tuple[int, ...] = (32, 64, 128, 256), seeds: int = 8) -> dict:
-    """A history in which each measure rises with the gap (sign 1) or falls (-1), also at fixed batch size."""
-    generator = np.random.default_rng(0)
-    results = {}
-    for size in sizes:
-        stops = {}
-        for stop in sharpness.STOPS:
-            gap = 0.1 + 0.05 * generator.random(seeds)
-            names = [*measures.MEASURES, *measures.BESIDE, "norm", "test_loss"]
-            values = {name: 2 + sign * 10 * gap + 0.01 * generator.random(seeds) for name in names}
-            values |= {"bottom": -values["bottom"], "gap": gap, "accuracy_gap": gap / 10}
-            for name in ("wide", "narrow"):
-                values |= {f"{name}_{part}": values[name] / 2 for part in ("lowest", "continued", "room")}
-                values |= {f"{name}_iterations": np.full(seeds, 20), f"short_{name}_iterations": np.arange(seeds)}
-            values |= {"trace_error": np.full(seeds, 0.5), "products": np.full(seeds, 90)}
-            values |= {"top_residual": np.full(seeds, 1e-9), "bottom_residual": np.full(seeds, 3e-7)}
-            stops[stop] = {name: numbers.tolist() for name, numbers in values.items()}
-        twin = {name: 2 * numbers[0] for name, numbers in stops["equal_loss"].items()}
-        twin["gap"] = stops["equal_loss"]["gap"][0]
-        results[f"batch-{size:04d}"] = {"steps": [100] * seeds, "last_step": 30, "rescaled": twin, **stops}
-        factor = 2 if size == sizes[0] else 1.01
-        results[f"batch-{size:04d}"]["loss_before"] = [factor * loss for loss in stops["equal_loss"]["train_loss"]]
-    chosen = {"box_iterations": 60, "lanczos_tolerance": 1e-6, "check_every": 10, "batch_sizes": list(sizes)}
-    return {"results": results, "settings": chosen}
-
-
-def test_the_claim_follows_its_measures():
-    found = reported.section(planted(1.0))
-    assert found["claim"]["verdict"] == claims.HOLDS
-    assert "it holds for 10" in found["claim"]["evidence"]
-    assert found["comment"]["result"][1] == "Tested over all nets, all 10 measures rise with the gap."
-    parts = [{"words": words} for words in "abcd"]
-    assert (reported.named(["a", "b"], parts), reported.named(["a", "b", "d"], parts)) == ("a and b", "all but c")
-    assert "stops at once, where it starts, in 8 of 64" in " ".join(found["comment"]["keskar"])
-    assert "residual" not in " ".join(found["comment"]["lanczos"])
-    assert found["comment"]["twins"][0] == "Unchanged in all 4 nets so rewritten: gap."
-    assert found["batch_sizes"] == "four batch sizes"
-    assert "Over the medians of the 4 batch sizes" in found["comment"]["result"][3]
-    before = "2.00 times this loss at batch size 32 and 1.01 times at 256 (medians)"
-    assert f"10 steps earlier, had found {before}: with small" in found["comment"]["stop"][1]
-    against = reported.section(planted(-1.0))
-    assert against["claim"]["verdict"] == claims.FAILS
-    assert "all 10 measures fall as the gap grows" in against["comment"]["result"][2]
-    assert "between nets of one batch size 10 surely rise and none surely fall" in found["answer"]
-    assert "between nets of one batch size none surely rise and 10 surely fall" in against["answer"]
-
-
-def test_nets_that_did_not_stop_are_named_and_left_out():
-    found = planted(1.0)
-    late = found["results"]["batch-0064"]
-    late["steps"][3], late["rescaled"] = None, None
-    for name in late["equal_loss"]:
-        late["equal_loss"][name][3] = float("nan")
-    said = reported.section(found)
-    assert "1 of batch size 64" in said["comment"]["result"][1]
-    assert said["tables"][0]["nets"] == "31"
-
-
-@pytest.mark.parametrize("there", ["a tiny run", "many nets", "one net", "no net at equal loss", "nothing"])
-def test_the_section_can_be_set(there, path):
-    kept = history.read(path)
-    if there == "many nets":
-        kept = planted(1.0)
-    elif there == "one net":
-        kept = planted(1.0, sizes=(32,), seeds=1)
-    elif there == "no net at equal loss":
-        kept = planted(1.0)
-        for results in kept["results"].values():
-            results["equal_loss"] = {name: [float("nan")] * 8 for name in results["equal_loss"]}
-            results |= {"steps": [None] * 8, "rescaled": None}
-    trial_runs.typeset("sharpness", None if there == "nothing" else reported.section(kept))

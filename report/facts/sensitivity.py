@@ -46,6 +46,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     chosen = {name: history["settings"].get(name) for name in ("steps", "epochs", "target_loss", "learning_rate")}
     numbers = {f"setting_{name}": value for name, value in chosen.items()}
     numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "best": BEST}
+    numbers["sizes"] = len(everything["steps"])
     numbers["seeds"] = max(map(len, nets["steps"].values()), default=0)
     for budget, found in nets.items():
         for place in ("smallest", "best", "largest"):

@@ -18,9 +18,8 @@ from report.wording import listed, number
 STOPS = {"loss": "equal_loss", "epochs": "equal_epochs"}
 KINDS = ("all", "fixed", "between")
 CURVATURE = ("short_wide", "wide", "short_narrow", "narrow", "top", "trace_exact")  # what flatness means
-COMPARED = ("train_loss", "test_accuracy", "gap", "accuracy_gap", "top", "trace_exact", "distance")  # of batch sizes
-TWINS = ("gap", "train_jacobian", "path_norm", "wide", "top", "trace_exact", "distance")
-POINTS = ("test_accuracy", "accuracy_gap")  # shares that are told in points
+COMPARED = ("train_loss", "test_error", "top")  # of the largest and the smallest batch size
+TWINS = ("gap", "top")  # of rescaled nets
 SAME = 1e-6  # relative: more than the round-off of a mean over images
 
 
@@ -29,15 +28,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     nets = {stop: measures.nets_of(history, name) for stop, name in STOPS.items()}
     taus = {stop: measures.correlations(found) if len(found.get("gap", ())) > 1 else {} for stop, found in nets.items()}
     sizes = sorted({int(size) for size in nets["epochs"].get("batch_size", ())})
-    numbers = {
-        name: history["settings"].get(name) for name in ("images", "stop_loss", "epochs", "seeds", "check_every")
-    }
+    numbers = {name: history["settings"].get(name) for name in ("stop_loss", "seeds")}
     numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "sizes": len(sizes)}
-    numbers |= {
-        "nets": len(nets["loss"].get("gap", ())),
-        "measures": len(measures.MEASURES),
-        "rescaling": history["settings"].get("rescaling"),
-    }
+    numbers |= {"nets": len(nets["loss"].get("gap", ())), "measures": len(measures.MEASURES)}
     for stop, found in nets.items():
         for name in COMPARED:
             large, small = (of_size(found, name, numbers[place]) for place in ("largest", "smallest"))
@@ -68,14 +61,11 @@ def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
     rising, falling = (sure(there, "fixed", sign) for sign in (1, -1)) if there else (None, None)
     within = [there[name]["fixed"]["tau"] for name in measures.MEASURES] if there else None
     at_epochs = {*sure(taus["epochs"], "all", -1)} if taus["epochs"] else None
+    worse = n("loss_test_error_interval"), n("loss_train_loss_change"), n("stop_loss")
     bottoms = [value for found in nets.values() for value in found.get("bottom", ())]
     return {
-        "loss_is_equal": known(
-            lambda change, loss: abs(change) < loss / 10, n("loss_train_loss_change"), n("stop_loss")
-        ),
-        "worse_at_equal_loss": known(lambda ends: ends[1] < 0, n("loss_test_accuracy_interval")),
-        "most_of_a_point": known(lambda points: -1 < points < -0.5, n("loss_test_accuracy_change")),
-        "larger_gap": known(lambda ends: ends[0] > 0, n("loss_gap_interval")),
+        "worse_at_equal_loss": known(lambda ends, apart, loss: ends[0] > 0 and abs(apart) < loss / 10, *worse),
+        "most_of_a_point": known(lambda points: 0.5 < points < 1, n("loss_test_error_change")),
         "sharper": known(lambda ends: ends[0] > 0, n("loss_top_interval")),
         "three_times": known(lambda large, small: round(large / small) == 3, n("loss_top_large"), n("loss_top_small")),
         "follow_batch_size": known(lambda names: len(names) >= 0.7 * count, between),
@@ -97,10 +87,11 @@ def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
 
 
 def of_size(nets: dict[str, np.ndarray], name: str, size: int | None) -> np.ndarray:
-    """(nets,): a quantity of the nets of one batch size; shares of images in percent."""
+    """(nets,): a quantity of the nets of one batch size, such as test_error, in percent."""
     if size is None or not nets:
         return np.array([])
-    return (100 if name in POINTS else 1) * nets[name][nets["batch_size"] == size]
+    there = nets["batch_size"] == size
+    return 100 * (1 - nets["test_accuracy"][there]) if name == "test_error" else nets[name][there]
 
 
 def difference(large: np.ndarray, small: np.ndarray) -> tuple[float | None, list[float] | None]:
