@@ -1,24 +1,26 @@
-"""What the histories say about the reference's claims: holds, does not hold, unclear. The rules and their numbers.
+"""The rules by which claims are judged: holds, does not hold, unclear.
 
-The unit of evidence is the seed, a training from its own initial weights. From 8 seeds on a part of a claim is
-judged by a test over the seeds (95 %); with fewer it holds if all seeds agree, does not hold if all disagree, and is
-unclear otherwise; one seed leaves it unclear. A claim in parts holds if all parts hold, and does not hold if any does
-not. C4, C6, C9 and the bonus have rules of their own, and those of C6 must agree either way. What of a history enters a
-rule is read beside the words on it, in the function that has the claim's name:
+The unit of evidence is the seed, a training from its own initial weights. From 8 seeds on a part of a claim is judged
+by a test over the seeds (95 %); with fewer it holds if all seeds agree, does not hold if all disagree, and is unclear
+otherwise; one seed leaves it unclear. A claim in parts holds if all parts hold, and does not hold if any does not;
+those of C6 must agree either way. What of a history enters a rule stands in `facts/`:
 
-    C1   function_fit.c1     each pair of nets, all seeds: `lower`
-    C2   image_nets.c2       the deep net's lead over the others in training, seed by seed: `by_margins`
-    C3   image_nets.c3       the leads in training and test accuracy, seed by seed: `by_margins`
-    C4   param_pca.c4        the share of pairs of ends that are far apart: `by_share`
-    C5   grad_norm.c5        the rank correlations of norm and loss: `beyond`
-    C6   minimal_ratio.c6    the rank correlations of loss and ratio over points: `by_interval`, `unanimous`
-    C7   error_surface.c7    whether a seed's line has a bump: `by_signs`
-    C8   random_labels.c8    training result reached, test results: `by_signs`, `by_margins`
-    C9   param_count.c9      trends, level and neighbours of mean results over widths: `by_limits`, `by_span`
-    C10  interpolation.c10   barriers against their limits, distances to a rise: `by_margins`
-    C11  sensitivity.c11     rank correlations with batch size, seed by seed: `by_margins`
-    C12  sensitivity.c12     losses and accuracies against those at batch size 50, seed by seed: `by_margins`
-    bonus  sharpness.bonus   each measure's taus with the gap: `by_directions`
+    C1   function_fit    each pair of nets, all seeds with ReLU: `lower`
+    C2   cifar10_cnn     the deep net's leads in training, seed by seed: `by_margins`
+    C3*  mnist_cnn       leads in training and test results, means of five epochs: `by_margins`
+    C4*  param_pca       the share of pairs of ends whose functions differ by more than the control's: `by_share`
+    C5   grad_norm       rank correlations of norm and loss: `beyond`
+    C6*  minimal_ratio   rank correlations of loss and ratio, over distinct points: `by_interval`, `unanimous`
+    C7   error_surface   whether a seed's line has a bump: `by_signs`
+    C8   random_labels   training result reached, test results: `by_signs`, `by_margins`
+    C9*  param_count     trends and level over widths, pairs of neighbours seed by seed: `by_limits`, `by_span`
+    C10  interpolation   barriers against their limits, distances to a rise: `by_margins`
+    C11* sensitivity     rank correlations with batch size, of sizes with 8 seeds: `by_margins`
+    C12* sensitivity     losses and accuracies against those at batch size 50, seed by seed: `by_margins`
+    bonus  sharpness     each measure's taus with the gap: `by_directions`
+
+Rules were written before the runs. Those with a star are second rules: the first runs showed the first ones to be
+unsound. Their results are printed beside the second ones.
 """
 
 import math
@@ -36,9 +38,9 @@ ENOUGH = 8  # seeds from which a test over them is made
 
 UNIFORM_LOSS = math.log(10)  # nats: of an answer that gives each class one tenth
 
-# The numbers of the rules, which stood before the measurements.
+# The numbers of the rules.
 C4_TIMES = 3  # the control's median distance: ends farther apart than so many of it count as different places
-C4_SHARES = 0.95, 0.5  # of pairs that far apart: from the first on the claim holds, below the second it does not
+C4_SHARES = 0.95, 0.5  # of pairs of ends that differ: from the first on the claim holds, below the second it does not
 C5_PARTS = {  # rank correlation of norm and loss: from where on it agrees, up to where it denies
     "large_scale": (0.5, 0.0),  # on the fixed images, after the first epoch, they rise and fall together
     "small_scale": (0.5, 0.2),  # around their trend, bumps of the mini-batch's norm and loss match
@@ -177,7 +179,7 @@ def beyond(values: Sequence[float], limits: tuple[float, float]) -> dict[str, An
 
 
 def by_share(share: float, live: Sequence[int]) -> str:
-    """C4, of the share of pairs that are far apart; too few live runs of either kind decide nothing."""
+    """C4, of the share of pairs of ends that differ; too few live runs of either kind decide nothing."""
     if min(live) < ENOUGH:
         return UNCLEAR
     most, half = C4_SHARES
@@ -209,15 +211,6 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
     values = np.asarray(values, float)
     half = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)
-
-
-def student_p(values: Sequence[float]) -> float:
-    """Two-sided p of Student's test that the mean of these values is 0; 0 where they are one number other than 0."""
-    from scipy import stats
-
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    mean = abs(float(np.mean(values)))
-    return float(2 * stats.t.sf(mean / error, len(values) - 1)) if error else float(mean == 0)
 
 
 def combined(verdicts: Sequence[str]) -> str:

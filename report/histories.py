@@ -78,13 +78,18 @@ def read(root: Path, scale: str, experiment: str, code: Path = ROOT) -> dict[str
         "source": short_line(str(found["data"].get("source", "computed from the formula"))),
         "fingerprint": short_line(found["data"]["fingerprint"]),
         "revision": str(found["code"]["revision"]),
-        "code": [short_line(each)[:12] for each in dict.fromkeys(unit["code"] for unit in done)],
-        "commit": short_line(str(found["code"].get("commit", ""))),
+        "commits": [short_line(each)[:13] for each in _commits(found)],
         "other_code": other,
         **{name: short_line(str(found["environment"].get(name, NOTHING))) for name in THREADS},
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
         "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
     }
+
+
+def _commits(found: dict[str, Any]) -> list[str]:
+    """The git commits that measured the units, each once; a history before 2026-12 has one for all."""
+    whole = str(found["code"].get("commit", ""))
+    return list(dict.fromkeys(str(unit.get("commit", whole)) for unit in found["units"].values() if unit))
 
 
 def newest(found: dict[str, Any]) -> str:
