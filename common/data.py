@@ -179,7 +179,7 @@ def _look(source: Source) -> tuple[str, int, int]:
 
 
 def _remember(paths: tuple[Path, ...], look: Callable[[], tuple[str, int, int]]) -> tuple[str, int, int]:
-    """What `look()` finds in these files (fingerprint, training and test images), kept in NOTES until one changes."""
+    """What `look()` returns for these files: fingerprint, training and test images. Noted until one of them changes."""
     about = [path.stat() for path in paths if path.exists()]
     key = str([*map(str, paths), *((each.st_size, each.st_mtime_ns) for each in about)])
     try:
@@ -220,15 +220,15 @@ def _is_free(path: Path) -> bool:
 
 
 def _fetch(known: Known, file: BinaryIO) -> None:
-    """Write what is at the set's address to an open file; Problem where it does not come, or is something else."""
-    digest, come = hashlib.sha256(), 0
+    """Write what the set's address sends to an open file; Problem where it sends nothing or something else."""
+    digest, received = hashlib.sha256(), 0
     with progress.shown(f"{known.title} download, MB", round(known.size / 1e6)) as tell:
         for piece in _pieces(known):
             file.write(piece)
             digest.update(piece)
-            come += len(piece)
-            tell(round(come / 1e6))
-            if come > known.size:
+            received += len(piece)
+            tell(round(received / 1e6))
+            if received > known.size:
                 break
     if digest.hexdigest() != known.sha256:
         raise Problem(f"{known.url} sent something else than {known.title}: try again, or {advice(known)}")

@@ -112,7 +112,7 @@ def history_path(root: Path, experiment: str) -> Path:
 
 
 def absolute(path: str | Path) -> Path:
-    """The path without links, from the root; a ~ that means nobody's home and links in a circle stay as they are."""
+    """The path from the root, without links; a ~ of an unknown user and links in a circle stay as they are."""
     return Path(os.path.realpath(os.path.expanduser(path)))
 
 

@@ -165,20 +165,12 @@ def test_a_training_with_dropout_killed_at_20_moments_ends_with_the_same_results
 ):
     generator = random.Random(2)
     kinds = {"trace": 1, "load": 1, "call": 2, "step": 15, "array": 12, "before fsync": 2, "trained": 1, "history": 1}
-    kinds |= {"before removal": 1, "after removal": 1, "kept": 1}
+    kinds |= {"before removal": 1, "after removal": 1, "kept": 1, "before rename": 6, "after rename": 6}
     chosen = [(generator.choice(list(kinds)), (KILL,)) for _ in range(20 - len(kinds))]
     chosen = chosen + [(kind, (KILL,)) for kind in kinds]
     generator.shuffle(chosen)
     steps = [([kind, generator.randint(1, kinds[kind])], signals) for kind, signals in chosen]
     stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], steps, patches=SPEED)
-    assert sum(bool(each["resumed"]) for each in stopped) >= 5
-    record_property("cases", len(stopped))
-
-
-def test_a_training_with_dropout_killed_around_each_rename_ends_with_the_same_results(
-    networks, uninterrupted, record_property
-):
-    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], renames(1 + 2 * 3 + 2), patches=SPEED)
     assert sum(bool(each["resumed"]) for each in stopped) >= 5
     record_property("cases", len(stopped))
 
