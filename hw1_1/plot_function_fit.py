@@ -1,7 +1,8 @@
 """Draw how three nets of 90 or 91 parameters fit f1 and f2, from the history of function_fit.py.
 
 function_fit_loss       training loss against epoch: over the nets that are live at birth, and the dead ones apart
-function_fit_curves     what the best and the median net of each kind predict, in one chart with the truth
+function_fit_curves     what the median net of each kind predicts, in one chart with the truth
+function_fit_best       the same of the best net of each kind
 function_fit_end_loss   the last loss of every net
 
     python hw1_1/plot_function_fit.py
@@ -20,7 +21,7 @@ NETS = ("shallow", "medium", "deep")
 FUNCTIONS = ("f1", "f2")
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 GROUPS = [f"{function}/{activation}/{net}" for function in FUNCTIONS for activation in ACTIVATIONS for net in NETS]
-SHOWN = ("best", "median")  # of the nets of a kind, by the last loss
+WORTH_SAYING = 10  # times as high as another: a median loss whose lead is written on the curves
 LOSS = "mean squared error"
 TARGET = {"color": "#DDDDDD", "linewidth": 4}  # pale and wide: in grey print too it is no net
 DEAD_LINE = {"color": "black", "linestyle": ":"}
@@ -41,15 +42,16 @@ def panels_of(history: dict, height: float) -> tuple[Any, dict[tuple[str, str], 
     pairs = measured_pairs(history)
     rows = [function for function in FUNCTIONS if any(pair[0] == function for pair in pairs)]
     columns = [activation for activation in ACTIVATIONS if any(pair[1] == activation for pair in pairs)]
-    figure, grid = figures.grid(len(rows), len(columns), height * len(rows) + 0.4, sharey="col")
+    figure, grid = figures.grid(len(rows), len(columns), height * len(rows) + 0.4, sharex=True, sharey=True)
     panels = {}
     for axes, pair in zip(grid.flat, ((row, column) for row in rows for column in columns), strict=True):
         if pair not in pairs:
             axes.remove()
             continue
         axes.set_yscale("log")
-        axes.set_ylabel(LOSS)
         panels[pair] = axes
+    for axes in grid[:, 0]:
+        axes.set_ylabel(LOSS)
     figures.letters(panels.values(), [f"{function}, {ACTIVATIONS[activation]}" for function, activation in pairs])
     figures.subtitle(figure, figures.caveats(history, GROUPS))
     return figure, panels
@@ -71,17 +73,22 @@ def any_dead(history: dict) -> bool:
 
 
 def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
-    """Room above the dead nets, the highest of all, for words about them. The panels of a column share their limits."""
-    limits = {pair: axes.get_ylim() for pair, axes in panels.items()}
-    for pair, (low, high) in limits.items():
-        panels[pair].set_ylim(low, high * (high / low) ** 0.12)
+    """Room above the dead nets, the highest of all, for words about them. The panels share their limits."""
+    axes = next(iter(panels.values()))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high * (high / low) ** 0.16)
 
 
 def draw_loss(history: dict) -> Any:
     """Training loss against epoch, all three nets: live at birth as median and band, dead at birth as one line."""
-    figure, panels = panels_of(history, 2.6)
+    figure, panels = panels_of(history, 1.75)
     ends = {axes: draw_losses(axes, history, measured(history, *pair)) for pair, axes in panels.items()}
     add_headroom(panels)
+    for (_, activation), axes in panels.items():
+        if activation == "tanh":
+            point_at_lead(axes, ends[axes])
+    for axes in at_the_foot(panels):
+        axes.set_xlabel("epoch (0: before training)")
     entries = {
         f"median of those live at birth, of {seeds_of(history)} nets": {},
         "10 to 90 % of them": {"linewidth": 7, "alpha": figures.BAND_ALPHA},
@@ -110,7 +117,6 @@ def draw_losses(axes: Any, history: dict, units: dict[str, str]) -> dict[str, fl
     axes.set_xlim(0, epochs[-1])
     axes.set_xticks([0, *10 ** np.arange(int(np.log10(epochs[-1])) + 1)])
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel("epoch (0: before training)")
     if dead_losses:
         middle = np.median(np.concatenate(dead_losses), axis=0)
         axes.plot(epochs, middle, **DEAD_LINE)
@@ -119,28 +125,49 @@ def draw_losses(axes: Any, history: dict, units: dict[str, str]) -> dict[str, fl
     return ends
 
 
-def draw_curves(history: dict) -> Any:
-    """Predicted curves of all nets over the truth: a row for each function and activation, best and median nets."""
+def at_the_foot(panels: dict[tuple[str, str], Any]) -> list[Any]:
+    """The lowest panel of each column."""
+    return list({activation: axes for (_, activation), axes in panels.items()}.values())
+
+
+def point_at_lead(axes: Any, ends: dict[str, float]) -> None:
+    """An arrow from the shallow net's last median to the lowest, with how many times lower that is."""
+    if "shallow" not in ends or ends["shallow"] < WORTH_SAYING * min(ends.values()):
+        return
+    lowest, where = min(ends, key=ends.get), axes.get_yaxis_transform()
+    arrow = {"arrowstyle": "->", "linewidth": 0.9, "shrinkA": 3}
+    axes.annotate("", (0.95, ends[lowest]), (0.95, ends["shallow"]), where, arrowprops=arrow)
+    times = float(f"{ends['shallow'] / ends[lowest]:.2g}")
+    words = f"{lowest} ends {times:,.0f} times\nbelow shallow"
+    axes.text(0.99, 0.97, words, transform=axes.transAxes, ha="right", va="top")
+
+
+def draw_curves(history: dict, name: str = "median") -> Any:
+    """Predicted curves over the truth, of the net of each kind that is called so: median or best."""
     pairs = measured_pairs(history)
-    figure, grid = figures.grid(len(pairs), len(SHOWN), 0.6 + 1.25 * len(pairs), sharex=True, sharey=True)
-    for row, pair in zip(grid, pairs, strict=True):
-        for axes, name in zip(row, SHOWN, strict=True):
-            draw_curve(axes, history, measured(history, *pair), name)
-        row[0].set_ylabel("output")
-    titles = [f"{function}, {ACTIVATIONS[activation]}, {name}" for function, activation in pairs for name in SHOWN]
-    figures.letters(grid.flat, titles)
-    low, high = grid[0, 0].get_ylim()
-    grid[0, 0].set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], ylim=(low - 0.22 * (high - low), high))  # room for the words
-    for axes in grid[-1]:
+    figure, panels = panels_of(history, 1.35)
+    for pair, axes in panels.items():
+        axes.set_yscale("linear")
+        draw_curve(axes, history, measured(history, *pair), name)
+    low, high = axes.get_ylim()
+    axes.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], ylim=(low - 0.3 * (high - low), high))  # room for the words
+    for axes in at_the_foot(panels):
         axes.set_xlabel("input x")
+    for axes in figure.axes:
+        if axes.get_ylabel():
+            axes.set_ylabel("output")
     nets = {net: figures.net_style(net) for net in NETS if any(net in measured(history, *pair) for pair in pairs)}
     figures.key(figure, {"target": TARGET} | nets)
-    figures.subtitle(figure, figures.caveats(history, GROUPS))
     return figure
 
 
+def draw_best(history: dict) -> Any:
+    """Predicted curves of the net of lowest loss of each kind."""
+    return draw_curves(history, "best")
+
+
 def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> None:
-    """One panel: the target, the best or the median net of each kind, and their losses, in the order of the key."""
+    """One panel: the target, a net of each kind, and their losses, in the order of the key."""
     for place, (net, unit) in enumerate(units.items()):
         inputs = reading.field(history, unit, "curve_inputs")
         if place == 0:
@@ -150,12 +177,13 @@ def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> No
         seed = int(reading.field(history, unit, "curve_seeds", name))
         dead = reading.field(history, unit, "dead_at_birth")[seed]
         words = "dead" if dead else figures.short(reading.field(history, unit, "end_loss")[seed])
-        axes.text(0.04 + 0.36 * place, 0.04, words, transform=axes.transAxes, color=figures.net_colour(net))
+        words = f"loss {words}" if place == 0 else words
+        axes.text(0.02 + 0.4 * place, 0.04, words, transform=axes.transAxes, color=figures.net_colour(net))
 
 
 def draw_end_loss(history: dict) -> Any:
     """The last loss of every net: a strip for each kind, dead at birth as crosses, medians as bars."""
-    figure, panels = panels_of(history, 2.4)
+    figure, panels = panels_of(history, 2.1)
     for pair, axes in panels.items():
         units = measured(history, *pair)
         for place, unit in enumerate(units.values()):
@@ -163,6 +191,7 @@ def draw_end_loss(history: dict) -> Any:
         axes.set_xticks(range(len(units)), list(units))
         axes.set_xlim(-0.6, len(units) - 0.4)
         axes.grid(visible=False, axis="x")
+    for axes in at_the_foot(panels):
         axes.set_xlabel(f"net, {seeds_of(history)} seeds each")
     add_headroom(panels)
     for axes in panels.values():
@@ -194,6 +223,7 @@ def draw_strip(axes: Any, history: dict, unit: str, place: int) -> None:
 FIGURES = {
     "function_fit_loss": draw_loss,
     "function_fit_curves": draw_curves,
+    "function_fit_best": draw_best,
     "function_fit_end_loss": draw_end_loss,
 }
 

@@ -1,8 +1,10 @@
 """Draw how three CNNs of 115,000 parameters learn MNIST, from the history of mnist_cnn.py.
 
-mnist_cnn    loss and accuracy by epoch: evaluated with dropout off, training and testing (above), and as training
-             saw them, dropout on (below). Accuracies near 1 lie close together, so their axis is logarithmic in the
-             error: 90, 99 and 99.9 % are equally far apart.
+mnist_cnn            training and test loss and accuracy by epoch, dropout off; and how wrong answers fare, where kept
+mnist_cnn_running    loss and accuracy as training saw them, with dropout on
+
+Accuracies near 1 lie close together, so their axis is logarithmic in the error: 90, 99 and 99.9 % are equally far
+apart.
 
     python hw1_1/plot_mnist_cnn.py
 """
@@ -20,39 +22,78 @@ NETS = ("shallow", "middle", "deep")
 HALF_AN_IMAGE = 5e-5  # of 10,000 images: so far below 1 an accuracy of 1 is drawn, since log 0 is nowhere
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 1)
 FEW_TICKS = (0, 0.5, 0.9, 0.95, 0.99, 0.995, 0.999, 1)
-TRAINING, TESTING = {"linestyle": "-"}, {"linestyle": "--"}
+TITLES = {
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "test_wrong_loss": "loss when wrong",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "test_wrong_sureness": "sureness when wrong",
+    "running_loss": "running loss",
+    "running_accuracy": "running accuracy",
+}
+WRONG = ("test_wrong_loss", "test_wrong_sureness")
+
+
+def measured(history: dict) -> list[str]:
+    """The nets of which at least one seed is measured."""
+    return [net for net in NETS if reading.units_of(history, net)]
 
 
 def draw_learning(history: dict) -> Any:
-    """Four panels: loss (left) and accuracy (right), dropout off (above) and on (below)."""
-    nets = [net for net in NETS if reading.units_of(history, net)]
-    figure, panels = figures.grid(2, 2, 4.3, sharex=True, sharey="col")
-    for loss, accuracy in panels:
-        loss.set(yscale="log", ylabel="cross-entropy (nats)")
-        accuracy.set_yscale("function", functions=(spread_accuracy, gather_accuracy))
-        accuracy.set_ylabel("accuracy (%), log of error")
-    ends: dict[Any, dict[str, float]] = {axes: {} for axes in panels.flat}
-    for column, quantity in enumerate(("loss", "accuracy")):
-        clean, running = panels[:, column]
+    """Training above test: loss, accuracy, and where every run kept them, the test answers that were wrong."""
+    kept = all(name in results for results in history["results"].values() for name in WRONG)
+    names = [name for name in TITLES if "running" not in name and (kept or name not in WRONG)]
+    figure, panels = figures.grid(2, len(names) // 2, 3.9, sharex=True)
+    draw_curves(figure, panels, history, names)
+    if "middle" in measured(history):
+        point_at_lowest(panels.flat[names.index("test_loss")], history)
+    return figure
+
+
+def draw_running(history: dict) -> Any:
+    """Loss and accuracy of training itself."""
+    figure, panels = figures.grid(1, 2, 2.3)
+    draw_curves(figure, panels, history, [name for name in TITLES if "running" in name])
+    return figure
+
+
+def draw_curves(figure: Any, panels: np.ndarray, history: dict, names: list[str]) -> None:
+    """A panel for each quantity, with all nets; key and titles."""
+    nets = measured(history)
+    for axes, name in zip(panels.flat, names, strict=True):
+        if name.endswith("accuracy"):
+            axes.set_yscale("function", functions=(spread_accuracy, gather_accuracy))
         for net in nets:
-            figures.over_epochs(clean, history, net, f"train_{quantity}", **TRAINING)
-            ends[clean][net] = figures.over_epochs(clean, history, net, f"test_{quantity}", **TESTING)
-            ends[running][net] = figures.over_epochs(running, history, net, f"running_{quantity}", **TRAINING)
-    for loss, accuracy in panels:
-        figures.log_ticks(loss.yaxis)
-        low, high = accuracy.get_ylim()
-        wide = spread_accuracy(high) - spread_accuracy(low) > 2.2
-        shown = [tick for tick in (FEW_TICKS if wide else TICKS) if low <= tick <= high]
-        accuracy.set_yticks(shown, [f"{100 * tick:g}" for tick in shown])
+            figures.over_epochs(axes, history, net, name)
+        if name.endswith("accuracy"):
+            low, high = axes.get_ylim()
+            wide = spread_accuracy(high) - spread_accuracy(low) > 2.2
+            shown = [tick for tick in (FEW_TICKS if wide else TICKS) if low <= tick <= high]
+            axes.set_yticks(shown, [f"{100 * tick:g}" for tick in shown])
+            axes.set_ylabel("accuracy (%)")
+        elif name in WRONG:
+            axes.set_ylabel("cross-entropy (nats)" if name.endswith("loss") else "largest probability")
+        else:
+            axes.set(yscale="log", ylabel="cross-entropy (nats)")
+            figures.log_ticks(axes.yaxis)
     for axes in panels[-1]:
         axes.set_xlabel("epoch")
-    titles = ["loss, dropout off", "accuracy, dropout off", "running loss, dropout on", "running accuracy, dropout on"]
-    figures.letters(panels.flat, titles)
+    figures.letters(panels.flat, [TITLES[name] for name in names])
     seeds = [len(reading.units_of(history, net)) for net in nets]
-    figures.key(figure, {"training": TRAINING, "testing": TESTING, **figures.band_key(seeds)})
+    figures.key(figure, {**{net: figures.net_style(net) for net in nets}, **figures.band_key(seeds)})
     figures.subtitle(figure, figures.caveats(history, NETS))
-    figures.label_ends(figure, ends)
-    return figure
+
+
+def point_at_lowest(axes: Any, history: dict) -> None:
+    """Say where the middle net's test loss is lowest, where that is not the end."""
+    losses = np.median(reading.by_seed(history, "middle", "test_loss"), axis=0)
+    if not np.isfinite(losses).all() or np.argmin(losses) > 0.8 * len(losses):
+        return
+    colour, where = figures.net_colour("middle"), (np.argmin(losses) + 1, losses.min())
+    arrow = {"arrowstyle": "->", "linewidth": 0.9, "color": colour}
+    look = {"color": colour, "textcoords": "axes fraction", "ha": "right", "va": "top", "arrowprops": arrow}
+    axes.annotate("middle\nrises again", where, (0.98, 1), **look)
 
 
 def spread_accuracy(accuracy: np.ndarray) -> np.ndarray:
@@ -65,7 +106,7 @@ def gather_accuracy(height: np.ndarray) -> np.ndarray:
     return 1 + HALF_AN_IMAGE - 10.0 ** -np.asarray(height)
 
 
-FIGURES = {"mnist_cnn": draw_learning}
+FIGURES = {"mnist_cnn": draw_learning, "mnist_cnn_running": draw_running}
 
 
 def main() -> None:

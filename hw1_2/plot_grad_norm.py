@@ -1,7 +1,8 @@
 """Draw gradient norm and loss during training, from the history of grad_norm.py.
 
-grad_norm               norm above loss, same iterations: mini-batches (one seed faint, running medians), fixed set
-grad_norm_window        the same within the window in which the fixed set was measured at every iteration
+grad_norm               Adam: norm above loss, same iterations: mini-batches, their running median, the fixed set
+grad_norm_momentum      the same with momentum
+grad_norm_window        the norm within the window in which the fixed set was measured at every iteration
 grad_norm_correlation   rank correlations of norm and loss, a mark for each seed
 
     python hw1_2/plot_grad_norm.py
@@ -17,14 +18,14 @@ from common import figures, reading, settings
 import numpy as np
 
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
-ROWS = ("gradient_norm", "loss")
+ROWS = {"gradient_norm": "gradient norm", "loss": "loss"}
 LOSSES = {"mnist": "cross-entropy (nats)", "f1": "mean squared error"}
-RAW = {"color": "#CCCCCC", "linewidth": 0.4, "rasterized": True}  # as a picture: thousands of points
+RAW = {"color": "#C8C8C8", "linewidth": 0.4, "rasterized": True}  # as a picture: thousands of points
 MEDIAN = {"color": "black", "linewidth": 1.5}
-OTHERS = {"color": "#444444", "linewidth": 0.4, "alpha": 0.7}
-FIXED = {"color": "#009988", "linewidth": 1.1, "linestyle": "--"}
-FIXED_INSIDE = FIXED | {"linestyle": "-"}
+OTHERS = {"color": "#444444", "linewidth": 0.6, "alpha": 0.7}
+FIXED = {"color": "#009988", "linewidth": 1.1}
 BATCH = {"color": "#999999", "linewidth": 0.8}
+STALLED = 50  # times the median loss at the end: a net on a plateau
 MARK = {"linestyle": "", "marker": "o", "markersize": 3.5, "color": "#009988", "alpha": 0.7, "markeredgewidth": 0}
 DEAD = {"linestyle": "", "marker": "x", "markersize": 3.5, "color": "#777777", "markeredgewidth": 0.7}
 AGREES = {"color": "black", "linestyle": "-", "linewidth": 0.9}
@@ -36,14 +37,9 @@ CORRELATIONS = {  # statistic: title, from where on it agrees with the claim, up
 }
 
 
-def measured(history: dict) -> list[str]:
-    """The arms that are measured."""
-    return [arm for arm in ARMS if arm in history["results"]]
-
-
-def shown_seed(history: dict, arm: str) -> int:
-    """The net drawn in the window: the first that is not dead."""
-    return int(np.argmin(dead_of(history, arm)))
+def measured(history: dict, *wanted: str) -> list[str]:
+    """The arms that are measured, of those wanted; of all where none is named."""
+    return [arm for arm in wanted or ARMS if arm in history["results"]]
 
 
 def dead_of(history: dict, arm: str) -> np.ndarray:
@@ -53,55 +49,69 @@ def dead_of(history: dict, arm: str) -> np.ndarray:
     return np.zeros(len(reading.field(history, arm, "fixed", "loss")), bool)
 
 
-def panels_of(history: dict) -> tuple[Any, np.ndarray]:
-    """A figure with a column for each measured arm, norm above loss, log axes."""
-    arms = measured(history)
-    figure, panels = figures.grid(2, len(arms), 3.9, sharex="col")
-    for (norm, loss), arm in zip(panels.T, arms, strict=True):
-        for axes in (norm, loss):
-            axes.set_yscale("log", nonpositive="mask")
-        norm.set_ylabel("gradient norm")
-        loss.set(xlabel="iteration", ylabel=LOSSES[arm.split("/")[0]])
-    figures.letters(panels.flat, 2 * [ARMS[arm] for arm in arms])
-    figures.subtitle(figure, figures.caveats(history, list(ARMS)))
-    return figure, panels
+def draw_adam(history: dict) -> Any:
+    """Whole trainings with Adam, on MNIST and on f1; the norm above the loss."""
+    arms = measured(history, "mnist/adam", "f1/adam")
+    if not arms:
+        return figures.unmeasured("trainings with Adam", figures.caveats(history, list(ARMS)))
+    figure, panels = figures.grid(len(ROWS), len(arms), 3.9, sharex="col")
+    for column, arm in zip(panels.T, arms, strict=True):
+        for axes, name in zip(column, ROWS, strict=True):
+            draw_training(axes, history, arm, name)
+        column[-1].set_xlabel("iteration")
+    return finish(figure, panels, history, [f"{ARMS[arm]}: {words}" for words in ROWS.values() for arm in arms])
 
 
-def finish(figure: Any, panels: np.ndarray, entries: dict[str, dict]) -> Any:
-    """Few ticks on the narrow axes, plain numbers on the log ones, and the key."""
-    for axes in panels.flat:
-        axes.margins(x=0)
-        axes.xaxis.get_major_locator().set_params(nbins=4, integer=True)
-        figures.log_ticks(axes.yaxis)
-    figures.key(figure, entries)
-    figure.align_ylabels()
-    return figure
+def draw_momentum(history: dict) -> Any:
+    """Whole trainings with momentum: norm and loss."""
+    if not measured(history, "mnist/sgd"):
+        return figures.unmeasured("training with momentum", figures.caveats(history, list(ARMS)))
+    figure, panels = figures.grid(1, len(ROWS), 2.4)
+    for axes, name in zip(panels[0], ROWS, strict=True):
+        draw_training(axes, history, "mnist/sgd", name)
+        axes.set_xlabel("iteration")
+    return finish(figure, panels, history, [f"{ARMS['mnist/sgd']}: {words}" for words in ROWS.values()])
 
 
-def draw_training(history: dict) -> Any:
-    """Whole trainings: the first seed's mini-batches faint, its running median bold, those of the others thin."""
-    figure, panels = panels_of(history)
-    for name, row in zip(ROWS, panels, strict=True):
-        for axes, arm in zip(row, measured(history), strict=True):
-            live = ~dead_of(history, arm)
-            raw = reading.field(history, arm, "first_seed", name)
-            axes.plot(np.arange(len(raw)), raw, **RAW)
-            iterations = reading.field(history, arm, "running_median", "iterations")
-            medians = reading.field(history, arm, "running_median", name)
-            marker = {"marker": "o"} if len(iterations) == 1 else {}
-            axes.plot(iterations, medians[1:][live[1:]].T, **OTHERS)
-            axes.plot(iterations, medians[0], **MEDIAN, **marker)
-            records = reading.field(history, arm, "fixed", "iterations")
-            fixed = reading.field(history, arm, "fixed", name)[0]
-            axes.plot(records, fixed, **FIXED)
-            axes.set_ylim(*limits(raw, np.concatenate([medians.ravel(), fixed])))
-    entries = {
-        "mini-batch, first seed": RAW | {"linewidth": 3},
-        "its running median": MEDIAN,
-        "other seeds": OTHERS | {"linewidth": 0.8},
-        "fixed set, first seed": FIXED,
-    }
-    return finish(figure, panels, entries)
+def draw_training(axes: Any, history: dict, arm: str, name: str) -> None:
+    """One panel: the first seed's mini-batches faint, their running median bold, the fixed set; other seeds thin."""
+    axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylabel("gradient norm" if name == "gradient_norm" else LOSSES[arm.split("/")[0]])
+    raw = reading.field(history, arm, "first_seed", name)
+    axes.plot(np.arange(len(raw)), raw, **RAW)
+    iterations = reading.field(history, arm, "running_median", "iterations")
+    medians = reading.field(history, arm, "running_median", name)
+    live = ~dead_of(history, arm)
+    marker = {"marker": "o"} if len(iterations) == 1 else {}
+    axes.plot(iterations, medians[1:][live[1:]].T, **OTHERS)
+    records, fixed = reading.field(history, arm, "fixed", "iterations"), reading.field(history, arm, "fixed", name)
+    axes.plot(records, fixed[0], **FIXED)
+    axes.plot(iterations, medians[0], **MEDIAN, **marker)
+    axes.set_ylim(*limits(raw, np.concatenate([medians.ravel(), fixed[0]])))
+    axes.margins(x=0)
+    if name == "gradient_norm" and arm.startswith("mnist"):
+        point_at_noise(axes, records, fixed[0], iterations, medians[0])
+    stalled = fixed[:, -1] > STALLED * np.median(fixed[:, -1])
+    if name == "loss" and stalled.any():
+        seeds = " and ".join(map(str, np.flatnonzero(stalled)))
+        where = (0.97 * records[-1], fixed[stalled, -1].min() / 1.3)
+        axes.annotate(
+            f"seed {seeds} stalls" if stalled.sum() == 1 else f"seeds {seeds} stall", where, ha="right", va="top"
+        )
+
+
+def point_at_noise(
+    axes: Any, records: np.ndarray, fixed: np.ndarray, iterations: np.ndarray, batch: np.ndarray
+) -> None:
+    """An arrow from the fixed set's norm to the mini-batches' running median, where that is far above."""
+    place = int(0.8 * (len(records) - 1))
+    low, high = fixed[place], np.interp(records[place], iterations, batch)
+    if not np.isfinite([low, high]).all() or low <= 0 or high < 2 * low:
+        return
+    arrow = {"arrowstyle": "<->", "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (records[place], low), (records[place], high), arrowprops=arrow)
+    behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    axes.text(0.79 * records[-1], np.sqrt(low * high), "gradient noise", ha="right", va="center", bbox=behind)
 
 
 def limits(raw: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
@@ -111,15 +121,50 @@ def limits(raw: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
 
 
 def draw_window(history: dict) -> Any:
-    """One seed in the window, at every iteration: mini-batches and the fixed set."""
-    figure, panels = panels_of(history)
-    for name, row in zip(ROWS, panels, strict=True):
-        for axes, arm in zip(row, measured(history), strict=True):
-            seed = shown_seed(history, arm)
-            iterations = reading.field(history, arm, "window", "iterations")
-            axes.plot(iterations, reading.field(history, arm, "window", name)[seed], **BATCH)
-            axes.plot(iterations, reading.field(history, arm, "window", f"fixed_{name}")[seed], **FIXED_INSIDE)
-    return finish(figure, panels, {"mini-batch": BATCH, "fixed set": FIXED_INSIDE})
+    """The norm of one seed at every iteration of the window: mini-batches and the fixed set."""
+    arms = measured(history, "mnist/adam", "f1/adam")
+    if not arms:
+        return figures.unmeasured("trainings with Adam", figures.caveats(history, list(ARMS)))
+    figure, panels = figures.grid(1, len(arms), 2.3)
+    for axes, arm in zip(panels[0], arms, strict=True):
+        seed = int(np.argmin(dead_of(history, arm)))  # the first that is not dead
+        iterations = reading.field(history, arm, "window", "iterations")
+        batch, fixed = (reading.field(history, arm, "window", f"{kind}gradient_norm")[seed] for kind in ("", "fixed_"))
+        axes.plot(iterations, batch, **BATCH)
+        axes.plot(iterations, fixed, **FIXED)
+        axes.set_yscale("log", nonpositive="mask")
+        axes.set(xlabel="iteration", ylabel="gradient norm")
+        axes.margins(x=0)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** 0.35)
+        rank = reading.field(history, arm, "statistics", "batch_with_fixed")[seed]
+        words = "fixed set follows" if rank > 0.5 else "fixed set hardly follows"
+        axes.text(0.99, 0.98, f"{words}\n(rank correlation {rank:.2f})", transform=axes.transAxes, ha="right", va="top")
+    figures.letters(panels[0], [ARMS[arm] for arm in arms])
+    return end(figure, panels, history, {"mini-batch": BATCH, "fixed set": FIXED})
+
+
+def finish(figure: Any, panels: np.ndarray, history: dict, titles: list[str]) -> Any:
+    """Titles and key of whole trainings."""
+    figures.letters(panels.flat, titles)
+    entries = {
+        "mini-batch": RAW | {"linewidth": 3},
+        "its running median": MEDIAN,
+        "fixed set": FIXED,
+        "running medians, other seeds": OTHERS,
+    }
+    return end(figure, panels, history, entries)
+
+
+def end(figure: Any, panels: np.ndarray, history: dict, entries: dict[str, dict]) -> Any:
+    """Few ticks on the axes, plain numbers on the log ones, the key and the caveats."""
+    for axes in panels.flat:
+        axes.xaxis.get_major_locator().set_params(nbins=4, integer=True)
+        figures.log_ticks(axes.yaxis)
+    figures.key(figure, entries)
+    figures.subtitle(figure, figures.caveats(history, list(ARMS)))
+    figure.align_ylabels()
+    return figure
 
 
 def draw_correlation(history: dict) -> Any:
@@ -150,7 +195,8 @@ def draw_correlation(history: dict) -> Any:
 
 
 FIGURES = {
-    "grad_norm": draw_training,
+    "grad_norm": draw_adam,
+    "grad_norm_momentum": draw_momentum,
     "grad_norm_window": draw_window,
     "grad_norm_correlation": draw_correlation,
 }

@@ -1,8 +1,9 @@
 """Draw the paths of trainings through weight space, from the history of param_pca.py.
 
-param_pca_layer        the paths in the plane of the first two principal components of one layer's weights
-param_pca_model        the same for the whole model, over the loss in that plane
-param_pca_distances    how far apart the runs end, and the cosines of the angles between their ways
+param_pca_paths        the paths in the plane of their first two principal components: one layer, and the whole model
+param_pca_ends         cosines of the angles between ways; the functions at the ends, where kept, and how they differ
+param_pca_distances    how far apart the ends are, before and after hidden units were matched
+param_pca_surface      the paths of the whole model over the loss in their plane
 
     python hw1_2/plot_param_pca.py
 """
@@ -18,9 +19,7 @@ from common import figures, reading, settings
 
 import numpy as np
 
-# Paul Tol's "muted" scheme: told apart with any colour vision.
-COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#DDCC77", "#44AA99", "#AA4499", "#999933")
-CONTROL = "#111111"
+RUN, STUCK, CONTROL = "#004488", "#BB5566", "#222222"  # told apart with any colour vision, and by lightness
 SHADES = 25  # pieces of a path, from pale to its full colour
 PALEST = 0.75  # share of white in the first piece
 LOW_LOSS, HIGH_LOSS = "#FFFFFF", "#A6A6A6"
@@ -30,9 +29,10 @@ END = {"linestyle": "", "marker": "s", "markersize": 2.8}
 DEAD = {"linestyle": "", "marker": "x", "markersize": 4.5}
 POINTS = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
 MEDIAN = {"linestyle": "-", "color": "black", "linewidth": 1.5}
-BOUND = {"linestyle": "--", "color": "#AA2211", "linewidth": 1.2}
 CHANCE = {"linewidth": 7, "color": "#BBBBBB", "alpha": 0.5}
-TIMES = 3  # the control's median distance: the bound from which on ends count as different places
+TARGET = {"color": "#CCCCCC", "linewidth": 4}
+WIDEST = {"color": "black", "linestyle": ":", "linewidth": 1.2}
+STALLED = 50  # times the median loss at the end: a run on a plateau
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 SIDES = 8 * np.array(
     [(np.cos(angle), np.sin(angle)) for angle in np.pi * np.arange(1, 16, 2) / 8]
@@ -44,6 +44,22 @@ def layers(history: dict) -> list[str]:
     """The measured units of single layers, in the order of the net."""
     found = [unit for unit in history["results"] if unit.startswith("layer-")]
     return sorted(found, key=lambda unit: int(unit.removeprefix("layer-")))
+
+
+def live_of(history: dict, unit: str, name: str) -> np.ndarray:
+    """(runs,) booleans: which runs of a group do not answer all inputs alike."""
+    return ~reading.field(history, unit, name, "dead").astype(bool)
+
+
+def stalled_of(history: dict, unit: str) -> np.ndarray:
+    """(runs,) booleans: which live runs from different starts end on a plateau."""
+    loss, live = reading.field(history, unit, "runs", "end_loss"), live_of(history, unit, "runs")
+    return live & (loss > STALLED * np.median(loss[live])) if live.any() else live
+
+
+def colours(history: dict, unit: str) -> list[str]:
+    """A colour for each run from a start of its own."""
+    return [STUCK if stuck else RUN for stuck in stalled_of(history, unit)]
 
 
 def pale(colour: str, share: float) -> tuple[float, ...]:
@@ -70,10 +86,10 @@ def draw_paths(axes: Any, history: dict, unit: str, plane: str) -> None:
     names = ["control", "runs"] if plane == "all" else ["runs"]
     paths = {name: reading.field(history, unit, "paths", plane, name) for name in names}
     seeds = reading.field(history, unit, "runs", "seeds")
+    shades = {"runs": colours(history, unit), "control": [CONTROL] * len(paths.get("control", []))}
     for name in names:
-        dead = reading.field(history, unit, name, "dead").astype(bool)
-        for index, path in enumerate(paths[name]):
-            draw_path(axes, path, dead[index], COLOURS[index % len(COLOURS)] if name == "runs" else CONTROL)
+        for path, live, colour in zip(paths[name], live_of(history, unit, name), shades[name], strict=True):
+            draw_path(axes, path, not live, colour)
     everything = np.concatenate([path.transpose(1, 0, 2).reshape(2, -1) for path in paths.values()], axis=1)
     known = everything[:, np.isfinite(everything).all(axis=0)]
     low, high = (known.min(axis=1), known.max(axis=1)) if known.size else np.zeros((2, 2))
@@ -102,62 +118,55 @@ def number_ends(axes: Any, ends: dict[str, np.ndarray], drawn: np.ndarray) -> No
             nearest = [np.hypot(*(np.concatenate(taken) - side).T).min() for side in sides]
             best = int(np.argmax(nearest))
             taken.append(sides[[best]])
-            look = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 7}
+            look = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 7.5}
             axes.annotate(seed, end, SIDES[best], **look)
 
 
-def run_key(figure: Any, history: dict, unit: str) -> None:
-    """Colours, seeds and last losses of the runs, and what the marks mean."""
-    seeds, losses = (reading.field(history, unit, "runs", name) for name in ("seeds", "end_loss"))
-    dead = reading.field(history, unit, "runs", "dead").astype(bool)
-    entries = {}
-    for index, (seed, loss) in enumerate(zip(seeds, losses, strict=True)):
-        ended = "dead" if dead[index] else f"loss {figures.short(loss)}"
-        entries[f"seed {seed:.0f}: {ended}"] = {"color": COLOURS[index % len(COLOURS)], "linewidth": 2.5}
-    control = reading.field(history, unit, "control", "dead").astype(bool)
+def path_key(figure: Any, history: dict, unit: str) -> None:
+    """What colours and marks mean."""
+    stuck, every = stalled_of(history, unit), np.concatenate([live_of(history, unit, name) for name in GROUPS])
+    entries = {"run, with its seed": {"color": RUN, "linewidth": 2.5}}
+    if stuck.any():
+        entries["run that stalls"] = {"color": STUCK, "linewidth": 2.5}
     control_seed = reading.field(history, unit, "control", "seeds")[0]
-    entries[f"control: {len(control)} from seed {control_seed:.0f}"] = {"color": CONTROL, "linewidth": 2.5}
-    entries |= {"start": START, "end": END}
-    if dead.any() or control.any():
-        entries["dead"] = DEAD
-    figures.key(figure, entries, columns=4)
+    entries[f"control, from seed {control_seed:.0f}"] = {"color": CONTROL, "linewidth": 2.5}
+    entries |= {"start": START, "end": END} | ({} if every.all() else {"dead": DEAD})
+    figures.key(figure, entries)
 
 
-def draw_layer(history: dict) -> Any:
-    """A row for each measured layer: the plane of the runs from different starts, and that of all runs."""
-    units = layers(history)
+def draw_plane(history: dict) -> Any:
+    """The first measured layer and the whole model, each in the plane of all runs, the control included."""
+    units = [*layers(history)[:1], *(["whole"] if "whole" in history["results"] else [])]
     if not units:
-        return figures.unmeasured("single layers", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(len(units), 2, 0.9 + 3.0 * len(units))
-    titles = []
-    for row, unit in zip(panels, units, strict=True):
-        for axes, plane in zip(row, ("runs", "all"), strict=True):
-            draw_paths(axes, history, unit, plane)
-            what = "different starts" if plane == "runs" else "with the control"
-            titles.append(f"Dense layer {unit.removeprefix('layer-')}, {what}")
-    figures.letters(panels.flat, titles)
-    run_key(figure, history, units[0])
+        return figures.unmeasured("the paths", figures.caveats(history, list(history["units"])))
+    figure, panels = figures.grid(1, len(units), 3.5)
+    for axes, unit in zip(panels[0], units, strict=True):
+        draw_paths(axes, history, unit, "all")
+    if units[-1] == "whole":
+        ends = reading.field(history, "whole", "paths", "all", "control")[:, :, -1]
+        where, above = (ends[:, 0].mean(), ends[:, 1].max()), {"textcoords": "offset points", "ha": "center"}
+        panels[0, -1].annotate("control: one start,\nother batches", where, (4, 14), color=CONTROL, **above)
+    parameters = {unit: reading.field(history, unit, "parameters") for unit in units}
+    words = {unit: "whole model" if unit == "whole" else f"Dense layer {unit.removeprefix('layer-')}" for unit in units}
+    figures.letters(panels[0], [f"{words[unit]}, {parameters[unit]:,.0f} weights" for unit in units])
+    path_key(figure, history, units[-1])
     figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     return figure
 
 
-def draw_model(history: dict) -> Any:
-    """The whole model: the plane of the runs from different starts over its loss, and the plane of all runs."""
+def draw_over_loss(history: dict) -> Any:
+    """The whole model: the plane of the runs from different starts, over the loss there."""
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, 2, 4.4)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # beside a colour bar the layout forgets the titles' height
+    figure, panels = figures.grid(1, 1, 3.6)
     draw_surface(figure, panels[0], history)
-    for axes, plane in zip(panels[0], ("runs", "all"), strict=True):
-        draw_paths(axes, history, "whole", plane)
-    figures.letters(panels.flat, ["whole model, different starts", "whole model, with the control"])
-    run_key(figure, history, "whole")
+    draw_paths(panels[0, 0], history, "whole", "runs")
     figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     return figure
 
 
 def draw_surface(figure: Any, panels: Sequence[Any], history: dict) -> None:
-    """Contours of the loss in the first panel's plane, in equal steps of its logarithm; their scale below."""
+    """Contours of the loss in the first panel's plane, in equal steps of its logarithm; their scale beside it."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     across, along, loss = (reading.field(history, "whole", "surface", name) for name in ("across", "along", "loss"))
@@ -170,40 +179,95 @@ def draw_surface(figure: Any, panels: Sequence[Any], history: dict) -> None:
     filled = axes.contourf(across, along, loss, levels=levels, norm=LogNorm(levels[0], levels[-1]), cmap=shades)
     axes.contour(across, along, loss, levels=levels, colors="white", linewidths=0.5)
     axes.grid(visible=False)
-    bar = figure.colorbar(filled, ax=list(panels), location="bottom", shrink=0.5, aspect=40)
-    bar.set_label("(a): loss in the plane, log scale")
-    figures.log_ticks(bar.ax.xaxis)
+    bar = figure.colorbar(filled, ax=list(panels), shrink=0.8)
+    bar.set_label("loss in the plane, log scale")
+    figures.log_ticks(bar.ax.yaxis)
+
+
+def draw_ends(history: dict) -> Any:
+    """Angles between the ways; and where predictions were kept, the functions at the ends and how far they differ."""
+    if "whole" not in history["results"]:
+        return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
+    kept = all("predictions" in history["results"]["whole"][name] for name in GROUPS)
+    figure, panels = figures.grid(1, 3 if kept else 1, 2.6)
+    cosines = panels[0, 0]
+    draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
+    spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
+    cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
+    cosines.set_ylabel("cosine of two ways")
+    entries = {"a pair of runs": POINTS, "median": MEDIAN, "random directions: 95 %": CHANCE}
+    titles = ["directions"]
+    if kept:
+        draw_functions(panels[0, 1], history)
+        draw_differences(panels[0, 2], history)
+        titles += ["functions at the ends", "how far they differ"]
+        entries |= {"target f1": TARGET, "widest of one start": WIDEST}
+    figures.letters(panels[0], titles)
+    figures.key(figure, entries, columns=3)
+    figures.subtitle(figure, figures.caveats(history, list(history["units"])))
+    return figure
+
+
+def draw_functions(axes: Any, history: dict) -> None:
+    """What the live runs from different starts predict at the end, over the target."""
+    curves, live = reading.field(history, "whole", "runs", "predictions"), live_of(history, "whole", "runs")
+    points = np.linspace(-1, 1, curves.shape[1])
+    axes.plot(points, np.sin(np.exp(np.pi * points)), **TARGET)
+    stuck = stalled_of(history, "whole")
+    for curve, at_fault in [
+        *zip(curves[live & ~stuck], itertools.repeat(False)),
+        *zip(curves[stuck], itertools.repeat(True)),
+    ]:
+        style = {"color": STUCK, "linewidth": 1.3, "linestyle": "--"} if at_fault else {"color": RUN, "linewidth": 0.8}
+        axes.plot(points, curve, **style)
+    if stuck.any():
+        seeds = [f"{seed:.0f}" for seed in reading.field(history, "whole", "runs", "seeds")[stuck]]
+        words = f"seed {seeds[0]} stalls" if len(seeds) == 1 else f"seeds {' and '.join(seeds)}\nstall"
+        axes.text(0.03, 0.04, words, transform=axes.transAxes, color=STUCK, va="bottom")
+    axes.set(xlabel="input x", ylabel="output", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+
+
+def draw_differences(axes: Any, history: dict) -> None:
+    """Root mean square differences of two runs' predictions, in standard deviations of the target, by kind of pair."""
+    found: dict[str, list[float]] = {"both\nsolve f1": [], "one\nstalls": [], "one\nstart": []}
+    solved, stalled, control = found
+    for name in GROUPS:
+        live = live_of(history, "whole", name)
+        curves = reading.field(history, "whole", name, "predictions")[live]
+        stuck = stalled_of(history, "whole")[live] if name == "runs" else np.zeros(live.sum(), bool)
+        target = np.sin(np.exp(np.pi * np.linspace(-1, 1, curves.shape[1])))
+        for (one, first), (other, second) in itertools.combinations(zip(curves, stuck, strict=True), 2):
+            kind = control if name == "control" else stalled if first or second else solved
+            found[kind].append(float(np.sqrt(np.mean((one - other) ** 2)) / target.std()))
+    shown = {words: values for words, values in found.items() if values}
+    for place, (words, values) in enumerate(shown.items()):
+        x = figures.scattered(place, np.array(values), width=0.5)
+        axes.plot(x, values, color={solved: RUN, stalled: STUCK, control: CONTROL}[words], **POINTS)
+    if found[control]:
+        axes.axhline(max(found[control]), **WIDEST)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(shown)), list(shown))
+    axes.set_xlim(-0.6, len(shown) - 0.4)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel("RMS difference / std of f1")
+    figures.log_ticks(axes.yaxis)
 
 
 def draw_distances(history: dict) -> Any:
-    """Distances of the ends over all pairs of live runs, before and after matching units; cosines of the ways."""
+    """Distances of the ends over all pairs of live runs, before and after matching units."""
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
-    figure, ((distances, cosines),) = figures.grid(1, 2, 3.1)
+    figure, panels = figures.grid(1, 1, 2.3)
+    axes = panels[0, 0]
     columns = [
         (name, quantity, f"{GROUPS[name]},\n{words}")
         for name in GROUPS
         for quantity, words in (("distances", "as trained"), ("matched_distances", "matched"))
     ]
-    draw_strips(distances, history, columns)
-    bound = reading.field(history, "whole", "control", "matched_distances")
-    if bound.size:
-        distances.axhline(TIMES * np.median(bound), **BOUND)
-    distances.set_ylim(bottom=0)
-    distances.set_ylabel("distance of two ends")
-    draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
-    spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
-    cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
-    cosines.set_ylabel("cosine of two displacements")
-    figures.letters((distances, cosines), ["distances of the ends", "directions from start to end"])
-    live = {name: len(reading.field(history, "whole", name, "lengths")) for name in GROUPS}
-    entries = {
-        f"a pair of live runs ({live['runs']} from different starts, {live['control']} from one)": POINTS,
-        "median": MEDIAN,
-        "three times the control's, matched": BOUND,
-        "random directions: 95 % lie here": CHANCE,
-    }
-    figures.key(figure, entries, columns=2)
+    draw_strips(axes, history, columns)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("distance of two ends")
+    figures.key(figure, {"a pair of live runs": POINTS, "median": MEDIAN})
     figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     return figure
 
@@ -213,7 +277,7 @@ def draw_strips(axes: Any, history: dict, columns: Sequence[tuple[str, str, str]
     for place, (name, quantity, _) in enumerate(columns):
         values = reading.field(history, "whole", name, quantity)
         x = figures.scattered(place, values, width=0.5)
-        axes.plot(x, values, color=COLOURS[0] if name == "runs" else CONTROL, **POINTS)
+        axes.plot(x, values, color=RUN if name == "runs" else CONTROL, **POINTS)
         if values.size:
             axes.plot([place - 0.35, place + 0.35], [np.median(values)] * 2, **MEDIAN)
     axes.set_xticks(range(len(columns)), [words for *_, words in columns])
@@ -222,9 +286,10 @@ def draw_strips(axes: Any, history: dict, columns: Sequence[tuple[str, str, str]
 
 
 FIGURES = {
-    "param_pca_layer": draw_layer,
-    "param_pca_model": draw_model,
+    "param_pca_paths": draw_plane,
+    "param_pca_ends": draw_ends,
     "param_pca_distances": draw_distances,
+    "param_pca_surface": draw_over_loss,
 }
 
 

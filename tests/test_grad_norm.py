@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_2 import grad_norm, norm_and_loss, param_pca, plot_grad_norm
 from report import claims
-from report import grad_norm as reported
+from report.facts import grad_norm as reported
 
 backend.start()
 from common import seedwise, training
@@ -396,111 +396,13 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
     assert done.returncode == 0, done.stderr
     from matplotlib import image
 
-    for name in reported.FIGURES:
+    for name in plot_grad_norm.FIGURES:
         drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
         inked = (drawing.min(axis=2) < 0.8).mean()
         assert 0.01 < inked < 0.6, name
         third = drawing.shape[1] // 3
         assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
     assert "up to date" in trial_runs.start(checkout, "hw1_2/plot_grad_norm.py", "--history", str(path)).stderr
-
-
-# --------------------------------------------------------------------------------------- claim and report
-
-
-@pytest.mark.parametrize(
-    ("values", "verdict"),
-    [
-        (np.linspace(0.55, 0.65, 8), claims.HOLDS),
-        (np.linspace(0.45, 0.6, 8), claims.UNCLEAR),  # the mean is above 0.5, its interval is not
-        (np.linspace(-0.3, -0.1, 8), claims.FAILS),
-        (np.linspace(-0.3, 0.35, 8), claims.UNCLEAR),
-        (np.linspace(0.1, 0.4, 8), claims.UNCLEAR),
-        ([0.6, 0.7, 0.5], claims.HOLDS),
-        ([0.6, 0.7, 0.49], claims.UNCLEAR),
-        ([-0.2, 0.0], claims.FAILS),
-        ([0.9], claims.UNCLEAR),
-        ([], claims.UNCLEAR),
-        ([0.9] * 7 + [np.nan], claims.UNCLEAR),
-    ],
-)
-def test_the_rule_of_the_claim(values, verdict):
-    assert claims.beyond(values, (0.5, 0.0))["verdict"] == verdict
-
-
-def test_the_interval_is_that_of_student():
-    found = claims.beyond([0.5, 0.7] * 4, (0.5, 0.0))
-    half = 2.3646 * np.sqrt(8 / 7) * 0.1 / np.sqrt(8)  # t of 7 degrees of freedom, from a table
-    assert (found["low"], found["high"]) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-4)
-
-
-def planted(large: float, small: float, seeds: int = 8) -> dict:
-    """A history whose statistics are these for every seed of Adam on MNIST."""
-    names = norm_and_loss.statistics(**made_up(), epoch=300)
-    values = {name: [0.5] * seeds for name in names} | {"large_scale": [large] * seeds, "small_scale": [small] * seeds}
-    return {"results": {"mnist/adam": {"statistics": values}}}
-
-
-def test_the_claim_needs_both_parts_and_adam_alone_decides():
-    assert reported.c5(planted(0.8, 0.8))["verdict"] == claims.HOLDS
-    assert reported.c5(planted(-0.8, 0.8))["verdict"] == claims.FAILS
-    assert reported.c5(planted(0.8, 0.15))["verdict"] == claims.FAILS
-    assert reported.c5(planted(0.8, 0.3))["verdict"] == claims.UNCLEAR
-    other = {"results": {"mnist/sgd": planted(0.8, 0.8)["results"]["mnist/adam"]}}
-    assert reported.c5(other)["verdict"] == claims.UNCLEAR
-    assert [part["seeds"] for part in reported.c5(other)["parts"]] == [0, 0]
-
-
-def test_dead_nets_are_no_evidence():
-    found = planted(0.8, 0.8)["results"]["mnist/adam"]
-    found["statistics"]["large_scale"][2] = -1.0
-    assert reported.live(found, "large_scale").min() == -1
-    assert reported.live(found | {"dead": [seed == 2 for seed in range(8)]}, "large_scale").min() == 0.8
-
-
-def test_sentences_follow_the_numbers():
-    said = reported.section(planted(-0.8, 0.8))
-    assert said["claim"]["verdict"] == claims.FAILS
-    assert "\N{MINUS SIGN}0.80 (does not hold)" in said["claim"]["evidence"]
-    assert "does not hold here" in said["comment"]["result"][0]
-    assert said["comment"]["function"] == said["comment"]["optimizer"] == []
-    source = said["comment"]["window"][0]
-    assert "are those of the fixed set in part" in source  # at 0.5 for every seed
-    low = planted(0.8, 0.8)
-    low["results"]["mnist/adam"]["statistics"]["batch_with_fixed"] = [0.1, 0.2] * 4
-    assert "mostly are not those of the fixed set" in reported.section(low)["comment"]["window"][0]
-    assert "after the first epoch: yes (rank correlation 0.80); between" in reported.section(low)["answer"]
-    other = planted(-0.8, 0.3)
-    other["results"]["f1/adam"] = planted(-0.8, 0.1)["results"]["mnist/adam"]
-    other["results"]["mnist/adam"]["fixed"] = {"gradient_norm": [[0.3, 0.0416], [0.2, 0.5]]}
-    said = reported.section(other)
-    assert (
-        "epoch: no (rank correlation \N{MINUS SIGN}0.80); between mini-batches around their trend: unclear"
-        in said["answer"]
-    )
-    assert said["answer"].endswith("On f1: no.")
-    assert "at least 0.041 (MNIST, Adam, 2 seeds): no critical point" in said["comment"]["lowest"][0]
-    low = {"fixed": {"gradient_norm": [[0.3, 0.001]]}}
-    assert (
-        "with f1, Adam a critical point may have been near; elsewhere no critical point was met"
-        in (reported.lowest({"MNIST, Adam": other["results"]["mnist/adam"], "f1, Adam": low})[0])
-    )
-    assert reported.lowest({"f1, Adam": low})[0].endswith("a critical point may have been near.")
-    on_f1 = other["results"]["f1/adam"]
-    on_f1["statistics"] |= {"large_scale": [0.8, -0.3, 0.2, 0.1], "small_scale": [0.01, 0.2, 0.3, 0.4]}
-    on_f1["fixed"] = {"gradient_norm": [[1.0]], "loss": [[0.4, 0.1], [0.4, 0.001], [0.4, 0.001], [0.4, 0.0012]]}
-    _, apart, stuck = reported.section(other)["comment"]["function"]
-    assert apart == "Seed by seed it is \N{MINUS SIGN}0.30 to 0.80 at large scale."
-    assert "1 of the 4 seeds end on a plateau" in stuck and "is 0.80 at large and 0.01 at small scale" in stuck
-    assert reported.section({"results": {}})["answer"] == ""
-
-
-@pytest.mark.parametrize("there", ["all arms", "one arm", "nothing"])
-def test_the_section_can_be_set(there, path):
-    kept = history.read(path)
-    if there == "one arm":
-        kept["results"] = {"f1/adam": kept["results"]["f1/adam"]}
-    trial_runs.typeset("grad_norm", None if there == "nothing" else reported.section(kept))
 
 
 def test_seeds_of_the_images_are_those_of_every_stack():
@@ -510,6 +412,6 @@ def test_seeds_of_the_images_are_those_of_every_stack():
         np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
 
 
-def test_plot_and_report_judge_by_the_same_limits():
+def test_plot_and_facts_judge_by_the_same_limits():
     drawn = {statistic: plot_grad_norm.CORRELATIONS[statistic][1:] for statistic in claims.C5_PARTS}
-    assert drawn == claims.C5_PARTS
+    assert (drawn, plot_grad_norm.STALLED) == (claims.C5_PARTS, reported.STALLED)

@@ -19,7 +19,7 @@ from common.checkpoint import Checkpoint
 
 from hw1_2 import param_pca, plot_param_pca, weight_paths
 from report import claims
-from report import param_pca as reported
+from report.facts import param_pca as reported
 
 backend.start()
 import keras
@@ -143,8 +143,7 @@ def test_all_runs_dead_can_be_measured(nowhere, monkeypatch):
     results = param_pca.measure(replace(TINY, surface_steps=3), found, "whole")
     assert results["runs"]["matched_distances"] == results["control"]["cosines"] == []
     kept = wrapped({"whole": history.plain(results)})
-    assert reported.c4(kept)["verdict"] == claims.UNCLEAR
-    assert reported.section(kept)
+    assert reported.facts(kept)["claims"][0]["verdict"] == claims.UNCLEAR
     figures.use_style()
     for draw in plot_param_pca.FIGURES.values():
         draw(kept).draw_without_rendering()
@@ -357,7 +356,7 @@ def test_check_loads_no_tensorflow(finished):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-# ------------------------------------------------------------------------------------- figures and claim C4
+# ----------------------------------------------------------------------------------------------- figures
 
 
 def wrapped(results: dict[str, Any], scale: str = "paper") -> dict[str, Any]:
@@ -366,80 +365,32 @@ def wrapped(results: dict[str, Any], scale: str = "paper") -> dict[str, Any]:
     return trial_runs.made_up_history("hw1_2/param_pca", results, **about)
 
 
-def made_up(
-    apart: float = 14.0, control: float = 2.0, beyond: float = 1.0, live: int = 8, dead: int = 0
-) -> dict[str, Any]:
-    """A history in which a share `beyond` of the pairs is `apart` and the rest as near as the control."""
-    random = np.random.default_rng(0)
-    pairs = live * (live - 1) // 2
-    far = np.arange(pairs) < round(beyond * pairs)
-    matched = {"runs": np.where(far, apart, control), "control": np.full(pairs, control)}
-    groups = {
-        name: {
-            "trained": live + dead,
-            "dead_of_trained": dead if name == "runs" else 0,
-            "seeds": list(range(live + dead)) if name == "runs" else [0] * live,
-            "dead": np.arange(live + dead) < dead if name == "runs" else [False] * live,
-            "dead_at_birth": [False] * (live + dead) if name == "runs" else [False] * live,
-            "start_loss": [0.35] * (live + dead) if name == "runs" else [0.35] * live,
-            "end_loss": [0.289] * dead + [0.001] * live if name == "runs" else [0.001] * live,
-        }
-        for name in ("runs", "control")
-    }
-    units = {}
+def made_up(dead: int = 0, predictions: bool = True) -> dict[str, Any]:
+    """A history of eight live runs, of which the last stalls, and as many of the control; `dead` runs come first."""
+    random, live, pairs = np.random.default_rng(0), 8, 28
+    grid, curve = np.linspace(-9, 9, 6), np.sin(np.exp(np.pi * np.linspace(-1, 1, 31)))
+    units: dict[str, Any] = {}
     for unit, parameters in (("whole", 2136), ("layer-1", 10)):
         paths = random.normal(size=(live + dead, 2, 40)).cumsum(axis=2)
         units[unit] = {
             "parameters": parameters,
-            "epochs": list(range(0, 120, 3)),
             "explained": {"runs": [0.14] * 7 + [0.001] * 3, "all": [0.4, 0.1]},
             "paths": {"runs": {"runs": paths}, "all": {"runs": paths, "control": paths[dead:] + 3}},
-            **groups,
+            "surface": {"across": grid, "along": grid, "loss": 0.2 + np.add.outer(grid**2, grid**2)},
             "summary": {"variance of 2 components": 0.28},
         }
-    for name in groups:
-        units["whole"][name] = groups[name] | {
-            "start_distances": np.full(pairs, 15.0) if name == "runs" else np.zeros(pairs),
-            "distances": matched[name] + 1,
-            "matched_distances": matched[name],
-            "cosines": np.linspace(-0.04, 0.04, pairs) + 0.3 * (name == "control"),
-            "lengths": np.full(live, 5.0),
-        }
-    grid = np.linspace(-9, 9, 6)
-    units["whole"]["surface"] = {"across": grid, "along": grid, "loss": 0.2 + np.add.outer(grid**2, grid**2)}
+        for name, gone in (("runs", dead), ("control", 0)):
+            units[unit][name] = {
+                "seeds": list(range(live + dead)) if name == "runs" else [0] * live,
+                "dead": np.arange(live + gone) < gone,
+                "end_loss": [0.289] * gone + [0.001] * 7 + [0.1 if name == "runs" else 0.001],
+                "distances": np.full(pairs, 15.0),
+                "matched_distances": np.full(pairs, 14.0),
+                "cosines": np.linspace(-0.04, 0.04, pairs) + 0.3 * (name == "control"),
+            }
+            if predictions:
+                units[unit][name]["predictions"] = curve + random.normal(0, 0.02, (live + gone, 1))
     return wrapped(history.plain(units))
-
-
-@pytest.mark.parametrize(
-    ("about", "verdict", "share"),
-    [
-        ({}, claims.HOLDS, 1.0),
-        ({"beyond": 0.965}, claims.HOLDS, 27 / 28),
-        ({"beyond": 0.9}, claims.UNCLEAR, 25 / 28),
-        ({"beyond": 0.5}, claims.UNCLEAR, 0.5),
-        ({"beyond": 0.45}, claims.FAILS, 13 / 28),
-        ({"apart": 6.0}, claims.FAILS, 0.0),  # exactly three times is not above it
-        ({"apart": 14.0, "control": 7.0}, claims.FAILS, 0.0),
-        ({"live": 7}, claims.UNCLEAR, 1.0),
-    ],
-)
-def test_c4_is_judged_by_the_share_of_pairs_beyond_three_times_the_control(about, verdict, share):
-    found = reported.c4(made_up(**about))
-    assert found["verdict"] == verdict
-    assert found["share"] == pytest.approx(share)
-
-
-def test_c4_is_unclear_where_the_whole_model_is_not_measured():
-    kept = made_up()
-    del kept["results"]["whole"]
-    assert reported.c4(kept)["verdict"] == claims.UNCLEAR
-    section = reported.section(kept)
-    assert section["rows"] == [] and section["answer"] == ""
-    assert "not measured" in section["claim"]["evidence"]
-    figures.use_style()
-    texts = {name: words(draw(kept)) for name, draw in plot_param_pca.FIGURES.items()}
-    assert any("not measured yet" in text for text in texts["param_pca_model"])
-    assert not any("not measured yet" in text for text in texts["param_pca_layer"])
 
 
 def words(figure: Any) -> list[str]:
@@ -448,65 +399,43 @@ def words(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-def test_sentences_follow_the_numbers():
-    far, near = (
-        " ".join(itertools.chain(*reported.section(made_up(**about))["comment"].values()))
-        for about in ({}, {"apart": 5.0, "live": 9, "dead": 2})
-    )
-    assert "holds here" in far and "100\N{NO-BREAK SPACE}% of the pairs" in far and "7.0 times" in far
-    assert "None of the 16 trained runs, spare ones included, is dead" in far
-    assert "does not hold here" in near and "0\N{NO-BREAK SPACE}% of the pairs" in near and "2.5 times" in near
-    assert "100\N{NO-BREAK SPACE}% of all comparisons" in near
-    assert "2 of 11 runs from different starts" in near
-    assert "The lowest loss in the plane" in far
-    there, not_there, few = (
-        reported.section(made_up(**about))["answer"] for about in ({}, {"apart": 5.0}, {"live": 7})
-    )
-    assert "In 28 of 28 pairs" in there and "Their ends" not in there
-    assert "By the claim's rule their ends are different places. They are 7.0 times" in there
-    assert "By the claim's rule their ends are not different places. They are 2.5 times" in not_there
-    assert "leaves open" in few
-    forced = made_up(apart=5.0)
-    forced["results"]["whole"]["runs"] |= {"start_distances": [0.5] * 28, "lengths": [0.1] * 8}
-    assert "not different places, but none could be" in reported.section(forced)["answer"]
-    result = reported.section(forced)["comment"]["result"]
-    assert result[0] == "By its rule, which no pair of these runs could meet, the claim does not hold here."
+def drawn(kept: dict[str, Any]) -> dict[str, Any]:
+    figures.use_style()
+    return {name: draw(kept) for name, draw in plot_param_pca.FIGURES.items()}
 
 
-def test_unequal_losses_are_held_against_those_of_one_start():
-    def said(*losses: list[float]) -> str:
-        groups = zip(reported.GROUPS, losses, strict=True)
-        return " ".join(reported.unequal({name: {"end_loss": each, "dead": [False, False]} for name, each in groups}))
+def test_what_is_not_measured_is_said_or_left_out():
+    kept = made_up()
+    del kept["results"]["whole"]
+    for name, figure in drawn(kept).items():
+        assert any("not measured yet" in text for text in words(figure)) == (name != "param_pca_paths")
+    for predictions in (False, True):
+        titles = words(drawn(made_up(predictions=predictions))["param_pca_ends"])
+        assert any("functions at the ends" in text for text in titles) == predictions
 
-    assert said([0.1, 0.3], [0.1, 0.1]).endswith("not all ends are one place; those of one start do not differ so.")
-    assert "but so do those of one start, 0.10 to 0.90." in said([0.1, 0.3], [0.1, 0.9])
-    assert said([0.1, 0.1], [0.1, 0.9]) == ""
 
-
-def test_values_that_are_not_finite_are_said_and_do_not_stop_the_report():
+def test_values_that_are_not_finite_are_left_out():
     kept = made_up()
     kept["results"]["whole"]["runs"]["matched_distances"][0] = float("nan")
     kept["results"]["whole"]["surface"]["loss"][0][0] = float("inf")
-    assert reported.section(kept)["claim"]["verdict"] == claims.UNCLEAR
-    figures.use_style()
-    for draw in plot_param_pca.FIGURES.values():
-        draw(kept).draw_without_rendering()
+    for figure in drawn(kept).values():
+        figure.draw_without_rendering()
 
 
-def test_dead_runs_are_marked_and_losses_stand_in_the_key():
-    figures.use_style()
-    for name in ("param_pca_layer", "param_pca_model"):
-        texts = words(plot_param_pca.FIGURES[name](made_up(dead=1)))
-        assert "seed 0: dead" in texts and "seed 1: loss 0.0010" in texts and "dead" in texts
-        assert "control: 8 from seed 0" in texts
-        assert any("14 % of the variance" in text for text in texts)
+def test_dead_and_stalled_runs_are_marked():
+    shown = {name: words(figure) for name, figure in drawn(made_up(dead=1)).items()}
+    assert {"dead", "run that stalls", "control, from seed 0"} <= set(shown["param_pca_paths"])
+    assert "seed 8 stalls" in shown["param_pca_ends"]
+    assert any("40 % of the variance" in text for text in shown["param_pca_paths"])
 
 
 def test_words_do_not_overlap_and_the_same_history_gives_the_same_bytes():
-    figures.use_style()
     kept = made_up(dead=2)
-    for draw in plot_param_pca.FIGURES.values():
-        figure = draw(kept)
+    second = drawn(kept)
+    for name, figure in drawn(kept).items():
+        content = figures.encode(figure, ".svg", "history x")
+        assert content == figures.encode(second[name], ".svg", "history x")
+        assert len(content) < 1_000_000
         figure.draw_without_rendering()
         for axes in figure.axes:
             labels = [label for label in axes.get_xticklabels() if label.get_text()]
@@ -514,14 +443,7 @@ def test_words_do_not_overlap_and_the_same_history_gives_the_same_bytes():
             assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
         for legend in figure.legends:
             assert all(legend.get_window_extent().y1 <= axes.get_tightbbox().y0 + 1 for axes in figure.axes)
-        content = figures.encode(draw(kept), ".svg", "history x")
-        assert content == figures.encode(draw(kept), ".svg", "history x")
-        assert len(content) < 1_000_000
 
 
-def test_the_report_places_every_drawing():
-    assert set(reported.FIGURES) == set(plot_param_pca.FIGURES)
-
-
-def test_plot_and_report_have_the_same_band_of_chance():
-    assert plot_param_pca.NORMAL_95 == reported.NORMAL_95
+def test_plot_and_facts_have_the_same_numbers():
+    assert (plot_param_pca.NORMAL_95, plot_param_pca.STALLED) == (reported.NORMAL_95, reported.STALLED)

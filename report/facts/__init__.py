@@ -12,7 +12,7 @@ import numpy as np
 from report import claims
 
 
-def median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float | None]) -> float | None:
     """The median; None where there is no value, or one is not finite."""
     values = np.asarray(values, float)
     return float(np.median(values)) if values.size and np.isfinite(values).all() else None
@@ -43,9 +43,9 @@ def guard(items: Iterable[Any], holds: Callable[[Any], Any] = bool) -> bool | No
     return all(bool(holds(item)) for item in items)
 
 
-def ends(values: Sequence[float | None]) -> list[float] | None:
-    """The smallest and the largest; None where there is no value, or one is missing."""
-    return [min(values), max(values)] if values and None not in values else None
+def ends(values: Sequence[float | None]) -> list[float | None]:
+    """The smallest and the largest; twice None where there is no value, or one is missing."""
+    return [min(values), max(values)] if values and None not in values else [None, None]
 
 
 def number(history: dict[str, Any], unit: str, *path: str) -> float:

@@ -8,7 +8,19 @@ from common import reading
 import numpy as np
 
 from report.facts import ends, guard, median, models, number, plain, ratio
-from report.facts.image_nets import NETS, Results, at_end, claim, difference, end_rows, lead, part, turn, whole_seeds
+from report.facts.image_nets import (
+    NETS,
+    Results,
+    at_end,
+    claim,
+    difference,
+    end_rows,
+    errors_left,
+    lead,
+    part,
+    turn,
+    whole_seeds,
+)
 
 LAYERS = {  # as the homework's reference describes the nets
     "shallow": "Conv 38 same, MaxPool, dropout; Flatten, Dense 128, dropout, Dense 10",
@@ -39,6 +51,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "test_accuracy": test,
         "deep_over_middle": difference(seeds, "deep", "middle", "test_accuracy"),
         "deep_over_shallow": difference(seeds, "deep", "shallow", "test_accuracy"),
+        "errors_left": errors_left(seeds),
         "deep_work": {net: ratio(work["deep"], work[net]) for net in NETS},
         "equal_epochs": min((each["epochs"] for each in equal), default=None),
         "equal_loss_ratio": median([each["loss_ratio"] for each in equal]),
@@ -93,7 +106,7 @@ def at_equal_work(deep: Results, middle: Results) -> dict[str, float]:
     behind = np.flatnonzero(~(accuracy > other_accuracy))
     return {
         "epochs": epochs,
-        "loss_ratio": loss[-1] / other_loss[-1],
+        "loss_ratio": ratio(loss[-1], other_loss[-1]),
         "test_lead": accuracy[-1] - other_accuracy[-1],
         "fits_ahead": int(np.sum(loss < other_loss)),
         "tests_ahead_from": 1 + (behind[-1] + 1 if behind.size else 0)

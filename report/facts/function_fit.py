@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from report import claims
-from report.facts import ends, guard, median, models, plain, ratio
+from report.facts import ends, guard, known, median, models, plain, ratio
 
 FUNCTIONS, ACTIVATIONS = ("f1", "f2"), {"relu": "ReLU", "tanh": "tanh"}
 WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
@@ -33,10 +33,13 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         """How many times as high the first median is; first, second: activation and net, such as tanh/deep."""
         return ratio(*(middle.get((function, *kind.split("/"))) for kind in (first, second)))
 
+    def verdict(function: str, view: str, pair: tuple[str, str]) -> str | None:
+        judged = pairs[function, *pair][view]
+        return judged["verdict"] if judged["superiority"] is not None else None
+
     def fails(view: str, *which: tuple[str, str], wanted: str = claims.FAILS) -> bool | None:
         """Whether these pairs of nets have the wanted verdict on both functions."""
-        judged = [pairs[function, *pair][view] for function in FUNCTIONS for pair in which]
-        return guard([each["verdict"] if each["superiority"] is not None else None for each in judged], wanted.__eq__)
+        return guard([verdict(function, view, pair) for function in FUNCTIONS for pair in which], wanted.__eq__)
 
     by_tanh = {function: factor(function, "relu/medium", "tanh/medium") for function in FUNCTIONS}
     over_depth = [
@@ -61,12 +64,12 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "earlier_deep": EARLIER["f1"]["deep"],
         "lowest_deep": min((nets[name]["loss"].min() for name in relu if name[::2] == ("f1", "deep")), default=None),
     }
-    orders = [pairs[function, *MEDIUM_SHALLOW]["all"] for function in FUNCTIONS]
     guards = {
         "relu_deep_worst": fails("all", DEEP_MEDIUM, DEEP_SHALLOW),
-        "relu_medium_mixed": None
-        if any(each["superiority"] is None for each in orders)
-        else {each["verdict"] for each in orders} == {claims.HOLDS, claims.FAILS},
+        "relu_medium_mixed": known(
+            lambda on_f1, on_f2: (on_f1, on_f2) == (claims.FAILS, claims.HOLDS),
+            *(verdict(function, "all", MEDIUM_SHALLOW) for function in FUNCTIONS),
+        ),
         "most_deep_born_dead": guard(deep, lambda about: about["born_dead"].mean() > 0.5),
         "dead_as_chance_has_it": guard(relu.items(), lambda item: by_chance(item[0][2], item[1]["born_dead"])),
         "alive_deep_worst": fails("alive", DEEP_MEDIUM, DEEP_SHALLOW),

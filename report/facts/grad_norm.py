@@ -66,7 +66,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers = {arm: {name: median(about.get(name, [])) for name in SHOWN} for arm, about in seeds.items()}
     numbers["seeds"] = max(len(about.get("large_scale", [])) for about in seeds.values())
     f1 = seeds["f1_adam"]
-    numbers["f1_stalled_seeds"] = f1["seed"][f1["stalled"]] if f1 else None
+    numbers["f1_stalled_seeds"] = f1["seed"][f1["stalled"]] if f1 else []
     rows = [{"arm": words, "seeds": seeds[arm]} for arm, words in ARMS.items() if seeds[arm]]
     return plain(
         {"numbers": numbers, "guards": guards, "tables": {"correlations": rows}, "claims": [claim(parts["mnist_adam"])]}

@@ -10,7 +10,7 @@ from common.settings import Problem
 import numpy as np
 
 from report import claims
-from report.facts import ends, median, number
+from report.facts import ends, median, number, ratio
 
 NETS = ("shallow", "middle", "deep")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "running_loss", "running_accuracy")
@@ -78,6 +78,13 @@ def claim(name: str, statement: str, parts: list[dict[str, Any]]) -> dict[str, A
 def difference(seeds: dict[str, dict[str, Results]], first: str, second: str, name: str, at: int = -1) -> float | None:
     """The median over seeds of what the first net's curve is above the second's: both of one seed."""
     return median([nets[first][name][at] - nets[second][name][at] for nets in seeds.values()])
+
+
+def errors_left(seeds: dict[str, dict[str, Results]]) -> float | None:
+    """The median over seeds of deep's share of wrong test answers after the last epoch over shallow's."""
+    wrong = [[1 - nets[net]["test_accuracy"][-1] for net in ("deep", "shallow")] for nets in seeds.values()]
+    shares = [ratio(*pair) for pair in wrong]
+    return None if None in shares else median(shares)
 
 
 def turn(results: Results) -> dict[str, float]:

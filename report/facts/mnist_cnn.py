@@ -1,10 +1,9 @@
 """Facts of hw1_1/mnist_cnn: three CNNs of equal size on MNIST, how sure they are when wrong, and claim C3."""
 
-import math
 from typing import Any
 
 from report import claims
-from report.facts import ends, guard, median, models, plain, ratio
+from report.facts import ends, guard, median, models, plain
 from report.facts.image_nets import (
     FURTHER,
     NETS,
@@ -13,6 +12,7 @@ from report.facts.image_nets import (
     claim,
     difference,
     end_rows,
+    errors_left,
     lead,
     part,
     turn,
@@ -45,7 +45,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     wrong = [of_wrong_answers(nets["middle"]) for nets in seeds.values()]
     measured = [each for each in wrong if each is not None]
     test = {net: median([nets[net]["test_accuracy"][-1] for nets in seeds.values()]) for net in NETS}
-    errors = [tuple(1 - nets[net]["test_accuracy"][-1] for net in ("deep", "shallow")) for nets in seeds.values()]
     images = claims.test_images(history)
     numbers = {
         "seeds": len(seeds),
@@ -54,7 +53,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "middle_over_deep_in_training": difference(seeds, "middle", "deep", "train_accuracy"),
         "deep_over_middle": difference(seeds, "deep", "middle", "test_accuracy"),
         "deep_over_shallow": difference(seeds, "deep", "shallow", "test_accuracy"),
-        "error_ratio": median([ratio(*pair) or math.nan for pair in errors]),
+        "errors_left": errors_left(seeds),
         "test_loss_rise": rise,
         "lowest_test_loss_at": {net: median([each["epoch"] for each in turns[net]]) for net in NETS},
         "accuracy_meanwhile": ends([each["gain"] for each in turns["middle"]]),

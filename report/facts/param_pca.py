@@ -14,14 +14,13 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import guard, median, number, plain, ratio
+from report.facts import guard, known, median, number, plain, ratio
 
 GROUPS = {"runs": "different starts", "control": "one start"}
 OF_PAIRS = ("start_distances", "distances", "matched_distances", "cosines")
 OF_RUNS = ("seeds", "dead", "end_loss")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 STALLED = 50  # times the median loss at the end
-TIMES = 3  # the first rule: ends farther apart than so many times the control's median were different places
 Group = dict[str, np.ndarray]
 
 
@@ -39,7 +38,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     apart, widest = runs["apart"], max(control["apart"], default=None)
     share = None if widest is None or not len(apart) else float(np.mean(apart > widest))
     verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(runs["dead"]), len(control["dead"])])
-    bound = TIMES * matched[1] if matched[1] is not None else None
+    bound = claims.C4_TIMES * matched[1] if matched[1] is not None else None
     reach = max(runs["start_distances"], default=0) + sum(sorted(runs["lengths"])[-2:])
     layer = next((unit for unit in history["results"] if unit != "whole"), None)
     shares = {unit: reading.field(history, unit, "explained", "runs")[:2].sum() for unit in history["results"]}
@@ -66,7 +65,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     guards = {
         "ways_orthogonal": guard(runs["cosines"], lambda cosine: abs(cosine) <= 1.5 * band),
         "control_shares_a_way": guard(control["cosines"], lambda cosine: cosine > band),
-        "plane_shows_starts": guard([numbers["plane_share"]], lambda both: both < 1.5 * numbers["equidistant_share"]),
+        "plane_shows_starts": known(
+            lambda plane, equidistant: plane < 1.5 * equidistant, shares.get("whole"), numbers["equidistant_share"]
+        ),
         "other_starts_end_farther": guard([None if None in matched else matched], lambda two: two[0] > two[1]),
         "matching_shortens_other_starts": shortened(middle["runs"], 0.6, 0.9),
         "matching_leaves_one_start": shortened(middle["control"], 0.95, 1.0),
