@@ -105,7 +105,9 @@ def point_out(axes: Any, history: dict, optimizer: str) -> None:
         return
     lowest = int(np.argmin(loss))
     if alpha[lowest] < INSIDE:
-        figures.note(axes, "test loss\nturns here", (alpha[lowest], loss[lowest]), (0.8, 0.72), color="#BB5566")
+        point = (alpha[lowest], loss[lowest])
+        height = axes.transAxes.inverted().transform(axes.transData.transform(point))[1]
+        figures.note(axes, "test loss\nturns here", point, (0.8, min(height + 0.3, 0.9)), color="#BB5566")
     else:
         figures.note(axes, "lowest at the end", (alpha[-1], loss[-1]), (0.62, 0.2))
 

@@ -39,9 +39,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "smooth": guard(sgd, is_smooth),
         "adam_smooth": guard(adam, is_smooth),
         "sgd_falls_to_the_end": guard(sgd, lambda run: all(shape(run, loss)["minimum_at"] == 1 for loss in LOSSES)),
-        "adam_end_is_the_minimum": guard(adam, lambda run: shape(run)["end_to_minimum"] <= AT_MINIMUM),
+        "adam_end_is_the_minimum": guard(adam, ends_at_minimum),
         "adam_test_turns": guard(adam, test_turns),
-        "accuracy_stands_still": guard(adam, lambda run: abs(OF_A_RUN["accuracy_points"](run)) <= 0.3),
+        "accuracy_stands_still": guard(adam, loses_sureness_alone),
         "adam_goes_farther": beyond(adam, sgd, lambda run: run["moved"] / run["start_norm"], FARTHER),
         "adam_grows": beyond(adam, sgd, lambda run: run["end_norm"] / run["start_norm"] - 1, FARTHER),
         "other_starts_smooth": guard(sgd + adam, lambda run: is_smooth(run, "unrelated_line")),
@@ -110,6 +110,16 @@ def drop(run: dict[str, Any]) -> float:
 def test_turns(run: dict[str, Any]) -> bool:
     """Whether the test loss is lowest about a third of the way back, and clearly lower there than at the end."""
     return abs(shape(run, "test_loss")["minimum_at"] - BACK) <= 0.1 and drop(run) >= 0.25
+
+
+def ends_at_minimum(run: dict[str, Any]) -> bool:
+    """Whether the training loss turns before the end, and rises again by little."""
+    return shape(run)["minimum_at"] < 1 and shape(run)["end_to_minimum"] <= AT_MINIMUM
+
+
+def loses_sureness_alone(run: dict[str, Any]) -> bool:
+    """Whether the test accuracy hardly changes over the last third of the line, while the test loss climbs."""
+    return abs(OF_A_RUN["accuracy_points"](run)) <= 0.3 and drop(run) > 0.1
 
 
 def end_loss(run: dict[str, Any]) -> float:

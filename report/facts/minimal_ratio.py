@@ -15,6 +15,7 @@ from common import reading
 import numpy as np
 
 from report import claims
+from report.facts import ends as extremes
 from report.facts import guard, known, median, number, plain, ratio
 
 NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
@@ -67,7 +68,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "two_unit_loss": shared_loss(saddles, 2),
         "arms_judged": len(decided) if arms else None,
         "ridge_as_told": ratio(*(sum(each[name] for each in arms) for name in ("saddles_as_told", "saddles"))),
-        "ridge_index_strongest": min((part["value"] for part in ridge["index"] if part["value"]), default=None),
+        "ridge_index": extremes([part["value"] for part in ridge["index"]]),
         "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
     }
     guards = {

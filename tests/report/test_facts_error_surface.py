@@ -19,8 +19,9 @@ UNITS = ("sgd/seed-0", "sgd/seed-1", "adam/seed-0", "adam/seed-1")
 
 
 def line(turns: float = 0.0, late: float = 1.0, bump: float = 0.0) -> dict:
-    """Losses that fall to 0.1 in the shape of a bowl. turns: how far the test loss rises behind two thirds."""
+    """Losses that fall to 0.1 in the shape of a bowl. turns: slope of the test loss behind two thirds."""
     training = 0.1 + 2.3 * (1 - ALPHA**late) ** 2 + bump * np.exp(-(((ALPHA - 0.6) / 0.02) ** 2))
+    training += 0.02 * np.maximum(ALPHA - 0.9, 0) * (turns > 0)
     turned = 0.1 + 2.3 * np.minimum(ALPHA - 2 / 3, 0) ** 2 + turns * np.maximum(ALPHA - 2 / 3, 0)
     losses = {"train_loss": training, "test_loss": turned if turns else training}
     shape = {name: surfaces.line_shape(ALPHA, loss) for name, loss in losses.items()}
