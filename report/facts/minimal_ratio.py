@@ -5,14 +5,14 @@ correlation, which is negative where the claim holds. The first rule takes all t
 takes nets whose loss has a ridge, a small multiple of the sum of squares of all weights, and counts each point once.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common import reading
 
 import numpy as np
+from scipy import stats
 
 from report import claims
 from report.facts import ends as extremes
@@ -30,8 +30,7 @@ ONE_PLACE = 1e-4  # by a smaller share, they are of one critical point, or of on
 RESAMPLES = 2000  # of the bootstrap
 MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
-EXACT = 9  # points up to which all orders are counted; of more, so many are drawn:
-PERMUTATIONS = 9999
+ORDERS = math.factorial(8)  # of points, counted where there are no more, else drawn
 RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
 
 OF_NETS = {name: name for name in ("loss", "start", "gradient_norm", "adam_norm", "constant", "channel")}
@@ -49,18 +48,19 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     recipe = {name: reading.field(history, RECIPE, name) for name in OF_RECIPE} if RECIPE in found else None
     first, once = (judge(judged, critical(judged)), counted_once(judged)) if judged else ([], [])
     decided = [each for each in arms if each["judged"]]
-    second = claims.unanimous([part["verdict"] for each in decided for part in each["parts"]]) if decided else None
+    second = verdict_of([part for each in decided for part in each["parts"]]) if decided else None
     ridge = {name: [part for each in decided for part in each["parts"] if part["name"] == name] for name in RATIOS}
     saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
     moving = [saddle for saddle in saddles if saddle["live"]]
     numbers: dict[str, Any] = {name: measure(judged) if judged else None for name, measure in OF_JUDGED.items()}
-    numbers |= {name: about_all(nets.values()) if nets else None for name, about_all in OF_ALL.items()}
     numbers |= {f"recipe_{name}": median(recipe[name]) if recipe else None for name in OF_RECIPE}
     for name in RATIOS:
         numbers[f"first_{name}"] = next((part["value"] for part in first if part["name"] == name), None)
         numbers[f"once_{name}"] = next((part["value"] for part in once if part["name"] == name), None)
         numbers[f"once_p_{name}"] = next((part["p"] for part in once if part["name"] == name), None)
     numbers |= {
+        "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
+        "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
         "saddles": len(saddles) if nets else None,
         "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
         "moving_saddles": len(moving) if nets else None,
@@ -78,7 +78,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
         "same_narrow_net": all(shared_loss(saddles, live) for live in (0, 2)) if {*SHALLOW} <= nets.keys() else None,
         "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] >= 0.9 * len(moving),
-        "starts_choose_the_kind": judged and not both_kinds(judged),
+        "starts_choose_the_kind": judged
+        and not {*judged["start"][judged["minimum"]]} & {*judged["start"][judged["saddle"]]},
         "first_holds": judged and verdict_of(first) == claims.HOLDS,
         "once_unclear": judged and verdict_of(once) == claims.UNCLEAR,
         "ridge_blurs_the_index": known(lambda share: share < 0.75, numbers["ridge_as_told"]),
@@ -183,9 +184,9 @@ def elsewhere(about: Points) -> np.ndarray:
     return about["minimum"] & ~about["channel"]
 
 
-def both_kinds(about: Points) -> int:
-    """How many starts lead to minima as well as to saddles."""
-    return len(set(about["start"][about["minimum"]]) & set(about["start"][about["saddle"]]))
+def starts_apart(about: Points) -> bool:
+    """Whether no start leads to minima as well as to saddles."""
+    return set(about["start"][about["minimum"]]).isdisjoint(about["start"][about["saddle"]])
 
 
 OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that decides by the first rule
@@ -197,11 +198,7 @@ OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that dec
     "other_norm": lambda about: median(about["weight_norm"][elsewhere(about)]),
     "channel_step": lambda about: median(about["step"][in_channel(about)]),
 }
-OF_ALL: dict[str, Callable[[Iterable[Points]], int]] = {
-    "minima": lambda nets: sum(int(about["minimum"].sum()) for about in nets),
-    "channels": lambda nets: sum(int(in_channel(about).sum()) for about in nets),
-}
-OF_RECIPE = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio", "by_slope")
+OF_RECIPE = ("norm_before", "norm_after", "ratio", "exact_ratio", "by_slope")
 
 
 # ----------------------------------------------------------------------------------- correlations and rules
@@ -209,31 +206,25 @@ OF_RECIPE = ("norm_before", "norm_after", "moved_share", "ratio", "exact_ratio",
 
 def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's, row by row of (rows, points), ties by mean ranks; NaN where all values of a row are equal."""
-    from scipy import stats
-
-    ranks = [stats.rankdata(each, axis=1) for each in (first, second)]
-    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
-    lengths = np.sqrt(np.prod([np.sum(each**2, axis=1) for each in centred], axis=0))
-    products = np.sum(centred[0] * centred[1], axis=1)
+    ranks = [stats.rankdata(each, axis=1) - (each.shape[1] + 1) / 2 for each in (first, second)]
+    lengths = np.sqrt(np.prod([np.sum(each**2, axis=1) for each in ranks], axis=0))
+    products = np.sum(ranks[0] * ranks[1], axis=1)
     return np.divide(products, lengths, out=np.full(len(first), np.nan), where=lengths > 0)
 
 
 def correlation(about: Points, chosen: np.ndarray, ratio: str) -> dict[str, float | None]:
     """Rank correlation of loss and ratio over chosen points, with its 95 % bootstrap interval; None for nothing."""
-    result: dict[str, float | None] = {"value": None, "low": None, "high": None}
+    nothing: dict[str, float | None] = {"value": None, "low": None, "high": None}
     if len(chosen) < GROUP:
-        return result
+        return nothing
     loss, values = about["level"][chosen], about[ratio][chosen]
-    value = float(rank_correlations(loss[None], values[None])[0])
     drawn = np.random.default_rng(0).integers(len(chosen), size=(RESAMPLES, len(chosen)))
     found = rank_correlations(loss[drawn], values[drawn])
     found = found[np.isfinite(found)]
-    if not math.isfinite(value):
-        return result
+    result = nothing | {"value": rank_correlations(loss[None], values[None])[0]}
     if len(found) < MOST * RESAMPLES:  # the others would narrow the interval
-        return result | {"value": value}
-    low, high = np.quantile(found, [0.025, 0.975])
-    return {"value": value, "low": float(low), "high": float(high)}
+        return plain(result)
+    return plain(result | dict(zip(("low", "high"), np.quantile(found, [0.025, 0.975]), strict=True)))
 
 
 def judge(about: Points, chosen: np.ndarray) -> list[dict[str, Any]]:
@@ -257,22 +248,23 @@ def counted_once(about: Points) -> list[dict[str, Any]]:
 
 
 def permutation_test(level: np.ndarray, ratio: np.ndarray) -> tuple[float | None, float | None]:
-    """Rank correlation and its two-sided p, over all orders of few points or over drawn ones; None if none varies."""
+    """Rank correlation and its two-sided p over all orders, or ORDERS of them; None where one does not vary."""
     if len(level) < GROUP or not np.ptp(level) or not np.ptp(ratio):
         return None, None
-    value = float(rank_correlations(level[None], ratio[None])[0])
-    exact = len(level) <= EXACT
-    if exact:
-        orders = np.array(sorted(set(itertools.permutations(ratio.tolist()))))
-    else:
-        orders = np.random.default_rng(0).permuted(np.tile(ratio, (PERMUTATIONS, 1)), axis=1)
-    as_far = np.abs(rank_correlations(np.tile(level, (len(orders), 1)), orders)) >= abs(value) - 1e-9
-    return value, float(as_far.mean() if exact else (1 + as_far.sum()) / (1 + PERMUTATIONS))
+    ranks = stats.rankdata(level) - (len(level) + 1) / 2
+    found = stats.permutation_test(
+        (stats.rankdata(ratio),),
+        lambda values, axis: np.tensordot(values, ranks, (axis, 0)),
+        permutation_type="pairings",
+        n_resamples=ORDERS,
+        rng=np.random.default_rng(0),
+    )
+    return float(rank_correlations(level[None], ratio[None])[0]), float(found.pvalue)
 
 
 def verdict_of(parts: Sequence[dict[str, Any]]) -> str:
     """Of a net: both parts must agree, either way."""
-    return claims.unanimous([part["verdict"] for part in parts]) if parts else claims.UNCLEAR
+    return claims.unanimous([part["verdict"] for part in parts])
 
 
 def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
@@ -287,7 +279,6 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
         "ridge": float(ridge),
         "function": function,
         "net": net,
-        "trainings": len(about["loss"]),
         "critical": len(critical(about)),
         "distinct": len(once),
         "minima": int(about["minimum"].sum()),
@@ -311,17 +302,14 @@ def ends(net: str, about: Points) -> dict[str, Any]:
     minimum, saddle = about["minimum"], about["saddle"]
     return {
         "net": net,
-        "trainings": len(minimum),
         "at_zero": int(about["zero"].sum()),
         "adam_norm": median(about["adam_norm"]),
         "minima": int(minimum.sum()),
         "channels": int(in_channel(about).sum()),
-        "strict": int(np.sum(minimum & (about["positive"] == 1) & ~about["channel"])),
         "minima_loss": between("loss", minimum),
         "saddles": int(saddle.sum()),
         "constant": int(np.sum(saddle & about["constant"])),
         "index": between("negative", saddle),
-        "live": between("live", saddle),
         "saddles_loss": between("loss", saddle),
     }
 

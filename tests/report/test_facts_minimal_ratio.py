@@ -73,9 +73,9 @@ def with_ridge(sign: int = 1, points: int = 40, copies: int = 1) -> dict:
 
 def recipe() -> dict:
     random = np.random.default_rng(0)
-    still = {"norm_before": np.full(COUNT, 0.1), "norm_after": np.full(COUNT, 0.1), "moved_share": np.zeros(COUNT)}
+    still = {"norm_before": np.full(COUNT, 0.1), "norm_after": np.full(COUNT, 0.1), "by_slope": np.full(COUNT, 0.98)}
     ratios = {"ratio": random.uniform(0.1, 0.9, COUNT), "exact_ratio": random.uniform(0.4, 0.6, COUNT)}
-    return still | ratios | {"by_slope": np.full(COUNT, 0.98)}
+    return still | ratios
 
 
 def made_up() -> dict:
@@ -148,7 +148,7 @@ def test_few_orders_are_counted_and_many_drawn():
     assert value < 0 and p == 2 / 56
     assert minimal_ratio.permutation_test(level, np.array([1] * 7 + [0.9]))[1] == 2 / 8
     many = np.arange(30.0)
-    assert minimal_ratio.permutation_test(many, -many)[1] == 1 / 10_000
+    assert minimal_ratio.permutation_test(many, -many)[1] < 1e-4
     assert minimal_ratio.permutation_test(level, np.ones(8)) == (None, None)
 
 
