@@ -13,7 +13,7 @@ import numpy as np
 from hw1_3 import ten_nets
 from report import claims
 from report.claims import C9_LEVEL_FROM, C9_RISING_TO, C9_TREND
-from report.facts import median, ratio, verdict_guard
+from report.facts import known, median, ratio, verdict_guard
 
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= C9_RISING_TO)  # units a layer
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= C9_LEVEL_FROM)
@@ -36,47 +36,35 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
     loss, error = bump(noisy, end_loss), bump(noisy, end_error)
     stopped = bump(noisy, lambda net: net["test_loss"].min(axis=1))
-    fitting = ten_nets.fitting_width(noisy)
     deviation, theirs = single_deviation(nets), [ten_nets.REFERENCE[width]["test_accuracy"] for width in (*LEVEL, 512)]
     numbers = {
         "smallest": parameters(nets, min(nets, default=None)),
         "largest": parameters(nets, max(nets, default=None)),
-        "smallest_accuracy": accuracy.get(min(nets, default=None)),
-        "rising_to": C9_RISING_TO,
-        "rising_parameters": parameters(nets, C9_RISING_TO),
         "rising_accuracy": accuracy.get(C9_RISING_TO),
         "size_factor": ratio(parameters(nets, max(nets, default=None)), parameters(nets, C9_RISING_TO)),
         "level_span": parts[2]["value"],
         "turn_least": min(turns.values(), default=None),
         "turn_most": max(turns.values(), default=None),
-        "accuracy_moves": median(moves),
         "noisy_narrowest": min(noisy, default=None),
         "noisy_widest": max(noisy, default=None),
-        "fitting_width": fitting,
         **{f"{name}_width": loss[name] for name in ("before", "peak", "after")},
         **{f"{name}_parameters": parameters(noisy, loss[name]) for name in ("before", "peak", "after")},
         **{f"{name}_loss": loss[f"{name}_median"] for name in ("before", "peak", "after")},
         "peak_seeds": len(loss["rise"]),
         "peak_agree": int(np.sum(np.minimum(loss["rise"], loss["fall"]) > 0)),
         "peak_learnt": median(noisy[loss["peak"]]["wrong_learnt"][:, -1]) if loss["peak"] else None,
-        "before_learnt": median(noisy[loss["before"]]["wrong_learnt"][:, -1]) if loss["peak"] else None,
-        "after_error": float(np.median(end_error(noisy[loss["after"]]))) if loss["peak"] else None,
-        "error_fall": float(np.mean(error["fall"])) if len(error["fall"]) else None,
-        "stopping_gain": max((median(gain(net)) or 0 for net in noisy.values()), default=None),
-        "deviation": deviation,
-        "earlier_span": max(theirs) - min(theirs),
+        "earlier_span_points": 100 * (max(theirs) - min(theirs)),
     }
-    judged = len(loss["rise"]) > 1
     guards = {
         "accuracy_rises": verdict_guard(parts[1]["verdict"]),
         "level": verdict_guard(parts[2]["verdict"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
         "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
-        "double_descent": loss["verdict"] == claims.HOLDS and just_fitted(noisy, loss["peak"]) if judged else None,
-        "every_seed": numbers["peak_agree"] == numbers["peak_seeds"] if judged else None,
-        "largest_is_best": loss["after_median"] < loss["before_median"] if judged else None,
-        "error_only_falls": error["verdict"] != claims.HOLDS if len(error["rise"]) > 1 else None,
-        "stopping_helps": stopped["verdict"] != claims.HOLDS if judged else None,
+        "double_descent": loss["hump"] and just_fitted(noisy, loss["peak"]),
+        "every_seed": loss["hump"] and numbers["peak_agree"] == numbers["peak_seeds"],
+        "largest_is_best": loss["hump"] and loss["after_median"] < loss["before_median"],
+        "error_only_falls": known(lambda hump: not hump, error["hump"]),
+        "stopping_helps": known(lambda hump: not hump, stopped["hump"]),
         "singles_say_little": None if deviation is None else max(theirs) - min(theirs) <= math.sqrt(8) * deviation,
     }
     tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": noise_rows(noisy)}
@@ -202,7 +190,7 @@ def gain(net: Net) -> np.ndarray:
 
 
 def bump(nets: Nets, quantity: Any) -> dict[str, Any]:
-    """Whether a quantity rises and falls again with the width, judged seed by seed.
+    """Whether a quantity rises and falls again with the width, `hump`, judged seed by seed; None with too few of them.
 
     A bump is three widths, the middle one of which stands most above the higher of the outer two, by medians. As the
     highest of many noisy medians stands out by chance, each seed's widths are chosen by the medians of the others, and
@@ -231,7 +219,12 @@ def bump(nets: Nets, quantity: Any) -> dict[str, Any]:
                 heights.append((peak - before, peak - after))
     rise, fall = np.array(heights).reshape(-1, 2).T
     verdicts = [claims.by_margins(each)["verdict"] for each in (rise, fall)]
-    return found | {"rise": rise, "fall": fall, "verdict": claims.combined(verdicts)}
+    flat = (
+        chosen is None and len(live) > 2 and all(np.isfinite(list(values.values())).all() for values in live.values())
+    )
+    verdict = claims.combined(verdicts)
+    hump = verdict == claims.HOLDS if len(heights) > 1 else False if flat else None
+    return found | {"rise": rise, "fall": fall, "verdict": verdict, "hump": hump}
 
 
 def highest(values: dict[int, dict[int, float]]) -> tuple[int, int, int] | None:
