@@ -232,6 +232,14 @@ def test_what_is_not_the_published_set_in_the_cache_is_not_used(published):
     )
 
 
+def test_where_keras_keeps_its_files(monkeypatch):
+    monkeypatch.undo()
+    for name, value, place in (("KERAS_HOME", "/somewhere", "/somewhere"), ("HOME", "/home/me", "/home/me/.keras")):
+        monkeypatch.delenv("KERAS_HOME", raising=False)
+        monkeypatch.setenv(name, value)
+        assert data._cache_folders()[0] == Path(place) / "datasets"
+
+
 @pytest.fixture
 def server(published, monkeypatch):
     """A server in place of those of the sets: `answer` gives the bytes for a request, `calls` lists the requests."""

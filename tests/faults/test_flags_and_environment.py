@@ -289,8 +289,14 @@ def test_a_closed_stream_costs_only_what_it_would_have_shown(project, record_pro
     record_property("cases", len(closings) + 3 + 3 * len(refusals) + 3)
 
 
-PLACES = ["a 'b' \"c\"", "$HOME `x` $(y)", "line\nbreak", "hölle ☃", "-dash", "star*[a]?{b}", "back\\slash", "%s %(x)s"]
-PLACES += ["~", ":a;b&c|d", "#hash", "!x", " spaces ", "\x1b[31m", "a" * 200, "bad\udcff"]
+PLACES = [
+    "a 'b' \"c\" $HOME `x` $(y) !x #hash ;&|",
+    "line\nbreak",
+    "hölle ☃",
+    "-dash",
+    "star*[a]?{b} back\\slash %s %(x)s",
+]
+PLACES += ["~", ":a", " spaces \x1b[31m", "a" * 200, "bad\udcff"]
 
 
 def test_the_repository_may_lie_anywhere(project, tmp_path, record_property):
@@ -394,7 +400,7 @@ def test_a_link_to_the_repository_and_a_checkout_that_is_read_only(project, tmp_
 def test_clocks_that_go_wrong_lose_nothing(project, record_property):
     script, path = project / "hw1_1" / "tiny.py", project / HISTORY
     expected = None
-    moments = [0, -(2**31), 2**31, 4_102_444_800, 10**10]
+    moments = [0, -(2**31), 10**10]
     for number, moment in enumerate(moments):
         first = call([sys.executable, script, "--scale", "quick"])
         assert first.returncode == 0, first.stderr
