@@ -141,7 +141,7 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
                 if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
                     raise Problem("nothing in it is of this experiment")
                 section["facts"] = plain(facts | {"settings": found["settings"]})
-        except Problem:
+        except (Problem, LookupError, TypeError, ValueError):  # lists of lengths that do not fit together among them
             words = "unreadable: its results are not those of this experiment"
             about |= {"history": None, "state": "unreadable", "words": words}
     return section | {"state": about["state"], "words": about["words"]} | ({} if about["history"] else {"answer": ""})

@@ -257,7 +257,7 @@ def permutation_test(level: np.ndarray, ratio: np.ndarray) -> tuple[float | None
         lambda values, axis: np.tensordot(values, ranks, (axis, 0)),
         permutation_type="pairings",
         n_resamples=ORDERS,
-        rng=np.random.default_rng(0),
+        random_state=np.random.default_rng(0),
     )
     return float(rank_correlations(level[None], ratio[None])[0]), float(found.pvalue)
 
