@@ -172,7 +172,7 @@ def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
 
 def draw_passes(history: dict) -> Any:
     """Loss, accuracy and sensitivity at equal passes; below, the way from the initial weights at each budget."""
-    figure, panels = figures.grid(2, 3, 4.5)
+    figure, panels = figures.grid(2, 3, 4.0)
     nets = batch_nets.nets_of(history, "epochs")
     for axes, path in zip(panels[0], MAIN.values(), strict=True):
         draw_panel(axes, nets, of_images(path))
@@ -186,7 +186,7 @@ def draw_passes(history: dict) -> Any:
 
 def draw_measures(history: dict) -> Any:
     """Other measures of sensitivity: a row for each budget."""
-    figure, panels = figures.grid(3, 3, 6.2)
+    figure, panels = figures.grid(3, 3, 5.2)
     for row, budget in zip(panels, BUDGETS, strict=True):
         for axes, path in zip(row, OTHERS.values(), strict=True):
             draw_panel(axes, batch_nets.nets_of(history, budget), of_images(path))

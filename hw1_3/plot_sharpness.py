@@ -3,7 +3,6 @@
 sharpness            at equal training loss: test accuracy and largest eigenvalue by batch size, the eigenvalue against
                      the gap, and Kendall's tau of each measure with the gap
 sharpness_measures   six measures against the gap at equal training loss, a mark a net, a colour a batch size
-sharpness_epochs     the same after equal epochs
 
     python hw1_3/plot_sharpness.py
 """
@@ -29,7 +28,6 @@ PANELS = {  # measure: title, axis
 }
 MARKERS = "osD^vP<>"  # repeated where there are more batch sizes; told apart in a grey print
 SEQUENCE = (0.0, 0.85)  # of the colour map, whose end is too light on white
-STOPS = {"equal_loss": "equal training loss", "equal_epochs": "equal epochs"}
 KINDS = {  # of tau: words, marker, colour, place below the measure's line
     "all": ("all pairs of nets", "o", "#004488", -0.17),
     "fixed": ("pairs of one batch size", "s", "#BB5566", 0.17),
@@ -55,14 +53,14 @@ def styles_of(sizes: list[int]) -> dict[int, dict[str, Any]]:
     }
 
 
-def draw_against_gap(history: dict, stop: str) -> Any:
+def draw_against_gap(history: dict) -> Any:
     """Measures, on logarithmic axes, against test loss less training loss."""
-    nets = measures.nets_of(history, stop)
+    nets = measures.nets_of(history, "equal_loss")
     if not len(nets["gap"]):
-        return figures.unmeasured(f"nets at {STOPS[stop]}", figures.caveats(history, groups_of(history)))
+        return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
     sizes = sorted({int(size) for size in nets["batch_size"]})
     styles = styles_of(sizes)
-    figure, panels = figures.grid(2, 3, 4.1, sharey=True)
+    figure, panels = figures.grid(2, 3, 3.7, sharey=True)
     for axes, (name, (_, unit)) in zip(panels.flat, PANELS.items(), strict=True):
         axes.set_xscale("log")
         for size in sizes:
@@ -174,8 +172,7 @@ def draw_tau(axes: Any, found: dict[str, dict[str, Any]]) -> None:
 
 FIGURES = {
     "sharpness": draw_finding,
-    "sharpness_measures": lambda history: draw_against_gap(history, "equal_loss"),
-    "sharpness_epochs": lambda history: draw_against_gap(history, "equal_epochs"),
+    "sharpness_measures": draw_against_gap,
 }
 
 

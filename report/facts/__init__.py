@@ -79,6 +79,11 @@ def verdict_guard(verdict: str) -> bool | None:
     return {"holds": True, "does not hold": False}.get(verdict)
 
 
+def verdict_of(values: Sequence[float], above: float = 0.0) -> dict[str, Any]:
+    """Mean and interval of a statistic, one value a seed, and `claims.by_margins` of whether it lies above a limit."""
+    return {"mean": mean(values), "interval": interval(values), **claims.by_margins(np.asarray(values, float) - above)}
+
+
 def plain(value: Any) -> Any:
     """NumPy's types as built-in ones, and None for each number that is not finite."""
     return _finite(plain_pickle.plain(value))

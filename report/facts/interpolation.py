@@ -5,24 +5,23 @@ that of guessing. The large-batch solution is the flatter one where the training
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hw1_3.two_ends import ENDS, STAGES, STARTS, Results, barriers, below_guessing, distances, measured
 from report import claims
-from report.facts import guard, interval, known, mean, median, plain
+from report.facts import guard, interval, known, mean, median, plain, verdict_of
 from report.wording import digits
 
 PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
-SETTINGS = ("small_batch", "large_batch", "small_learning_rate", "large_learning_rate", "rise", "seeds", "directions")
-SETTINGS += ("early_steps", "late_steps", "converged_steps", "adam_steps")
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (medians over seeds; differences are means, with intervals), guards, tables and C10."""
     there = measured(history)
-    numbers: dict[str, Any] = {name: history["settings"].get(name) for name in SETTINGS}
+    numbers: dict[str, Any] = {"seeds": history["settings"].get("seeds")}
     for stage in STAGES:
         for name, values in MEDIANS.items():
             numbers[f"{stage}_{name}"] = median(values(there[stage])) if stage in there else None
@@ -113,20 +112,12 @@ def nearer(results: Results) -> np.ndarray:
 
 
 MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
-    "shared": lambda results: barriers(results, "shared"),
-    "independent": lambda results: barriers(results, "independent"),
-    "matched": lambda results: barriers(results, "matched"),
+    **{start: partial(barriers, start=start) for start in STARTS},
     "limit": lambda results: claims.C10_BARRIER * below_guessing(results, "shared"),
     "top": top,
     "removed": removed,
-    "length_ratio": length_ratio,
-    "apart": apart,
     "span": span,
-    "moved_small": lambda results: moved(results, "small"),
     "moved_large": lambda results: moved(results, "large"),
-    "distance_small": lambda results: distances(results, "small"),
-    "distance_large": lambda results: distances(results, "large"),
-    "train_accuracy": lambda results: results("ends", "small", "train_accuracy"),
 }
 MEANS = {"excess": excess, "better": better, "nearer": nearer}
 
@@ -134,19 +125,14 @@ MEANS = {"excess": excess, "better": better, "nearer": nearer}
 # ----------------------------------------------------------------------------------- comparisons, tables, claim
 
 
-def judged(margins: np.ndarray | list) -> dict[str, Any]:
-    """`claims.by_margins` with the margins' mean and interval."""
-    return {"mean": mean(margins), "interval": interval(margins), **claims.by_margins(margins)}
-
-
 def plane(results: Results | None, start: str) -> dict[str, Any]:
     """Whether the barriers lie below their limits."""
-    return judged(claims.C10_BARRIER * below_guessing(results, start) - barriers(results, start) if results else [])
+    return verdict_of(claims.C10_BARRIER * below_guessing(results, start) - barriers(results, start) if results else [])
 
 
 def flatter(results: Results | None) -> dict[str, Any]:
     """Whether the large end is the flatter one."""
-    return judged(distances(results, "large") - distances(results, "small") if results else [])
+    return verdict_of(distances(results, "large") - distances(results, "small") if results else [])
 
 
 def within(differences: np.ndarray, bound: float) -> bool:

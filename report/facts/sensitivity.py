@@ -14,7 +14,7 @@ import numpy as np
 from hw1_3.batch_nets import BEST, BUDGETS, FEWEST, MEASURES, Nets, common, judged, nets_of, trends, values_of
 from report import claims
 from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
-from report.facts import interval, known, mean, plain
+from report.facts import interval, known, mean, plain, verdict_of
 from report.wording import number
 
 WORDS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
@@ -43,24 +43,17 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     everything = {budget: nets_of(history, budget) for budget in BUDGETS}
     nets = {budget: judged(found) for budget, found in everything.items()}
     sizes = list(nets["steps"])
-    chosen = {name: history["settings"].get(name) for name in ("steps", "epochs", "target_loss", "learning_rate")}
-    numbers = {f"setting_{name}": value for name, value in chosen.items()}
-    numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "best": BEST}
+    numbers: dict[str, Any] = {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "best": BEST}
     numbers["sizes"] = len(everything["steps"])
-    numbers["seeds"] = max(map(len, nets["steps"].values()), default=0)
+    for place in ("smallest", "largest"):
+        values = {name: medians(nets["steps"], path).get(numbers[place]) for name, path in COLUMNS.items()}
+        numbers |= {f"steps_{place}_{name}": value for name, value in values.items()}
     for budget, found in nets.items():
-        for place in ("smallest", "best", "largest"):
-            values = {name: medians(found, path).get(numbers[place]) for name, path in COLUMNS.items()}
-            numbers |= {f"{budget}_{place}_{name}": value for name, value in values.items()}
+        numbers[f"{budget}_interval"] = bounded(interval(trends(found, JUDGED)))
         for quantity in LEVEL:
-            change = worse(found, numbers["largest"], quantity)
-            numbers |= {
-                f"{budget}_{quantity}_change": mean(change),
-                f"{budget}_{quantity}_change_interval": interval(change),
-            }
+            numbers[f"{budget}_{quantity}_change"] = mean(worse(found, numbers["largest"], quantity))
             numbers[f"{budget}_{quantity}_level_to"] = level_to(found, quantity)
             numbers[f"{budget}_{quantity}_best"] = best_size(found, quantity)
-        numbers[f"{budget}_interval"] = interval(trends(found, JUDGED))
     rows = trend_rows(everything, nets)
     numbers |= {f"{budget}_{row['measure']}_{row['images']}": row[budget]["mean"] for row in rows for budget in BUDGETS}
     eleven, twelve = c11(everything), c12(everything["steps"])
@@ -102,7 +95,7 @@ def guards_of(nets: dict[str, Nets], numbers: dict, rows: list, eleven: dict, tw
         "small_batches_win": all(verdict == claims.FAILS for verdict in small) if len(small) == len(SMALL) else None,
         "best_moves": known(lambda updates, passes: updates < BEST < passes, *lowest),
         "accuracy_level": known(lambda size: size > BEST, n("steps_accuracy_level_to")),
-        "loss_level": known(lambda size, last: size == last > BEST, n("loss_loss_level_to"), n("largest")),
+        "loss_level": known(lambda size: size > BEST, n("loss_loss_level_to")),
         "stay_near": known(lambda *ways: ways == (-1, -1), away["epochs"], away["loss"]),
         "farther_at_equal_updates": known(lambda farther: farther == 1, away["steps"]),
     }
@@ -117,6 +110,11 @@ def direction(values: Sequence[float]) -> int | None:
         return None
     ways = {sign: claims.by_margins(sign * np.array(values) - C11_TREND)["verdict"] for sign in (1, -1)}
     return next((sign for sign, verdict in ways.items() if verdict == claims.HOLDS), 0)
+
+
+def bounded(ends: list[float] | None) -> list[float] | None:
+    """An interval of a rank correlation, whose ends lie at 1 at most."""
+    return None if ends is None else [min(max(end, -1.0), 1.0) for end in ends]
 
 
 def medians(nets: Nets, path: Sequence[str]) -> dict[int, float]:
@@ -175,7 +173,7 @@ def trend_rows(everything: dict[str, Nets], nets: dict[str, Nets]) -> list[dict[
             row: dict[str, Any] = {"measure": measure, "words": words, "images": images}
             for budget in BUDGETS:
                 values = trends(nets[budget], (images, *below))
-                row[budget] = {"mean": mean(values), "interval": interval(values), "seeds": len(values)}
+                row[budget] = {"mean": mean(values), "interval": bounded(interval(values)), "seeds": len(values)}
                 row[budget]["direction"] = direction(values)
                 row[budget]["all_sizes"] = trends(common(everything[budget]), (images, *below))
             rows.append(row)
@@ -196,8 +194,7 @@ def c11(everything: dict[str, Nets]) -> dict[str, Any]:
     parts = []
     for budget in ("steps", "loss"):
         values = trends(judged(everything[budget]), JUDGED)
-        parts.append({"words": WORDS[budget], "mean": mean(values), "interval": interval(values)})
-        parts[-1] |= claims.by_margins(np.array(values) - C11_TREND)
+        parts.append({"words": WORDS[budget], **verdict_of(values, above=C11_TREND)})
     shown = [f"{number(part['mean'] + 1e-9)} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
     return {
         "name": "C11",
@@ -213,10 +210,9 @@ def c12(nets: Nets) -> dict[str, Any]:
     parts = []
     for size in (*C12_SMALLER, *C12_LARGER):
         for quantity in LEVEL:
-            values = worse(nets, size, quantity)
             words = f"batch {size:,} {'not better' if size in C12_SMALLER else 'worse'} in {quantity}"
-            parts.append({"words": words, "size": size, "quantity": quantity, "mean": mean(values)})
-            parts[-1] |= {"interval": interval(values), **claims.by_margins(values)}
+            about = {"words": words, "size": size, "quantity": quantity}
+            parts.append(about | verdict_of(worse(nets, size, quantity)))
     counted = Counter(part["verdict"] for part in parts)
     against = [f"{part['quantity']} at {part['size']:,}" for part in parts if part["verdict"] == claims.FAILS]
     shown = f"of {len(parts)} comparisons {counted[claims.HOLDS]} hold, {counted[claims.FAILS]} do not"

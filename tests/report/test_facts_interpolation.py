@@ -1,10 +1,10 @@
 """Facts of the lines between two solutions: each guard true and false, and the rule of C10."""
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
+import scaffold
 
 from hw1_3 import lines, two_ends
 from report import claims
@@ -56,11 +56,11 @@ def planted(sgd: dict | None = None, adam: dict | None = None) -> dict[str, Any]
     batches = {name: values | (sgd or {}).get(name, {}) for name, values in REAL.items()}
     rates = {name: values | ADAM.get(name, {}) | (adam or {}).get(name, {}) for name, values in REAL.items()}
     units = {unit: stage(rates if name == "adam" else batches) for name, unit in two_ends.STAGES.items()}
-    return {
-        "results": units,
-        "settings": {"seeds": SEEDS},
-        "data": {"source": "60,000 training and 10,000 test images"},
-    }
+    data = {"source": "60,000 training and 10,000 test images"}
+    return scaffold.made_up("hw1_3/interpolation", units, {"seeds": SEEDS}, data)
+
+
+test_partial = scaffold.partial_tests(interpolation.facts, planted)
 
 
 def test_all_guards_hold_where_the_results_are_such():
@@ -105,20 +105,6 @@ def test_swapped_results_withdraw_what_ranks_them():
 
 
 @pytest.mark.parametrize(
-    "missing", [[], ["sgd/converged"], ["sgd/early", "adam/converged"], list(two_ends.STAGES.values())]
-)
-def test_what_is_not_measured_is_none(missing):
-    found = planted()
-    for unit in missing:
-        del found["results"][unit]
-    facts = interpolation.facts(found)
-    assert (facts["numbers"]["converged_shared"] is None) == ("sgd/converged" in missing)
-    assert (facts["guards"]["flat_road"] is None) == ("sgd/converged" in missing)
-    assert (facts["guards"]["small_is_flatter"] is None) == ("sgd/early" in missing)
-    assert len(facts["tables"]["lines"]) == 3 * (4 - len(missing))
-
-
-@pytest.mark.parametrize(
     ("independent", "large", "verdicts"),
     [
         (0.02, 0.22, [claims.HOLDS, claims.HOLDS, claims.HOLDS]),
@@ -138,8 +124,6 @@ def test_c10(independent, large, verdicts):
 
 def test_only_the_stages_of_the_claim_decide_it():
     found = planted({"barriers": {"independent": 0.01}, "distances": {"large": 0.22}})
-    beside = copy.deepcopy(found)
-    del beside["results"]["sgd/late"], beside["results"]["adam/converged"]
+    beside = scaffold.without(found, "sgd/late", "adam/converged")
     assert interpolation.facts(beside)["claims"][0]["verdict"] == claims.HOLDS
-    del beside["results"]["sgd/converged"]
-    assert interpolation.facts(beside)["claims"][0]["verdict"] == claims.UNCLEAR
+    assert interpolation.facts(scaffold.without(found, "sgd/converged"))["claims"][0]["verdict"] == claims.UNCLEAR
