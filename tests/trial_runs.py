@@ -61,6 +61,21 @@ def start(checkout: Path, script: str, *flags: str, timeout: int = 200) -> subpr
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=timeout)
 
 
+def draws(checkout: Path, experiment: str, history_file: Path, names: Iterable[str], across: int = 3) -> None:
+    """Assert that the plot script draws these figures, none blank or black in any part across, and is then done."""
+    from matplotlib import image
+
+    script = experiment.replace("/", "/plot_") + ".py"
+    done = start(checkout, script, "--history", str(history_file))
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    for name in names:
+        inked = image.imread(history_file.parents[2] / "figures" / f"{name}.png")[..., :3].min(axis=2) < 0.8
+        assert 0.01 < inked.mean() < 0.6, name
+        assert all(part.mean() > 0.005 for part in np.array_split(inked, across, axis=1)), name
+    assert "up to date" in start(checkout, script, "--history", str(history_file)).stderr
+
+
 def history_path(done: subprocess.CompletedProcess) -> Path:
     """Where a run that went well left its history."""
     assert done.returncode == 0, done.stderr
