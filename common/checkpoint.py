@@ -23,7 +23,7 @@ from common.settings import Problem
 
 import numpy as np
 
-SAVE_SECONDS = 20.0  # between two saves: a kill costs at most this much training, and one stage
+SAVE_SECONDS = 20.0  # between two saves, or 20 d where a save takes d > 1 s: what a kill costs, besides one stage
 LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON
 UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError)
 
@@ -35,11 +35,12 @@ class Checkpoint:
         """identity: settings, data and so on; a file of another identity is ignored. code: which code trains now."""
         self.path, self.identity = path, identity
         self.codes = [code]  # of all code that trained this unit
-        self.done: dict[str, int] = {}  # stages done, by the name of their loop
+        self.done: dict[str, int] = {}  # by the name of a loop: items of `stages` done, or the step of a training
         self._variables: Sequence[Any] = ()
         self._results: dict[str, Any] = {}
         self._seconds_before = 0.0  # training time of the interrupted runs before this one
         self._started = self._saved = time.monotonic()
+        self._pause = SAVE_SECONDS
 
     def restore(self, variables: Sequence[Any], results: dict[str, Any]) -> dict[str, Any]:
         """Register what training changes, and set it to what an interrupted run saved, if any.
@@ -49,7 +50,7 @@ class Checkpoint:
         as they are before training. Returns the dict that the script fills; it is saved as JSON, so that lists of an
         interrupted run come back as plain lists.
         """
-        self._variables, self._results = variables, results
+        self._variables, self._results, self.done = variables, results, {}
         try:
             about, arrays = _read(self.path, variables)
             if about["identity"] != self.identity or not is_number(about["seconds"]) or about["seconds"] < 0:
@@ -88,7 +89,7 @@ class Checkpoint:
                 self.reached(name, count, now=count == len(items))
 
     def reached(self, name: str, count: int, now: bool = False) -> None:
-        """Note that `count` stages of the loop `name` are done, and save."""
+        """Note how far the loop `name` is, and save."""
         self.done[name] = count
         self.save(now=now)
 
@@ -100,10 +101,11 @@ class Checkpoint:
         return self.restore(variables, {})
 
     def save(self, variables: Any = None, results: Any = None, now: bool = False) -> None:
-        """Write the file, at most every 20 s unless `now`."""
+        """Write the file, seldom unless `now`: saving takes at most a twentieth of the time."""
         if variables is not None:
             self._variables, self._results = variables, results
-        if not now and time.monotonic() - self._saved < SAVE_SECONDS:
+        began = time.monotonic()
+        if not now and began - self._saved < self._pause:
             return
         about = {"identity": self.identity, "seconds": self.seconds(), "codes": self.codes, "done": self.done}
         about |= {"variables": _described(self._variables), "results": self._results}
@@ -120,6 +122,7 @@ class Checkpoint:
 
         files.write_atomically(self.path, write)
         self._saved = time.monotonic()
+        self._pause = SAVE_SECONDS * max(1.0, self._saved - began)
 
     def seconds(self) -> float:
         """Training time of this unit so far, that of interrupted runs included."""

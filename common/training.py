@@ -47,10 +47,10 @@ def segments(
     after each the state is saved. name: of this training, where a unit has several. until(steps so far): asked before
     each segment, ends the training early. Problem where a recorded loss is not finite.
     """
-    begun = checkpoint.done.get(name, 0)
-    last = stops[begun - 1] if begun else 0
+    done = checkpoint.done.get(name, -1)
+    last = max(done, 0)
     with progress.shown(checkpoint.label(name), stops[-1], last) as tell:
-        for count, stop in enumerate(stops[begun:], begun + 1):
+        for stop in (stop for stop in stops if stop > done):
             if until is not None and until(last):
                 break
             recorded = run(last, stop - last, tell) if stop > last else {}
@@ -58,7 +58,7 @@ def segments(
                 raise Problem(f"{checkpoint.label(name)}: the loss is no longer finite: take a smaller learning rate")
             yield stop, recorded
             last = stop
-            checkpoint.reached(name, count)
+            checkpoint.reached(name, stop)
     checkpoint.save(now=True)
 
 

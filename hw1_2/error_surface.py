@@ -1,28 +1,29 @@
 """What does the loss look like on the straight line from the initial to the final weights?
 
 Homework 1-2, bonus, "Error surface". A net with two hidden layers of 512 without biases learns MNIST, with plain
-gradient descent and with Adam (Kingma and Ba 2015). Loss and accuracy are then taken at 2,000 points of the line
+gradient descent and with Adam (Kingma and Ba 2015):
 
-    theta(alpha) = (1 - alpha) theta_start + alpha theta_end        (Goodfellow, Vinyals and Saxe 2015)
+1. Train it from weights theta_start to theta_end, and record the weights on the way, every 100 updates.
+2. Take loss and accuracy at 2,000 points of the line (1 - alpha) theta_start + alpha theta_end (Goodfellow, Vinyals and
+   Saxe 2015), on all test images and on a fixed 10,000 training images.
+3. Take them on the line to the same end from initial weights that this training never saw, which tells whether it takes
+   a lucky start to make the line smooth.
+4. Take them on two planes through theta_end: along two random directions whose filters are as long as the net's (Li et
+   al. 2018), and along the first two principal components of the recorded weights.
 
-on all test images and on a fixed 10,000 training images. Beside it: the line to the same end from initial weights that
-this training never saw, which tells whether a lucky start makes the line smooth; and two planes through the final
-weights, along random directions whose filters are as long as the net's (Li et al. 2018), and along the first two
-principal components of the way that training took. `surfaces.py` has the method.
+`surfaces.py` describes the lines, finds the components and lays out the planes.
 
     python hw1_2/error_surface.py --scale paper      over an hour on two CPU cores
 """
 
-import itertools
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, settings, training, weights
-from common.lazy import keras, tf
+from common import backend, data, history, landscape, optimizers, seeds, settings, training, weights
+from common.lazy import keras
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from hw1_2 import surfaces
 
 REVISION = 1
 PARAMETERS = 668_672
+QUANTITIES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+POINTS_A_STAGE = 50  # of a line or plane, after which the state can be saved
 GridPoints = Annotated[int, settings.Range(3, 10**6)]  # enough for an inside
 
 
@@ -80,169 +83,112 @@ def build_model(seed: int):
     return model
 
 
-def learn(chosen: Settings, digits: data.Dataset, unit: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Train one net. Returns its path (records, parameters), float32, and what is known of start and end."""
-    optimizer, seed = unit.split("/seed-")
-    model = build_model(seeds.stream(int(seed), "weights"))
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train one net, then measure the lines and planes through its weights."""
+    optimizer, seed = unit.split("/seed-")[0], int(unit.split("/seed-")[1])
+    model = build_model(seeds.stream(seed, "weights"))
     if optimizer == "sgd":
-        apply, _ = optimizers.sgd(model.trainable_variables, chosen.sgd_learning_rate)
+        apply, slots = optimizers.sgd(model.trainable_variables, chosen.sgd_learning_rate)
     else:
-        apply, _ = optimizers.adam(model.trainable_variables, chosen.adam_learning_rate)
-    arrays, batches_seed = (digits.train_images, digits.train_labels), seeds.stream(int(seed), "batches")
-    run = training.loop(training.classifier_update(model, apply), arrays, chosen.batch_size, batches_seed)
+        apply, slots = optimizers.adam(model.trainable_variables, chosen.adam_learning_rate)
+    images = digits.train_images, digits.train_labels
+    run = training.loop(
+        training.classifier_update(model, apply), images, chosen.batch_size, seeds.stream(seed, "batches")
+    )
     evaluate = training.evaluator(model)
-    fixed = seeds.fixed_examples(arrays, chosen.probe_images)
-
-    def measured() -> dict[str, float]:
-        values = *evaluate(*fixed), *evaluate(digits.test_images, digits.test_labels)
-        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-        return dict(zip(names, map(float, values), strict=True))
+    fixed, plane_images = (seeds.fixed_examples(images, count) for count in (chosen.probe_images, chosen.plane_images))
+    test = digits.test_images, digits.test_labels
 
     records = [*range(0, chosen.steps, chosen.record_every), chosen.steps]
-    path = np.empty((len(records), PARAMETERS), np.float32)
-    path[0] = weights.flatten(model.get_weights())
-    kept: dict[str, Any] = {"steps": records, "running_loss": [], "start": measured()}
-    with progress.shown(f"{unit} training", chosen.steps) as tell:
-        for place, (step, following) in enumerate(itertools.pairwise(records), start=1):
-            losses = run(step, following - step, tell)["loss"]
-            if not np.isfinite(losses).all():
-                raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
-            kept["running_loss"].append(float(np.mean(losses)))
-            path[place] = weights.flatten(model.get_weights())
-    return path, kept | {"end": measured()}
+    path = np.zeros((len(records), PARAMETERS), np.float32)
+    state = [*(variable.value for variable in model.trainable_variables), *slots, path]
+    points = {"line": [], "unrelated_line": [], "random_plane": [], "path_plane": []}
+    results = checkpoint.restore(state, {"running_loss": [], "points": points})
 
+    # 1. The way from the initial to the final weights
+    for step, recorded in training.segments(run, records, checkpoint, "training"):
+        path[records.index(step)] = weights.flatten(model.get_weights())
+        if step > 0:
+            results["running_loss"].append(float(np.mean(recorded["loss"])))
+        if step in (0, chosen.steps):
+            values = map(float, (*evaluate(*fixed), *evaluate(*test)))
+            results["end" if step else "start"] = dict(zip(QUANTITIES, values, strict=True))
+    first, last = path[[0, -1]].astype(np.float64)
+    directions, coordinates, explained = surfaces.path_plane(path)
 
-# ---------------------------------------------------------------------------------------- lines and planes
-
-
-def bases_of(unit: str, ends: np.ndarray, components: np.ndarray) -> dict[str, list]:
-    """What lines and planes are made of, as lists of kernels: start, end and unrelated weights; of each plane a pair.
-
-    ends: (2, parameters), initial and final weights; components: (2, parameters), directions of the path's plane.
-    """
-    seed = int(unit.split("/seed-")[1])
     unrelated = build_model(seeds.stream(seed, "unrelated weights")).get_weights()
     shapes = [array.shape for array in unrelated]
-    start, end = (weights.unflatten(each, shapes) for each in ends)
-    generator = np.random.default_rng(seeds.stream(seed, "directions"))
+    start, end = (weights.unflatten(each, shapes) for each in (first, last))
+    on_fixed, on_test, on_plane_images = (landscape.evaluator(*each) for each in (fixed, test, plane_images))
+
+    def measure(name: str, coefficients: np.ndarray, *losses_at: landscape.At) -> np.ndarray:
+        """(points, quantities): loss and accuracy at the points, on each of the sets of images."""
+        measured = results["points"][name]
+        for place in checkpoint.stages(range(0, len(coefficients), POINTS_A_STAGE), name.replace("_", " ")):
+            some = coefficients[place : place + POINTS_A_STAGE]
+            measured += np.concatenate([losses(some) for losses in losses_at], axis=1).tolist()
+        return np.array(measured)
+
+    # 2. and 3. The lines
+    lines = {}
+    for name, begin, count in (
+        ("line", start, chosen.line_points),
+        ("unrelated_line", unrelated, chosen.unrelated_points),
+    ):
+        alpha = np.linspace(0, 1, count)
+        values = measure(name, landscape.line(alpha), on_fixed(begin, end), on_test(begin, end))
+        lines[name] = line_results(alpha, values)
+
+    # 4. The planes
+    draws = np.random.default_rng(seeds.stream(seed, "directions"))
+    reach, counts = chosen.plane_reach, (chosen.plane_columns, chosen.plane_rows)
+    planes = {}
+    for name, along, (x, y) in (
+        (
+            "random_plane",
+            [weights.filter_normalised(draws, end) for _ in range(2)],
+            [np.linspace(-reach, reach, count) for count in counts],
+        ),
+        (
+            "path_plane",
+            [weights.unflatten(each, shapes) for each in directions],
+            surfaces.axes_around(coordinates, *counts),
+        ),
+    ):
+        values = measure(name, landscape.plane(x, y), on_plane_images(end, *along))
+        loss, accuracy = values.T.reshape(2, len(y), len(x))
+        within = surfaces.share_within(first - last, np.stack([weights.flatten(a) for a in along]))
+        planes[name] = {"x": x, "y": y, "loss": loss, "accuracy": accuracy, "share_of_displacement": within}
+
     return {
-        "start": start,
-        "end": end,
-        "unrelated": unrelated,
-        "random_plane": [weights.filter_normalised(generator, end) for _ in range(2)],
-        "path_plane": [weights.unflatten(each, shapes) for each in components],
-    }
-
-
-def places_of(chosen: Settings, path: np.ndarray) -> dict[str, Any]:
-    """Where the loss is measured: alpha of each line, (points,); x and y of each plane. path: (records, 2)."""
-    counts, reach = (chosen.plane_columns, chosen.plane_rows), chosen.plane_reach
-    return {
-        "line": np.linspace(0, 1, chosen.line_points),
-        "unrelated_line": np.linspace(0, 1, chosen.unrelated_points),
-        "random_plane": [np.linspace(-reach, reach, count) for count in counts],
-        "path_plane": surfaces.axes_around(path, *counts),
-    }
-
-
-def sweeps_of(chosen: Settings, digits: data.Dataset, bases: dict, places: dict) -> dict[str, tuple]:
-    """What is measured, by name: bases, coefficients (points, bases), and the images and labels."""
-    arrays, test = (digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)
-    fixed, fewer = (seeds.fixed_examples(arrays, count) for count in (chosen.probe_images, chosen.plane_images))
-    start, end, unrelated = (bases[name] for name in ("start", "end", "unrelated"))
-    line, unrelated_line = surfaces.line(places["line"]), surfaces.line(places["unrelated_line"])
-    return {
-        "line train": ([start, end], line, fixed),
-        "line test": ([start, end], line, test),
-        "unrelated train": ([unrelated, end], unrelated_line, fixed),
-        "unrelated test": ([unrelated, end], unrelated_line, test),
-        "random plane": ([end, *bases["random_plane"]], surfaces.plane(*places["random_plane"]), fewer),
-        "path plane": ([end, *bases["path_plane"]], surfaces.plane(*places["path_plane"]), fewer),
-    }
-
-
-def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train one net, then measure the lines and planes through its weights; all of it as plain lists."""
-    ends = tf.Variable(np.zeros((2, PARAMETERS)))  # initial and final weights
-    components = tf.Variable(np.zeros((2, PARAMETERS)))  # of the path
-    kept = checkpoint.load([ends, components])
-    if not kept:
-        path, kept = learn(chosen, digits, unit)
-        directions, coordinates, explained = surfaces.path_plane(path)
-        ends.assign(path[[0, -1]])
-        components.assign(directions)
-        kept |= {"path": coordinates.tolist(), "explained": explained.tolist(), "values": {}}
-        del path
-        checkpoint.save([ends, components], kept, now=True)
-
-    bases, places = bases_of(unit, ends.numpy(), components.numpy()), places_of(chosen, np.array(kept["path"]))
-    sweeps, values = sweeps_of(chosen, digits, bases, places), kept["values"]
-    done = sum(map(len, values.values()))
-    with progress.shown(f"{unit} surface", sum(len(points) for _, points, _ in sweeps.values()), done) as tell:
-
-        def after(points: int) -> None:
-            nonlocal done
-            done += points
-            tell(done)
-            checkpoint.save([ends, components], kept)
-
-        for name, (through, points, (images, labels)) in sweeps.items():
-            found = values.setdefault(name, [])
-            if len(found) < len(points):
-                surfaces.sweep(surfaces.evaluator(through, flat(images), labels), points, found, after)
-    return results_of(kept, bases, places)
-
-
-def results_of(kept: dict[str, Any], bases: dict[str, list], places: dict[str, Any]) -> dict[str, Any]:
-    """What a history keeps of one net: its training, lengths, lines and planes."""
-    values = kept["values"]
-    start, end = (weights.flatten(bases[name]) for name in ("start", "end"))
-    results = {name: kept[name] for name in ("steps", "running_loss", "start", "end")}
-    results |= {
         "parameters": PARAMETERS,
-        "start_norm": float(np.linalg.norm(start)),
-        "end_norm": float(np.linalg.norm(end)),
-        "moved": float(np.linalg.norm(start - end)),
-        "path": kept["path"],
-        "explained": kept["explained"],
-        "line": line_results(places["line"], values["line train"], values["line test"]),
-        "unrelated_line": line_results(places["unrelated_line"], values["unrelated train"], values["unrelated test"]),
-    }
-    for name in ("random_plane", "path_plane"):
-        x, y = places[name]
-        losses, accuracies = np.array(values[name.replace("_", " ")]).T.reshape(2, len(y), len(x))
-        share = surfaces.share_within(start - end, np.stack([weights.flatten(each) for each in bases[name]]))
-        results[name] = {"x": x, "y": y, "loss": losses, "accuracy": accuracies, "share_of_displacement": share}
-    return results | {"summary": summary(results)}
-
-
-def flat(images: np.ndarray) -> np.ndarray:
-    """(n, pixels), as the net's Flatten layer makes it."""
-    return images.reshape(len(images), -1)
-
-
-def line_results(alpha: np.ndarray, train: Sequence, test: Sequence) -> dict[str, Any]:
-    """Losses and accuracies along a line, and the shape of each loss."""
-    train, test = np.array(train), np.array(test)
-    return {
-        "alpha": alpha,
-        "train_loss": train[:, 0],
-        "train_accuracy": train[:, 1],
-        "test_loss": test[:, 0],
-        "test_accuracy": test[:, 1],
-        "shape": {
-            "train_loss": surfaces.line_shape(alpha, train[:, 0]),
-            "test_loss": surfaces.line_shape(alpha, test[:, 0]),
-        },
+        "steps": records,
+        "running_loss": results["running_loss"],
+        "start": results["start"],
+        "end": results["end"],
+        "start_norm": np.linalg.norm(first),
+        "end_norm": np.linalg.norm(last),
+        "moved": np.linalg.norm(first - last),
+        "path": coordinates,
+        "explained": explained,
+        **lines,
+        **planes,
+        "summary": summary(results["end"], lines["line"]["shape"]["train_loss"]),
     }
 
 
-def summary(results: dict[str, Any]) -> dict[str, float]:
-    """The numbers of the table that the script prints."""
-    shape = results["line"]["shape"]["train_loss"]
+def line_results(alpha: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """Losses and accuracies along a line, values (points, quantities), and the shape of each loss."""
+    curves = dict(zip(QUANTITIES, values.T, strict=True))
+    shape = {name: surfaces.line_shape(alpha, curves[name]) for name in ("train_loss", "test_loss")}
+    return {"alpha": alpha, **curves, "shape": shape}
+
+
+def summary(end: dict[str, float], shape: dict[str, Any]) -> dict[str, float]:
+    """The numbers of the table that the script prints. end: of the final weights; shape: of the loss on the line."""
     return {
-        "end train loss": results["end"]["train_loss"],
-        "end test accuracy": results["end"]["test_accuracy"],
+        "end train loss": end["train_loss"],
+        "end test accuracy": end["test_accuracy"],
         "interior maxima": len(shape["maxima"]),
         "minimum at": shape["minimum_at"],
         "end / minimum": shape["end_to_minimum"],

@@ -1,79 +1,15 @@
-"""The loss of a net without biases on lines and planes through its weight space.
+"""The shape of the loss on a line, and the planes in which an error surface is drawn. NumPy, float64.
 
-A point of a line or plane is a weighted sum of a few settings of all weights,
-
-    theta(c) = c_1 theta_1 + ... + c_k theta_k,
-
-such as (1 - alpha) theta_start + alpha theta_end. What the first layer sums up is linear in the weights, hence in c:
-it is computed once for each theta_i, and every point costs the products of the later layers only. Weights are float64;
-products with images are float32. Planes are (rows, columns): y by x.
+Planes are (rows, columns): y by x.
 """
 
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
-
-from common.lazy import tf
 
 import numpy as np
 
-CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
 PROMINENT = 0.01  # share of the losses' range above which a maximum counts (claim C7)
 NO_VARIANCE = 1e-12  # relative: round-off
 MARGIN = 0.25  # of the path's extent, on each side
-
-
-def evaluator(bases: Sequence[Sequence[np.ndarray]], images: np.ndarray, labels: np.ndarray) -> Callable:
-    """Compile evaluate(coefficients (points, k)) -> (points, 2): mean cross-entropy (nats) and accuracy.
-
-    bases: k lists of Dense kernels (inputs, outputs) of a ReLU net without biases. images: (n, pixels), float32.
-    One point after the other goes through a compiled loop: a layer's product over 1,000 images or more already keeps
-    the processor busy, and several points in one batched product are no faster (measured on a CPU).
-    """
-    first = [tf.matmul(images, kernels[0].astype(np.float32)) for kernels in bases]
-    later = [tf.constant(np.stack(kernels)) for kernels in list(zip(*bases, strict=True))[1:]]
-    labels = tf.constant(labels)
-
-    def at(coefficients: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        summed = tf.add_n([tf.cast(coefficients[i], tf.float32) * each for i, each in enumerate(first)])
-        for kernels in later:
-            kernel = tf.cast(tf.tensordot(coefficients, kernels, 1), tf.float32)
-            summed = tf.matmul(tf.nn.relu(summed), kernel)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, summed)
-        correct = tf.argmax(summed, axis=-1, output_type=labels.dtype) == labels
-        return tf.reduce_mean(tf.cast(losses, tf.float64)), tf.reduce_mean(tf.cast(correct, tf.float64))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, len(bases)], tf.float64)], autograph=False, jit_compile=False)
-    def call(coefficients: tf.Tensor) -> tf.Tensor:
-        found = tf.map_fn(at, coefficients, fn_output_signature=(tf.float64, tf.float64), parallel_iterations=1)
-        return tf.stack(found, axis=1)
-
-    return lambda coefficients: call(tf.constant(coefficients)).numpy()
-
-
-def sweep(evaluate: Callable, coefficients: np.ndarray, values: list, after: Callable[[int], Any]) -> None:
-    """Append what `evaluate` gives at the coefficients that `values` lacks; after(points) follows each short call."""
-    seconds_per_point, called = 0.0, False
-    while len(values) < len(coefficients):
-        count = max(1, int(CALL_SECONDS / seconds_per_point)) if seconds_per_point else 1
-        started = time.perf_counter()
-        found = evaluate(coefficients[len(values) : len(values) + count]).tolist()
-        if called:  # the first call also traces
-            seconds_per_point = (time.perf_counter() - started) / len(found)
-        values += found
-        called = True
-        after(len(found))
-
-
-def line(alpha: np.ndarray) -> np.ndarray:
-    """(points, 2): coefficients of start and end at the places alpha, 0 at the start and 1 at the end."""
-    return np.stack([1 - alpha, alpha], axis=1)
-
-
-def plane(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(rows * columns, 3): coefficients of origin, x direction and y direction, row by row of the grid y by x."""
-    across, along = np.meshgrid(x, y)  # both (rows, columns)
-    return np.stack([np.ones(across.size), across.ravel(), along.ravel()], axis=1)
 
 
 def line_shape(alpha: np.ndarray, loss: np.ndarray) -> dict[str, Any]:

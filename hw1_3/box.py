@@ -20,6 +20,40 @@ def sides(weights: np.ndarray, epsilon: float) -> np.ndarray:
     return epsilon * (np.abs(weights) + 1)
 
 
+def sharpness(
+    loss: Loss,
+    weights: np.ndarray,
+    epsilon: float,
+    starts: np.ndarray,
+    short_iterations: int,
+    iterations: int,
+    tolerance: float,
+) -> dict[str, float]:
+    """The largest rise that several searches find in the box around `weights` (n,), in percent.
+
+    starts: (k, n), random places in the box, -1 to 1 a weight. One search takes few iterations, from the weights
+    themselves; one carries it on, and one from each of `starts` runs, until it converges. Returns
+
+    `short`, `short_iterations`            of the short search
+    `sharpness`, `room`, `edge`            of the best of the long ones, as `_searched` returns them
+    `continued`, `lowest`, `iterations`    of the one that carries on; the lowest from `starts`; most iterations of any
+    """
+    short = short_search(loss, weights, epsilon, short_iterations)
+    places = [short["move"] / sides(weights, epsilon), *starts]
+    searches = [long_search(loss, weights, epsilon, place, iterations, tolerance) for place in places]
+    best = max(searches, key=lambda each: each["sharpness"])
+    return {
+        "short": short["sharpness"],
+        "short_iterations": short["iterations"],
+        "sharpness": best["sharpness"],
+        "room": best["room"],
+        "edge": best["edge"],
+        "continued": searches[0]["sharpness"],
+        "lowest": min(each["sharpness"] for each in searches[1:]),
+        "iterations": max(each["iterations"] for each in searches),
+    }
+
+
 def short_search(loss: Loss, weights: np.ndarray, epsilon: float, iterations: int) -> dict[str, Any]:
     """Sharpness after a few iterations from the weights themselves, as Keskar et al. look for it.
 

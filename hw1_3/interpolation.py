@@ -1,27 +1,31 @@
 """Do a small and a large batch end in flatter or sharper places, and what lies between them?
 
-Homework 1-3, "Flatness v.s. Generalization", part 1. Nets with two hidden layers of 64 without biases learn MNIST by
-plain gradient descent with batches of 64 and of 1024, stopped early, late and when converged; and, as a second pair,
-by Adam (Kingma and Ba 2015) with a small and a large learning rate. Loss and accuracy are taken on the line
+Homework 1-3, "Flatness v.s. Generalization", part 1. Nets with two hidden layers of 64 without biases learn MNIST:
 
-    theta(alpha) = (1 - alpha) theta_small + alpha theta_large        (Goodfellow, Vinyals and Saxe 2015)
+1. Train one net by plain gradient descent with batches of 64 and another with batches of 1024; keep the weights of both
+   when stopped early, late and when converged. As a second pair, train one by Adam (Kingma and Ba 2015) with a small
+   and one with a large learning rate. Eight seeds of each.
+2. Take loss and accuracy on the line through the two solutions (Goodfellow, Vinyals and Saxe 2015),
 
-through the two solutions, for alpha from -1 to 2. The two began at the same initial weights, or at independent ones
-(seed s and seed s + 1), or at independent ones with the hidden units of one renumbered to match the other's (Ainsworth
-et al. 2023). Flatness: how far one can go along random, filter-normalised directions (Li et al. 2018) before the
-training loss has risen by 0.05. `lines.py` has the measures.
+       theta(alpha) = (1 - alpha) theta_small + alpha theta_large, alpha from -1 to 2.
+
+   The two began at the same initial weights ("shared"), at different ones ("independent": seed s and seed s + 1), or at
+   different ones with the hidden units of one renumbered to match the other's ("matched", Ainsworth et al. 2023).
+3. Measure flatness: how far one can go from each solution along random, filter-normalised directions (Li et al. 2018)
+   before the training loss has risen by 0.05.
+
+`lines.py` has the measures.
 
     python hw1_3/interpolation.py --scale paper      about three hours on two CPU cores
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, files, history, optimizers, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, history, landscape, optimizers, seeds, seedwise, settings, training, weights
 from common.lazy import keras, tf
 
 import numpy as np
@@ -31,10 +35,10 @@ from hw1_3 import lines
 REVISION = 1
 PARAMETERS = 54_912
 ENDS = ("small", "large")  # batch or learning rate: the solutions at alpha = 0 and 1
-STAGES = {"sgd": ("early", "late", "converged"), "adam": ("converged",)}  # at which a training is measured
-UNITS = ("sgd/early", "adam/converged", "sgd/late", "sgd/converged")  # cheapest first
+STAGES = {"adam": ("converged",), "sgd": ("early", "late", "converged")}  # of a training, at which it is measured
+UNITS = tuple(f"{optimizer}/{stage}" for optimizer, stages in STAGES.items() for stage in stages)
 QUANTITIES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-STEPS_A_CHUNK = 250  # after which a training can be saved
+STEPS_A_SEGMENT = 250  # after which a training can be saved
 
 
 @dataclass(frozen=True)
@@ -90,62 +94,90 @@ def build_model():
 # ------------------------------------------------------------------------------------------------- training
 
 
-def method(chosen: Settings, optimizer: str, end: str) -> tuple[int, float]:
-    """Batch size and learning rate of one of the two trainings that are compared."""
-    if optimizer == "sgd":
-        return {"small": chosen.small_batch, "large": chosen.large_batch}[end], chosen.sgd_learning_rate
-    return chosen.small_batch, {"small": chosen.small_learning_rate, "large": chosen.large_learning_rate}[end]
+def stops_of(chosen: Settings, optimizer: str) -> dict[int, str]:
+    """After how many updates the weights are measured: {steps: stage}."""
+    stops = {
+        "sgd": (chosen.early_steps, chosen.late_steps, chosen.converged_steps),
+        "adam": (chosen.adam_steps,),
+    }
+    return dict(zip(stops[optimizer], STAGES[optimizer], strict=True))
 
 
-def learn(
-    chosen: Settings,
-    digits: data.Dataset,
-    training_name: str,
-    stage: str,
-    checkpoint: history.Checkpoint,
-    after: Callable[[], Any],
-) -> np.ndarray:
-    """The weights (seeds, parameters), float32, of one training, such as sgd/large, at a stage.
+def training_of(chosen: Settings, images: list, optimizer: str, end: str) -> tuple[list, training.Run, list]:
+    """The nets of one end, one a seed; the loop that trains them; and all variables that it changes.
 
-    checkpoint: the training's, not the unit's. It keeps the weights of each stage that was reached, and the next stage
-    carries on from there. after(): called every few seconds.
+    images: with their labels, as tensors.
     """
-    optimizer, end = training_name.split("/")
-    batch_size, learning_rate = method(chosen, optimizer, end)
-    stages = STAGES[optimizer]
-    stops = [chosen.adam_steps]
-    if optimizer == "sgd":
-        stops = [chosen.early_steps, chosen.late_steps, chosen.converged_steps]
     models = seedwise.build(build_model, range(chosen.seeds))
     variables = seedwise.trainable(models)
-    apply, slots = (optimizers.sgd if optimizer == "sgd" else optimizers.adam)(variables, learning_rate)
-    reached = tf.Variable(tf.zeros((len(stages), chosen.seeds, PARAMETERS)))
-    state = [*variables, *slots, reached]
-    done = checkpoint.load(state).get("steps", 0)
-    last = stops[stages.index(stage)]
-    if done < last:
-        # Batches of their own for each training: the two ends of a line share nothing but what the line is about.
-        batches_seed = seeds.stream(0, "batches", training_name)
-        arrays = digits.train_images, digits.train_labels
-        run = training.loop(seedwise.classifier_update(models, apply), arrays, batch_size, batches_seed)
-    with progress.shown(f"{training_name} training", last, done) as tell:
-        while done < last:
-            following = min(stop for stop in (*stops, done + STEPS_A_CHUNK) if stop > done)
-            losses = run(done, following - done, tell)["loss"]
-            if not np.isfinite(losses[-1]).all():
-                raise settings.Problem(f"{training_name}: the loss is no longer finite: take a smaller learning rate")
-            done = following
-            if done in stops:
-                reached[stops.index(done)].assign(seedwise.flat_weights(models))
-            checkpoint.save(state, {"steps": done}, now=done == last)
-            after()
-    return reached[stages.index(stage)].numpy()
+    if optimizer == "sgd":
+        batch_size = {"small": chosen.small_batch, "large": chosen.large_batch}[end]
+        apply, slots = optimizers.sgd(variables, chosen.sgd_learning_rate)
+    else:
+        batch_size = chosen.small_batch
+        rate = {"small": chosen.small_learning_rate, "large": chosen.large_learning_rate}[end]
+        apply, slots = optimizers.adam(variables, rate)
+    # Batches of their own for each training: the two ends of a line share nothing but what the line is about.
+    batches_seed = seeds.stream(0, "batches", f"{optimizer}/{end}")
+    run = training.loop(seedwise.classifier_update(models, apply), images, batch_size, batches_seed)
+    return models, run, [*variables, *slots]
+
+
+def train(chosen: Settings, digits: data.Dataset, optimizer: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train both ends of the lines, and measure them at each stage. Returns {unit: results}."""
+    stages = stops_of(chosen, optimizer)
+    images = [tf.constant(array) for array in (digits.train_images, digits.train_labels)]
+    trainings = {end: training_of(chosen, images, optimizer, end) for end in ENDS}
+    models, every_seed = trainings["small"][0], range(chosen.seeds)
+    initial, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
+    solutions = {end: np.zeros((len(stages), chosen.seeds, PARAMETERS), np.float32) for end in ENDS}
+    state = [*solutions.values(), *(variable for _, _, variables in trainings.values() for variable in variables)]
+    measured = checkpoint.restore(state, {stage: {"lines": {}, "flatness": {}} for stage in stages.values()})
+
+    # 1. Train both ends, and keep their weights at each stage
+    stops = sorted({*range(STEPS_A_SEGMENT, max(stages), STEPS_A_SEGMENT), *stages})
+    for end, (nets, run, _) in trainings.items():
+        for stop, _ in training.segments(run, stops, checkpoint, f"{end} training"):
+            if stop in stages:
+                solutions[end][list(stages).index(stop)] = seedwise.flat_weights(nets)
+
+    fixed = seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.probe_images)
+    sets = [fixed, (digits.test_images, digits.test_labels)]
+    evaluators = [landscape.evaluator(*each) for each in sets]
+    alpha, results = lines.places(chosen.intervals), {}
+    for place, stage in enumerate(stages.values()):
+        nets = {end: [weights.unflatten(vector, shapes) for vector in solutions[end][place]] for end in ENDS}
+        pairs = pairs_of(nets["small"], nets["large"])
+        on_lines, flatness = measured[stage]["lines"], measured[stage]["flatness"]
+
+        # 2. Loss and accuracy on the lines
+        each_line = [(start, seed) for start in pairs for seed in every_seed]
+        for start, seed in checkpoint.stages(each_line, f"{stage} lines"):
+            values = [through(*pairs[start][seed])(landscape.line(alpha)) for through in evaluators]
+            on_lines.setdefault(start, []).append(np.concatenate(values, axis=1).T.tolist())  # (quantities, points)
+
+        # 3. Flatness around the solutions
+        each_net = [(end, seed) for end in ENDS for seed in every_seed]
+        for end, seed in checkpoint.stages(each_net, f"{stage} flatness"):
+            draws = seeds.stream(seed, "directions")
+            distances = lines.flatness(evaluators[0], nets[end][seed], chosen.rise, chosen.directions, draws)
+            flatness.setdefault(end, []).append(distances)
+
+        of_stage = {
+            "parameters": PARAMETERS,
+            "ends": {end: own_values(models, initial, nets[end], sets) for end in ENDS},
+            "alpha": alpha,
+            "lines": {start: line_results(chosen, alpha, pairs[start], on_lines[start]) for start in pairs},
+            "flatness": flatness,
+        }
+        results[f"{optimizer}/{stage}"] = of_stage | {"summary": summary(of_stage)}
+    return results
 
 
 # ----------------------------------------------------------------------------------------------- measurement
 
 
-def pairs(small: list, large: list) -> dict[str, list[tuple]]:
+def pairs_of(small: list, large: list) -> dict[str, list[tuple]]:
     """The nets at both ends of each line, one line a seed, by how the two began: lists of kernels."""
     shifted = [*large[1:], large[0]]
     matched = [weights.match_units(one, other)[0] for one, other in zip(small, shifted, strict=True)]
@@ -153,71 +185,29 @@ def pairs(small: list, large: list) -> dict[str, list[tuple]]:
     return {start: list(zip(small, each, strict=True)) for start, each in others.items()}
 
 
-def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint_of: Callable) -> dict[str, Any]:
-    """Train the nets of both ends to a stage, and measure them, the lines between them, and their flatness.
-
-    checkpoint_of(name): the checkpoint of that name.
-    """
-    optimizer, stage = unit.split("/")
-    own = checkpoint_of(unit)
-    kept = own.load([]) or {"lines": {}, "flatness": {end: [] for end in ENDS}}
-    solutions = {}
-    for end in ENDS:
-        name = f"{optimizer}/{end}"
-        of_training = checkpoint_of(f"training/{name}")
-        # Another process may be on its way to an earlier or later stage.
-        with files.locked(of_training.path, f"{unit}: waiting for the process that trains {name}"):
-            solutions[end] = learn(chosen, digits, name, stage, of_training, lambda: own.save([], kept))
-
-    models = seedwise.build(build_model, range(chosen.seeds))
-    began, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
-    nets = {end: [weights.unflatten(each, shapes) for each in vectors] for end, vectors in solutions.items()}
-    fixed = seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.probe_images)
-    sets = [fixed, (digits.test_images, digits.test_labels)]
-    ends = {end: own_values(models, began, nets[end], sets) for end in ENDS}
-
-    alpha = lines.places(chosen.intervals)
-    evaluators = [lines.evaluator(*each) for each in sets]
-    by_start = pairs(nets["small"], nets["large"])
-    measured = [kept["lines"].setdefault(start, []) for start in by_start] + list(kept["flatness"].values())
-    with progress.shown(f"{unit} measures", len(measured) * chosen.seeds, sum(map(len, measured))) as tell:
-
-        def after() -> None:
-            own.save([], kept)
-            tell(sum(map(len, measured)))
-
-        for start, nets_at_ends in by_start.items():
-            found = kept["lines"][start]
-            for one, other in nets_at_ends[len(found) :]:
-                values = [line(one, other)(lines.between(alpha)) for line in evaluators]
-                found.append(np.concatenate(values, axis=1).T.tolist())  # (quantities, points)
-                after()
-        for end, found in kept["flatness"].items():
-            for seed in range(len(found), chosen.seeds):
-                draws = seeds.stream(seed, "directions")
-                found.append(lines.flatness(evaluators[0], nets[end][seed], chosen.rise, chosen.directions, draws))
-                after()
-
-    results = {"parameters": PARAMETERS, "ends": ends, "alpha": alpha, "flatness": kept["flatness"], "lines": {}}
-    for start, values in kept["lines"].items():
-        lengths = [float(np.linalg.norm(weights.flatten(a) - weights.flatten(b))) for a, b in by_start[start]]
-        curves = dict(zip(QUANTITIES, np.array(values).swapaxes(0, 1), strict=True))  # (seeds, points) each
-        results["lines"][start] = {"length": lengths} | lines.described(alpha, curves, chosen.rise, chosen.fall)
-    return results | {"summary": summary(results)}
+def line_results(chosen: Settings, alpha: np.ndarray, pairs: list[tuple], values: list) -> dict[str, Any]:
+    """Length, curves, barriers and widths of the lines of all seeds. values: (seeds, quantities, points)."""
+    lengths = [np.linalg.norm(weights.flatten(one) - weights.flatten(other)) for one, other in pairs]
+    curves = dict(zip(QUANTITIES, np.array(values).swapaxes(0, 1), strict=True))  # (seeds, points) each
+    return {"length": lengths} | lines.described(alpha, curves, chosen.rise, chosen.fall)
 
 
-def own_values(models: list, began: np.ndarray, nets: list, sets: list) -> dict[str, Any]:
-    """Loss and accuracy of each net as Keras computes them, its length, and how far it is from where it began.
+def own_values(models: list, initial: np.ndarray, nets: list, sets: list) -> dict[str, Any]:
+    """Loss and accuracy of each net as Keras computes them, its length, and how far it is from its initial weights.
 
-    began: (seeds, parameters), the initial weights. Lists over seeds.
+    initial: (seeds, parameters). Lists over seeds.
     """
     for model, net in zip(models, nets, strict=True):
         model.set_weights(net)
     evaluate = seedwise.evaluator(models)
     values = [values for each in sets for values in evaluate(*each)]
-    moved = np.stack([weights.flatten(net) for net in nets]) - began
-    lengths = {"norm": [np.linalg.norm(weights.flatten(net)) for net in nets], "moved": np.linalg.norm(moved, axis=1)}
-    return dict(zip(QUANTITIES, values, strict=True)) | {"start_norm": np.linalg.norm(began, axis=1)} | lengths
+    moved = np.stack([weights.flatten(net) for net in nets]) - initial
+    return {
+        **dict(zip(QUANTITIES, values, strict=True)),
+        "start_norm": np.linalg.norm(initial, axis=1),
+        "norm": [np.linalg.norm(weights.flatten(net)) for net in nets],
+        "moved": np.linalg.norm(moved, axis=1),
+    }
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
@@ -230,24 +220,12 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     digits = data.mnist(run)
-    experiment = history.start(run, REVISION, [unit for unit in UNITS if unit in run.settings.arms], digits)
-    if run.force:
-        forget_trainings(experiment)
-    for unit in experiment.missing():
+    units = {name: [unit for unit in run.settings.arms if unit.startswith(name)] for name in STAGES}  # by training
+    experiment = history.start(run, REVISION, {name: of_it for name, of_it in units.items() if of_it}, digits)
+    for optimizer in experiment.missing():
         backend.start(intra_threads=1, inter_threads=2)  # the nets are shared out, not their layers
-        experiment.keep(unit, train(run.settings, digits, unit, experiment.checkpoint))
-    _, complete = experiment.state()
-    if complete and set(run.settings.arms) == set(UNITS):  # no later stage will carry on from there
-        forget_trainings(experiment)
+        experiment.keep(optimizer, train(run.settings, digits, optimizer, experiment.checkpoint(optimizer)))
     experiment.report()
-
-
-def forget_trainings(experiment: history.Experiment) -> None:
-    """Remove the checkpoints that the stages of a training share."""
-    for name in (f"training/{optimizer}/{end}" for optimizer in STAGES for end in ENDS):
-        checkpoint = experiment.checkpoint(name)
-        with files.locked(checkpoint.path):
-            checkpoint.remove()
 
 
 if __name__ == "__main__":

@@ -1,71 +1,19 @@
-"""The loss on straight lines through the weights of ReLU nets without biases: barriers, widths and flatness.
-
-A point of a line is a weighted sum of two settings of all weights,
-
-    theta(c) = c_1 theta_1 + c_2 theta_2,
-
-with c = (1 - alpha, alpha) between two solutions, or (1, t) from one of them along a direction. What the first layer
-sums up is linear in the weights: it is computed once for theta_1 and theta_2, and every point costs the products of
-the later layers only. Weights are float64; products with images are float32.
-"""
+"""What a line through two solutions, and random directions around each, tell: barriers, widths and flatness."""
 
 from collections.abc import Callable
 from typing import Any
 
-from common import weights
-from common.lazy import tf
+from common import landscape, weights
 
 import numpy as np
 
-POINTS_A_CALL = 32  # a compiled call does not see Ctrl-C until it returns
 FIRST, GROWTH, LONGEST = 0.01, 1.25, 10.0  # distances that the search for a rise tries, in lengths of the direction
 EXACT = 1e-5  # of a distance
 
 
-def evaluator(images: np.ndarray, labels: np.ndarray) -> Callable[[weights.Arrays, weights.Arrays], Callable]:
-    """Compile line(theta_1, theta_2) -> values(coefficients (points, 2)) -> (points, 2), float64.
-
-    Those are mean cross-entropy (nats) and accuracy. images: (n, ...), float32; labels: (n,). theta_1, theta_2: Dense
-    kernels (inputs, outputs), layer by layer. Compiled once for all lines of nets of one shape.
-    """
-    inputs, labels = tf.constant(images.reshape(len(images), -1)), tf.constant(labels)
-
-    @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
-    def values(first: tf.Tensor, later: list[tf.Tensor], coefficients: tf.Tensor) -> tf.Tensor:
-        def at(point: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            summed = tf.cast(point[0], tf.float32) * first[0] + tf.cast(point[1], tf.float32) * first[1]
-            for kernels in later:
-                kernel = tf.cast(point[0] * kernels[0] + point[1] * kernels[1], tf.float32)
-                summed = tf.matmul(tf.nn.relu(summed), kernel)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, summed)
-            correct = tf.argmax(summed, axis=-1, output_type=labels.dtype) == labels
-            return tf.reduce_mean(tf.cast(losses, tf.float64)), tf.reduce_mean(tf.cast(correct, tf.float64))
-
-        found = tf.map_fn(at, coefficients, fn_output_signature=(tf.float64, tf.float64), parallel_iterations=2)
-        return tf.stack(found, axis=1)
-
-    def line(one: weights.Arrays, other: weights.Arrays) -> Callable[[np.ndarray], np.ndarray]:
-        first = tf.stack([tf.matmul(inputs, tf.constant(net[0], tf.float32)) for net in (one, other)])
-        later = [tf.constant(np.stack(kernels), tf.float64) for kernels in list(zip(one, other, strict=True))[1:]]
-
-        def on_line(coefficients: np.ndarray) -> np.ndarray:
-            starts = range(0, len(coefficients), POINTS_A_CALL)
-            parts = [tf.constant(coefficients[start : start + POINTS_A_CALL], tf.float64) for start in starts]
-            return np.concatenate([values(first, later, part).numpy() for part in parts])
-
-        return on_line
-
-    return line
-
-
 def places(intervals: int) -> np.ndarray:
-    """(3 intervals + 1,): alpha from -1 to 2 in equal steps, so many of them from 0 to 1; both are hit exactly."""
+    """(3 intervals + 1,): alpha from -1 to 2 in equal steps, `intervals` of them from 0 to 1; both are hit exactly."""
     return np.arange(-intervals, 2 * intervals + 1) / intervals
-
-
-def between(alpha: np.ndarray) -> np.ndarray:
-    """(points, 2): coefficients of the solutions at alpha = 0 and 1."""
-    return np.stack([1 - alpha, alpha], axis=1)
 
 
 def barrier(alpha: np.ndarray, loss: np.ndarray) -> dict[str, float]:
@@ -76,7 +24,7 @@ def barrier(alpha: np.ndarray, loss: np.ndarray) -> dict[str, float]:
     """
     inside = (alpha >= 0) & (alpha <= 1)
     ends = [loss[np.searchsorted(alpha, end)] for end in (0, 1)]
-    excess = loss[inside] - between(alpha[inside]) @ ends
+    excess = loss[inside] - landscape.line(alpha[inside]) @ ends
     highest = int(np.argmax(excess))
     return {"height": float(excess[highest]), "place": float(alpha[inside][highest])}
 
@@ -149,17 +97,17 @@ def first_rise(loss_at: Callable[[float], float], rise: float) -> float:
     return float(optimize.brentq(lambda distance: loss_at(distance) - wanted, low, high, xtol=EXACT))
 
 
-def flatness(line: Callable, net: weights.Arrays, rise: float, directions: int, seed: int) -> list[list[float]]:
+def flatness(through: Callable, net: weights.Arrays, rise: float, directions: int, seed: int) -> list[list[float]]:
     """How far one can go from `net` along random directions before the loss has risen by `rise`.
 
-    line: of `evaluator`. The directions are filter-normalised (`weights.filter_normalised`) and drawn by `seed`, so
-    that nets with the same seed get the same draws. Returns (directions, 2): distances along and against each, in
-    lengths of the direction, which are those of the net's weights.
+    through: of `landscape.evaluator`. The directions are filter-normalised (`weights.filter_normalised`) and drawn by
+    `seed`, so that nets with the same seed get the same draws. Returns (directions, 2): distances along and against
+    each, in lengths of the direction, which are those of the net's weights.
     """
     generator = np.random.default_rng(seed)
     distances = []
     for _ in range(directions):
-        values = line(net, weights.filter_normalised(generator, net))
+        values = through(net, weights.filter_normalised(generator, net))
 
         def loss_at(distance: float, values: Callable = values) -> float:
             return float(values(np.array([[1.0, distance]]))[0, 0])

@@ -1,15 +1,16 @@
 """Does the flatness of a minimum, or another measure of a net, tell how well it generalizes?
 
-Homework 1-3, bonus. Nets of one shape are trained with many batch sizes and seeds; how much they lose on new images,
+Homework 1-3, bonus. How much a net loses on new images, gap = test loss - training loss, is set against measures that
+the training images and the weights alone give:
 
-    gap = test loss - training loss,
-
-is set against measures that the training images and the weights alone give: Keskar's sharpness (`box.py`), the extreme
-eigenvalues and the trace of the Hessian of the training loss (`hessian.py`), the path norm (Neyshabur et al. 2015), the
-Jacobian of the outputs (`jacobians.py`, Novak et al. 2018) and the distance from the initial weights. Each net is
-measured twice: when its training loss is first found at most 0.01, and after 30 epochs. At unequal losses every measure
-of curvature mostly tells the loss. Rescaled twins show that flatness depends on how a function is written (Dinh et al.
-2017).
+1. Train nets of one shape with many batch sizes and seeds (Adam, Kingma and Ba 2015) on 10,000 images of MNIST.
+2. Keep the weights of each twice: when its training loss is first at most 0.01, and after 30 epochs. At unequal losses
+   a measure of curvature mostly tells the loss.
+3. Measure each net: Keskar's sharpness (`box.py`), extreme eigenvalues and trace of the Hessian of the training loss
+   (`hessian.py`), the path norm (Neyshabur et al. 2015), the Jacobian of the outputs (Novak et al. 2018,
+   `jacobians.py`) and the distance from the initial weights.
+4. Measure one net again after rescaling its layers, which changes no output: flatness depends on how a function is
+   written (Dinh et al. 2017).
 
     python hw1_3/sharpness.py --scale paper      about two hours on two CPU cores
 """
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training, weights
-from common.lazy import keras, tf
+from common import backend, data, history, optimizers, seeds, seedwise, settings, training, weights
+from common.lazy import keras
 
 import numpy as np
 
@@ -70,7 +71,105 @@ def build_model():
     return model
 
 
+# -------------------------------------------------------------------------------------------- training
+
+
+def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train the nets of one batch size side by side, and measure each at both stops and the first one rescaled."""
+    batch_size = int(unit.removeprefix("batch-"))
+    numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # no two nets share initial weights
+    models = seedwise.build(build_model, numbers)
+    initial, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
+    variables = seedwise.trainable(models)
+    apply, slots = optimizers.adam(variables, chosen.learning_rate)
+    examples = seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.images)
+    update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(batch_size, "batches")
+    run = training.loop(update, examples, batch_size, batches_seed)
+    evaluate = seedwise.evaluator(models)
+
+    count = len(models)
+    snapshots = np.zeros((len(STOPS), count, PARAMETERS), np.float32)
+    results = checkpoint.restore(
+        [*variables, *slots, snapshots],
+        {"stopped": [None] * count, "loss_before": [np.nan] * count, "measured": {stop: [] for stop in STOPS}},
+    )
+
+    # 1. and 2. Train, and keep the weights at both stops
+    looks = range(chosen.check_every, chosen.most_steps + 1, chosen.check_every)
+    last = chosen.epochs * training.steps_per_epoch(len(examples[0]), batch_size)
+    stopped, loss_before = results["stopped"], results["loss_before"]
+    for step, _ in training.segments(
+        run, sorted({*looks, last}), checkpoint, "training", until=lambda step: step >= last and None not in stopped
+    ):
+        if step in looks and None in stopped:
+            for net, loss in enumerate(evaluate(*examples)[0]):
+                if stopped[net] is None and loss <= chosen.stop_loss:
+                    stopped[net] = step
+                    snapshots[0, net] = seedwise.flat_weights(models[net : net + 1])[0]
+                elif stopped[net] is None:
+                    loss_before[net] = float(loss)
+        if step == last:
+            snapshots[1] = seedwise.flat_weights(models)
+
+    # 3. The measures of each net
+    measured = results["measured"]
+    for stop, net in checkpoint.stages([(stop, net) for stop in STOPS for net in range(count)], "measures"):
+        values = None
+        if stop == "equal_epochs" or stopped[net] is not None:
+            arrays = weights.unflatten(snapshots[STOPS.index(stop), net], shapes)
+            values = measure(chosen, digits, examples, arrays, initial[net], numbers[net])
+        measured[stop].append(values)
+
+    # 4. The first net at equal loss, rescaled
+    for _ in checkpoint.stages([0] if stopped[0] is not None else [], "rescaled"):
+        arrays = rescaled(weights.unflatten(snapshots[0, 0], shapes), chosen.rescaling)
+        results["rescaled"] = measure(chosen, digits, examples, arrays, initial[0], numbers[0])
+
+    by_stop = {  # NaN for a net that did not reach the loss
+        stop: {name: [net[name] if net else np.nan for net in measured[stop]] for name in measured["equal_epochs"][0]}
+        for stop in STOPS
+    }
+    return {
+        "parameters": PARAMETERS,
+        "images": len(examples[0]),
+        "batch_size": min(batch_size, len(examples[0])),
+        "steps": stopped,
+        "loss_before": loss_before,  # at the look before the one that stopped it
+        "last_step": last,
+        "rescaled": results.get("rescaled"),
+        **by_stop,
+        "summary": {
+            f"{stop.replace('_', ' ')}: {name}": by_stop[stop][name] for stop in STOPS for name in ("gap", "wide")
+        },
+    }
+
+
 # ---------------------------------------------------------------------------------------- the measures
+
+
+def measure(
+    chosen: Settings, digits: data.Dataset, examples: list, arrays: list[np.ndarray], initial: np.ndarray, seed: int
+) -> dict[str, float]:
+    """All numbers about one net, by name. arrays: its weights; initial: (n,), before training; seed: of random draws.
+
+    examples: images and labels that it was trained on. Losses are with dropout off, in nats; Jacobians are with respect
+    to the pixels, 0 to 1, means over all images.
+    """
+    train = jacobians.sensitivities(arrays, *examples)
+    test = jacobians.sensitivities(arrays, digits.test_images, digits.test_labels)
+    train, test = ({name: float(values.mean()) for name, values in part.items()} for part in (train, test))
+    return {
+        "gap": test["loss"] - train["loss"],
+        "accuracy_gap": train["correct"] - test["correct"],
+        "train_loss": train["loss"], "test_loss": test["loss"],
+        "train_accuracy": train["correct"], "test_accuracy": test["correct"],
+        "train_jacobian": train["softmax"], "test_jacobian": test["softmax"],
+        "train_logit_jacobian": train["logits"], "test_logit_jacobian": test["logits"],
+        "path_norm": path_norm(arrays),
+        "norm": float(np.linalg.norm(weights.flatten(arrays))),
+        "distance": float(np.linalg.norm(weights.flatten(arrays) - initial)),
+        **curvature(chosen, arrays, *examples, seed),
+    }  # fmt: skip
 
 
 def path_norm(arrays: list[np.ndarray]) -> float:
@@ -88,7 +187,7 @@ def rescaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
 
 
 def curvature(chosen: Settings, arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray, seed: int) -> dict:
-    """Sharpness in both boxes, extreme eigenvalues and trace of the mean loss of `images`, by their names."""
+    """Extreme eigenvalues and trace of the Hessian of the mean loss of `images`, and sharpness in both boxes."""
     inputs = images.reshape(len(images), -1)
     seen = inputs.any(axis=0)  # the weights of pixels that are black in all images change no loss
     inputs = inputs[:, seen].astype(np.float64)
@@ -96,165 +195,34 @@ def curvature(chosen: Settings, arrays: list[np.ndarray], images: np.ndarray, la
     shapes, centre = [array.shape for array in arrays], weights.flatten(arrays)
     _, slope, product = hessian.passes(centre, shapes, inputs, labels)
     start = np.random.default_rng(seeds.stream(seed, "lanczos")).standard_normal(len(centre))
-    found = hessian.extreme_eigenvalues(product, start, chosen.lanczos_tolerance, chosen.lanczos_products)
     probes = np.random.default_rng(seeds.stream(seed, "probes"))
-    found["trace"], found["trace_error"] = hessian.hutchinson(product, len(centre), chosen.probes, probes)
-    found["trace_exact"] = hessian.exact_trace(centre, shapes, inputs)
-    found |= {"gradient_norm": float(np.linalg.norm(slope)), "largest_slope": float(np.abs(slope).max())}
+    trace, trace_error = hessian.hutchinson(product, len(centre), chosen.probes, probes)
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
         return hessian.passes(at, shapes, inputs, labels)[:2]
 
-    for name, epsilon in (("wide", chosen.wide_box), ("narrow", chosen.narrow_box)):
-        short = box.short_search(loss, centre, epsilon, chosen.short_iterations)
-        found |= {f"short_{name}": short["sharpness"], f"short_{name}_iterations": short["iterations"]}
-        places = np.random.default_rng(seeds.stream(seed, "box", name)).uniform(-1, 1, (chosen.box_starts, len(centre)))
-        starts = [short["move"] / box.sides(centre, epsilon), *places]  # the first carries the short search on
-        limits = chosen.box_iterations, chosen.box_tolerance
-        searches = [box.long_search(loss, centre, epsilon, start, *limits) for start in starts]
-        continued, *fresh = searches
-        best = max(searches, key=lambda each: each["sharpness"])
-        found |= {name: best["sharpness"], f"{name}_room": best["room"], f"{name}_edge": best["edge"]}
-        found[f"{name}_continued"] = continued["sharpness"]
-        found[f"{name}_lowest"] = min(each["sharpness"] for each in fresh)
-        found[f"{name}_iterations"] = max(each["iterations"] for each in searches)
-    return found
+    def in_box(name: str, epsilon: float) -> dict[str, float]:
+        draws = np.random.default_rng(seeds.stream(seed, "box", name))
+        starts = draws.uniform(-1, 1, (chosen.box_starts, len(centre)))
+        limits = chosen.short_iterations, chosen.box_iterations, chosen.box_tolerance
+        return box.sharpness(loss, centre, epsilon, starts, *limits)
 
-
-def measure(chosen: Settings, digits: data.Dataset, arrays: list[np.ndarray], born: np.ndarray, seed: int) -> dict:
-    """All numbers about one net, by name. arrays: its weights; born: (n,), its initial weights; seed: of its draws.
-
-    Losses are clean, in nats; Jacobians are with respect to the pixels, 0 to 1, means over all images.
-    """
-    images, labels = training_set(chosen, digits)
-    training = jacobians.sensitivities(arrays, images, labels)
-    test = jacobians.sensitivities(arrays, digits.test_images, digits.test_labels)
-    found = {}
-    for part, values in (("train", training), ("test", test)):
-        found |= {f"{part}_loss": float(values["loss"].mean()), f"{part}_accuracy": float(values["correct"].mean())}
-        found |= {f"{part}_jacobian": float(values["softmax"].mean())}
-        found |= {f"{part}_logit_jacobian": float(values["logits"].mean())}
-    found["gap"] = found["test_loss"] - found["train_loss"]
-    found["accuracy_gap"] = found["train_accuracy"] - found["test_accuracy"]
-    found |= {"path_norm": path_norm(arrays), "distance": float(np.linalg.norm(weights.flatten(arrays) - born))}
-    found["norm"] = float(np.linalg.norm(weights.flatten(arrays)))
-    return found | curvature(chosen, arrays, images, labels, seed)
-
-
-# -------------------------------------------------------------------------------------------- training
-
-
-def training_set(chosen: Settings, digits: data.Dataset) -> list[np.ndarray]:
-    """Images (n, 28, 28, 1) and labels (n,) of the training."""
-    return seeds.fixed_examples((digits.train_images, digits.train_labels), chosen.images)
-
-
-def learn(
-    chosen: Settings, unit: str, models: list, examples: list[np.ndarray], checkpoint: history.Checkpoint
-) -> tuple[list, dict[str, Any]]:
-    """Train the nets of one batch size side by side to both stops. Returns what a checkpoint keeps.
-
-    Those are variables, the last of which has the weights at the stops, (stops, nets, parameters); and, lists over
-    nets, the step at which each `stopped` at equal loss, None for one that did not, and its `loss_before` that.
-    """
-    batch_size = int(unit.removeprefix("batch-"))
-    apply, slots = optimizers.adam(seedwise.trainable(models), chosen.learning_rate)
-    update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(batch_size, "batches")
-    run = training.loop(update, examples, batch_size, batches_seed)
-    evaluate = seedwise.evaluator(models)
-    snapshots = tf.Variable(tf.zeros((len(STOPS), len(models), PARAMETERS)))
-    state = [*seedwise.trainable(models), *slots, snapshots]
-    done = checkpoint.load(state) or {
-        "step": 0,
-        "stopped": [None] * len(models),
-        "loss_before": [float("nan")] * len(models),  # at the look before the one that stopped it
-        "measured": [],
-    }
-    last = last_step(chosen, len(examples[0]), batch_size)
-    checks = range(chosen.check_every, chosen.most_steps + 1, chosen.check_every)
-    with progress.shown(f"{unit} training", max(last, chosen.most_steps), done["step"]) as tell:
-        for step in sorted({*checks, last}):
-            if step <= done["step"] or (step > last and None not in done["stopped"]):
-                continue
-            recorded = run(done["step"], step - done["step"])
-            tell(step, loss=float(recorded["loss"][-1].mean()))
-            if not np.isfinite(recorded["loss"]).all():
-                raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
-            if step in checks and None in done["stopped"]:
-                for net in newly_stopped(done, step, evaluate(*examples)[0], chosen.stop_loss):
-                    snapshots[0, net].assign(seedwise.flat_weights(models[net : net + 1])[0])
-            if step == last:
-                snapshots[1].assign(seedwise.flat_weights(models))
-            done["step"] = step
-            checkpoint.save(state, done)
-    return state, done
-
-
-def last_step(chosen: Settings, examples: int, batch_size: int) -> int:
-    """The step after which the second stop is."""
-    return chosen.epochs * training.steps_per_epoch(examples, batch_size)
-
-
-def newly_stopped(done: dict[str, Any], step: int, losses: np.ndarray, stop_loss: float) -> list[int]:
-    """The nets whose loss is at most `stop_loss` for the first time, noted in `done`, as are the losses of the others.
-
-    losses: (nets,), clean, after so many steps. A loss that is none, NaN, stops no net.
-    """
-    found = []
-    for net, loss in enumerate(losses):
-        if done["stopped"][net] is None:
-            if loss <= stop_loss:
-                done["stopped"][net] = step
-                found.append(net)
-            else:
-                done["loss_before"][net] = float(loss)
-    return found
-
-
-def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train the nets of one batch size side by side, and measure each at both stops and, rescaled, the first one."""
-    batch_size = int(unit.removeprefix("batch-"))
-    numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # so that nets are independent
-    models = seedwise.build(build_model, numbers)
-    born, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
-    examples = training_set(chosen, digits)
-    state, done = learn(chosen, unit, models, examples, checkpoint)
-
-    stored = state[-1].numpy()
-    wanted = [(stop, net, 1.0) for stop in STOPS for net in range(chosen.seeds)]
-    wanted.append((STOPS[0], 0, chosen.rescaling))  # the rescaled twin of the first net at equal loss
-    with progress.shown(f"{unit} measures", len(wanted), len(done["measured"])) as tell:
-        for stop, net, scale in wanted[len(done["measured"]) :]:
-            found = None
-            if stop == "equal_epochs" or done["stopped"][net] is not None:
-                arrays = weights.unflatten(stored[STOPS.index(stop), net], shapes)
-                arrays = arrays if scale == 1 else rescaled(arrays, scale)
-                found = measure(chosen, digits, arrays, born[net], numbers[net])
-            done["measured"].append(found)
-            tell(len(done["measured"]))
-            checkpoint.save(state, done)
-
-    images = len(examples[0])
-    about = {"parameters": PARAMETERS, "images": images, "batch_size": min(batch_size, images)}
-    about |= {"steps": done["stopped"], "loss_before": done["loss_before"]}
-    about |= {"last_step": last_step(chosen, images, batch_size), "rescaled": done["measured"][-1]}
-    return about | by_stop(done["measured"][:-1], chosen.seeds)
-
-
-def by_stop(measured: list[dict | None], nets: int) -> dict[str, Any]:
-    """Results at each of STOPS, and the table's numbers. measured: of each net at the first stop, then at the other."""
-    at_epochs = measured[nets:]
-    names = at_epochs[0]
-    results: dict[str, Any] = {
-        stop: over_seeds(part, names) for stop, part in zip(STOPS, (measured[:nets], at_epochs), strict=True)
-    }
-    shown = {f"{stop.replace('_', ' ')}: {name}": results[stop][name] for stop in STOPS for name in ("gap", "wide")}
-    return results | {"summary": shown}
-
-
-def over_seeds(nets: list[dict | None], names: dict) -> dict[str, list[float]]:
-    """{name: values over nets}, NaN for a net that did not stop."""
-    return {name: [np.nan if net is None else net[name] for net in nets] for name in names}
+    wide, narrow = in_box("wide", chosen.wide_box), in_box("narrow", chosen.narrow_box)
+    return {
+        **hessian.extreme_eigenvalues(product, start, chosen.lanczos_tolerance, chosen.lanczos_products),
+        "trace": trace,
+        "trace_error": trace_error,
+        "trace_exact": hessian.exact_trace(centre, shapes, inputs),
+        "gradient_norm": float(np.linalg.norm(slope)),
+        "largest_slope": float(np.abs(slope).max()),
+        "short_wide": wide["short"], "short_wide_iterations": wide["short_iterations"],
+        "wide": wide["sharpness"], "wide_room": wide["room"], "wide_edge": wide["edge"],
+        "wide_continued": wide["continued"], "wide_lowest": wide["lowest"], "wide_iterations": wide["iterations"],
+        "short_narrow": narrow["short"], "short_narrow_iterations": narrow["short_iterations"],
+        "narrow": narrow["sharpness"], "narrow_room": narrow["room"], "narrow_edge": narrow["edge"],
+        "narrow_continued": narrow["continued"], "narrow_lowest": narrow["lowest"],
+        "narrow_iterations": narrow["iterations"],
+    }  # fmt: skip
 
 
 def main() -> None:

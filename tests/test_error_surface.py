@@ -14,7 +14,7 @@ import trial_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
-from common import backend, figures, history, weights
+from common import backend, figures, history, landscape, weights
 from common.checkpoint import Checkpoint
 
 backend.start()
@@ -54,7 +54,7 @@ def directly(kernels, images, labels):
 def test_the_loss_on_a_line_is_that_of_the_mixed_weights():
     start, end = small_net(0), small_net(1)
     alpha = np.linspace(0, 1, 11)
-    found = surfaces.evaluator([start, end], *inputs())(surfaces.line(alpha))
+    found = landscape.evaluator(*inputs())(start, end)(landscape.line(alpha))
     expected = [
         directly([(1 - place) * one + place * two for one, two in zip(start, end, strict=True)], *inputs())
         for place in alpha
@@ -66,23 +66,18 @@ def test_rows_of_a_plane_are_y_and_columns_are_x():
     end = small_net(2)
     across, along = small_net(3), small_net(4)
     x, y = np.linspace(-1, 1, 7), np.linspace(0, 3, 4)
-    coefficients = surfaces.plane(x, y)
+    coefficients = landscape.plane(x, y)
     assert coefficients.shape == (28, 3)
-    losses = surfaces.evaluator([end, across, along], *inputs())(coefficients)[:, 0].reshape(4, 7)
+    losses = landscape.evaluator(*inputs())(end, across, along)(coefficients)[:, 0].reshape(4, 7)
     for row, column in ((0, 0), (0, 6), (3, 0), (1, 5), (3, 6)):
         moved = [a + x[column] * b + y[row] * c for a, b, c in zip(end, across, along, strict=True)]
         assert losses[row, column] == pytest.approx(directly(moved, *inputs())[0], rel=5e-6)
 
 
 def test_points_do_not_depend_on_how_they_are_shared_out():
-    evaluate = surfaces.evaluator([small_net(0), small_net(1)], *inputs())
-    coefficients = surfaces.line(np.linspace(0, 1, 9))
-    whole = evaluate(coefficients)
-    values, told = whole[:4].tolist(), []
-    surfaces.sweep(evaluate, coefficients, values, told.append)
-    assert values == whole.tolist()
-    assert sum(told) == 5 and told[0] == 1
-    surfaces.sweep(evaluate, coefficients, values, pytest.fail)
+    at, coefficients = landscape.evaluator(*inputs())(small_net(0), small_net(1)), landscape.line(np.linspace(0, 1, 19))
+    apart = [at(coefficients[first:last]) for first, last in ((0, 1), (1, 12), (12, 19))]
+    np.testing.assert_array_equal(at(coefficients), np.concatenate(apart))
 
 
 def test_a_falling_line_has_no_maximum():
@@ -207,31 +202,16 @@ def test_a_line_needs_an_inside():
         error_surface.Settings(line_points=2)
 
 
-def test_resumed_equals_uninterrupted_and_trains_once(tmp_path, monkeypatch):
-    def train(name):
-        return error_surface.train(TINY, digits(), "adam/seed-1", Checkpoint(tmp_path / name, {"of": "a test"}))
-
-    whole = history.plain(train("whole.npz"))
+@pytest.mark.parametrize("saves", [2, 5, 7])  # 4 records, 1 stage of each of the lines and planes
+def test_resumed_equals_uninterrupted(tmp_path, nowhere, monkeypatch, saves):
+    whole = history.plain(error_surface.train(TINY, digits(), "adam/seed-1", nowhere))
     monkeypatch.setattr("common.checkpoint.SAVE_SECONDS", 0.0)
-    sweep, calls = surfaces.sweep, []
-
-    def killed(evaluate, coefficients, values, after):
-        def once(points):
-            after(points)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-
-        calls.append(len(values))
-        sweep(evaluate, coefficients, values, once)
-
-    with monkeypatch.context() as context:
-        context.setattr(surfaces, "sweep", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train("resumed.npz")
-    assert calls == [0, 0, 0]
-    with monkeypatch.context() as context:
-        context.setattr(error_surface, "learn", pytest.fail)
-        assert history.plain(train("resumed.npz")) == whole
+    stopping = trial_runs.Saving(tmp_path / "net", {"of": "a test"})
+    stopping.last = saves
+    with pytest.raises(trial_runs.Stopped):
+        error_surface.train(TINY, digits(), "adam/seed-1", stopping)
+    resumed = error_surface.train(TINY, digits(), "adam/seed-1", Checkpoint(tmp_path / "net", {"of": "a test"}))
+    assert history.plain(resumed) == whole
 
 
 @pytest.fixture(scope="module")

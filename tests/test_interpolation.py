@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from common import backend, figures, history, plain_pickle, weights
+from common import backend, figures, history, landscape, plain_pickle, weights
+from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN
 
 import numpy as np
@@ -14,6 +15,8 @@ import trial_runs
 ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_3 import interpolation, lines, plot_interpolation
+
+UNITS = interpolation.PAPER.arms
 
 backend.start()
 
@@ -45,18 +48,6 @@ def by_hand(net: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> tu
 def blobs() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(3)
     return generator.normal(size=(50, 4, 3, 1)).astype(np.float32), generator.integers(0, 5, 50).astype(np.int32)
-
-
-def test_a_line_is_that_of_summed_weights(blobs):
-    one, other = random_net(0), random_net(1)
-    alpha = lines.places(20)
-    values = lines.evaluator(*blobs)(one, other)(lines.between(alpha))
-    assert values.shape == (61, 2)
-    for place, (loss, accuracy) in zip(alpha, values, strict=True):
-        summed = [(1 - place) * first + place * second for first, second in zip(one, other, strict=True)]
-        expected = by_hand(summed, *blobs)
-        assert loss == pytest.approx(expected[0], rel=1e-5)
-        assert accuracy == pytest.approx(expected[1], abs=1e-9)
 
 
 @pytest.mark.parametrize("intervals", [3, 7, 20, 40, 49, 50, 99])
@@ -118,8 +109,8 @@ def test_a_rise_is_found_where_it_is():
 
 
 def test_flatness_is_where_the_loss_has_risen(blobs):
-    net, line = random_net(4), lines.evaluator(*blobs)
-    distances = lines.flatness(line, net, 0.05, 3, seed=7)
+    net, through = random_net(4), landscape.evaluator(*blobs)
+    distances = lines.flatness(through, net, 0.05, 3, seed=7)
     assert np.shape(distances) == (3, 2)
     generator = np.random.default_rng(7)
     for both in distances:
@@ -137,7 +128,7 @@ def test_a_sharper_net_rises_sooner(blobs):
     for kernel in net[:-1]:
         hidden = np.maximum(hidden @ kernel, 0)
     labels = (hidden @ net[-1]).argmax(axis=1).astype(np.int32)  # which it knows
-    line = lines.evaluator(images, labels)
+    line = landscape.evaluator(images, labels)
     sure = [*net[:-1], 20 * net[-1]]  # the same answers, with little loss, which a wrong one raises by more
     assert np.mean(lines.flatness(line, sure, 0.05, 4, 0)) < np.mean(lines.flatness(line, net, 0.05, 4, 0))
 
@@ -147,7 +138,7 @@ def test_the_starts_pair_the_seeds_as_they_say():
     orders = [np.random.default_rng(seed).permutation(7) for seed in range(3)]
     renumbered = [[net[0][:, order], net[1][order], net[2]] for net, order in zip(small, orders, strict=True)]
     large = [renumbered[2], renumbered[0], renumbered[1]]  # so that the one of the next seed is the own one renumbered
-    by_start = interpolation.pairs(small, large)
+    by_start = interpolation.pairs_of(small, large)
     assert list(by_start) == ["shared", "independent", "matched"]
     for seed in range(3):
         assert all(by_start[start][seed][0] is small[seed] for start in by_start)
@@ -179,55 +170,26 @@ def digits() -> SimpleNamespace:
     return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
-@pytest.fixture
-def checkpoints(tmp_path):
-    """checkpoints(stopped, last) gives the function that `train` takes; it stops after saving `stopped` so often."""
-
-    def make(stopped: str = "", last: int = 0):
-        def one(name: str) -> trial_runs.Saving:
-            found = trial_runs.Saving(tmp_path / f"{name.replace('/', '-')}.npz", {"name": name})
-            found.last = last if name == stopped else 0
-            return found
-
-        return one
-
-    return make
-
-
 @pytest.fixture(scope="module")
-def whole(digits, nowhere) -> dict[str, str]:
-    """The results of uninterrupted runs, each from its own beginning, as text."""
-    return {unit: text(interpolation.train(TINY, digits, unit, lambda name: nowhere)) for unit in interpolation.UNITS}
+def whole(digits, nowhere) -> dict[str, dict]:
+    """The results of uninterrupted trainings, {unit: results} of each."""
+    return {name: history.plain(interpolation.train(TINY, digits, name, nowhere)) for name in interpolation.STAGES}
 
 
-def text(results: dict) -> str:
-    return json.dumps(history.plain(results), sort_keys=True)
-
-
-@pytest.mark.parametrize(
-    ("unit", "stopped", "last"),
-    [
-        ("sgd/converged", "training/sgd/large", 2),
-        ("adam/converged", "adam/converged", 5),
-        ("sgd/early", "sgd/early", 13),
-    ],
-)
-def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, checkpoints, unit, stopped, last):
-    monkeypatch.setattr(interpolation, "STEPS_A_CHUNK", 7)
+# Of sgd's 7 segments an end, 3 times 9 lines and 3 times 6 nets; each is saved, a training also at its end
+@pytest.mark.parametrize(("training", "saves"), [("sgd", 3), ("sgd", 11), ("sgd", 25), ("sgd", 40), ("adam", 20)])
+def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, tmp_path, training, saves):
+    monkeypatch.setattr(interpolation, "STEPS_A_SEGMENT", 7)
+    stopping = trial_runs.Saving(tmp_path / "training", {"unit": training})
+    stopping.last = saves
     with pytest.raises(trial_runs.Stopped):
-        interpolation.train(TINY, digits, unit, checkpoints(stopped, last))
-    assert text(interpolation.train(TINY, digits, unit, checkpoints())) == whole[unit]
-
-
-@pytest.mark.parametrize("stages", [("early", "converged"), ("converged", "late")])
-def test_a_stage_that_carries_on_equals_one_from_the_beginning(whole, digits, checkpoints, stages):
-    for stage in stages:
-        assert text(interpolation.train(TINY, digits, f"sgd/{stage}", checkpoints())) == whole[f"sgd/{stage}"], stage
+        interpolation.train(TINY, digits, training, stopping)
+    resumed = interpolation.train(TINY, digits, training, Checkpoint(tmp_path / "training", {"unit": training}))
+    assert json.dumps(history.plain(resumed)) == json.dumps(whole[training])  # NaN and all
 
 
 def test_the_ends_of_a_line_are_the_solutions(whole):
-    for unit, results in whole.items():
-        results = json.loads(results)
+    for unit, results in (item for units in whole.values() for item in units.items()):
         first, last = (results["alpha"].index(end) for end in (0.0, 1.0))
         for name in interpolation.QUANTITIES:
             small, large = (results["ends"][end][name] for end in interpolation.ENDS)
@@ -238,13 +200,17 @@ def test_the_ends_of_a_line_are_the_solutions(whole):
                 np.testing.assert_allclose(curves[:, last], expected, rtol=2e-6, err_msg=f"{unit} {start} {name}")
 
 
-def test_a_shared_start_is_one_and_the_batches_are_not(digits, nowhere, monkeypatch):
-    same = interpolation.Settings(
-        small_batch=16, large_batch=16, early_steps=1, late_steps=2, converged_steps=3, seeds=2
-    )
-    small, large = (
-        interpolation.learn(same, digits, f"sgd/{end}", "early", nowhere, lambda: None) for end in interpolation.ENDS
-    )
+def trained(chosen, digits, end: str, steps: int) -> np.ndarray:
+    """The weights (seeds, parameters) of one end after some steps of gradient descent."""
+    images = digits.train_images, digits.train_labels
+    models, run, _ = interpolation.training_of(chosen, images, "sgd", end)
+    run(0, steps)
+    return seedwise.flat_weights(models)
+
+
+def test_a_shared_start_is_one_and_the_batches_are_not(digits):
+    same = interpolation.Settings(small_batch=16, large_batch=16, seeds=2)
+    small, large = (trained(same, digits, end, 1) for end in interpolation.ENDS)
     began = seedwise.flat_weights(seedwise.build(interpolation.build_model, range(2)))
     assert not np.array_equal(small, large)  # other batches
     assert np.linalg.norm(small - began) < 0.05 * np.linalg.norm(began)  # one step from the same weights
@@ -252,11 +218,9 @@ def test_a_shared_start_is_one_and_the_batches_are_not(digits, nowhere, monkeypa
     assert np.linalg.norm(began[0] - began[1]) > 0.5 * np.linalg.norm(began[0])
 
 
-def test_gradient_descent_with_everything_in_a_batch_is_that_of_the_textbook(digits, nowhere):
-    every = interpolation.Settings(
-        large_batch=1000, sgd_learning_rate=0.1, early_steps=3, late_steps=4, converged_steps=5, seeds=2
-    )
-    reached = interpolation.learn(every, digits, "sgd/large", "early", nowhere, lambda: None)
+def test_gradient_descent_with_everything_in_a_batch_is_that_of_the_textbook(digits):
+    every = interpolation.Settings(large_batch=1000, sgd_learning_rate=0.1, seeds=2)
+    reached = trained(every, digits, "large", 3)
     for seed, model in enumerate(seedwise.build(interpolation.build_model, range(2))):
         net = [array.astype(np.float64) for array in model.get_weights()]
         inputs, wanted = digits.train_images.reshape(240, -1).astype(np.float64), np.eye(10)[digits.train_labels]
@@ -272,14 +236,6 @@ def test_gradient_descent_with_everything_in_a_batch_is_that_of_the_textbook(dig
                 back = (back @ net[place].T) * (layers[place] > 0)
                 net[place] = net[place] - 0.1 * gradient
         np.testing.assert_allclose(reached[seed], weights.flatten(net), atol=1e-6)
-
-
-def test_the_two_trainings_of_a_pair_differ_in_one_thing():
-    chosen = interpolation.PAPER
-    assert interpolation.method(chosen, "sgd", "small") == (64, 0.01)
-    assert interpolation.method(chosen, "sgd", "large") == (1024, 0.01)
-    assert interpolation.method(chosen, "adam", "small") == (64, 1e-3)
-    assert interpolation.method(chosen, "adam", "large") == (64, 1e-2)
 
 
 def test_the_net_is_that_of_the_homework(monkeypatch):
@@ -299,7 +255,7 @@ def test_a_paper_history_is_small_enough():
     distances = generator.random((chosen.seeds, chosen.directions, 2))
     unit = {"alpha": alpha, "flatness": dict.fromkeys(interpolation.ENDS, distances), "summary": {}}
     unit["lines"] = dict.fromkeys(("shared", "independent", "matched"), line)
-    encoded = [len(plain_pickle.dumps(history.plain({name: unit}))) for name in interpolation.UNITS]
+    encoded = [len(plain_pickle.dumps(history.plain({name: unit}))) for name in UNITS]
     assert sum(encoded) < 0.5 * LARGEST_WRITTEN
 
 
@@ -336,7 +292,7 @@ def path(checkout) -> Path:
 def test_a_tiny_run_records_everything(path):
     kept = history.read(path)
     assert kept["complete"]
-    assert list(kept["results"]) == list(interpolation.UNITS)
+    assert set(kept["results"]) == set(UNITS)
     assert (kept["environment"]["intra_threads"], kept["environment"]["inter_threads"]) == (1, 2)
     for results in kept["results"].values():
         assert results["alpha"] == lines.places(10).tolist()
@@ -365,17 +321,6 @@ def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(chec
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")
 
 
-def test_a_stage_alone_leaves_its_trainings_to_the_next_one(checkout, path):
-    def run(*flags):
-        return trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS, "--rise", "0.06", *flags)
-
-    assert "carries on" not in run("--arms", "sgd/early").stderr
-    assert "training-sgd-small: carries on" in run("--arms", "sgd/late").stderr
-    assert "carries on" not in run("--arms", "sgd/late", "--force").stderr
-    run()
-    assert not list((checkout / "out" / "checkpoints").rglob("*.state"))
-
-
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--late-steps", "100"], "--early-steps"), (["--seeds", "1"], "--seeds"), (["--arms", "sgd/never"], "sgd/late")],
@@ -391,7 +336,7 @@ def test_the_figures_are_drawn_and_not_blank(checkout, path):
     trial_runs.draws(checkout, "hw1_3/interpolation", path, plot_interpolation.FIGURES)
 
 
-@pytest.mark.parametrize("unit", interpolation.UNITS)
+@pytest.mark.parametrize("unit", UNITS)
 def test_a_partial_history_is_drawn(path, unit):
     figures.use_style()
     kept = history.read(path)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from common import backend, stacked
+from common import backend, landscape, stacked
 
 import numpy as np
 
@@ -210,15 +210,7 @@ def line(work: Work) -> Steps:
     script_module(work.script)
     one, other = (model.get_weights() for model in classifiers(replace(work, nets=2)))
     images, labels = examples.pictures((28, 28, 1), work.examples)
-    if work.script == "hw1_2/error_surface":
-        from hw1_2 import surfaces
-
-        bases = [[kernel.astype(np.float64) for kernel in net] for net in (one, other)]
-        at = surfaces.evaluator(bases, images.reshape(work.examples, -1), labels)
-    else:
-        from hw1_3 import lines
-
-        at = lines.evaluator(images, labels)(one, other)
+    at = landscape.evaluator(images, labels)(one, other)
     coefficients = np.stack([1 - np.linspace(0, 1, 1000), np.linspace(0, 1, 1000)], axis=1)
 
     def steps(count: int) -> float:
