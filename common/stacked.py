@@ -68,3 +68,10 @@ def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any
         if index < len(shapes) - 1:
             hidden = activation(hidden)
     return hidden[:, 0, :]
+
+
+def copies_of(model: Any) -> Any:
+    """forward(parameters, points) of many nets like this keras.Sequential of Dense layers, as `forward` above."""
+    widths = [layer.units for layer in model.layers]
+    activation = model.layers[0].activation  # of all hidden layers
+    return lambda parameters, points: forward(parameters, points, widths, activation)

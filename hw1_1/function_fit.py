@@ -2,10 +2,10 @@
 
 Homework 1-1, "Simulate a Function": f1(x) = sin(exp(pi x)) and f2(x) = cos(10 x^3) on [-1, 1]. Three fully
 connected nets of 90 or 91 parameters, ReLU and tanh, are trained with Adam (Kingma and Ba 2015) on the mean
-squared error over 1,000 points. A hundred seeds are trained at once, as a stack: the outcome depends so much
-on the initial weights that one training says nothing. Many deep ReLU nets are born dead (Lu et al. 2019):
-a layer is off on the whole interval and the output is a constant, which training can move but not bend, so that
-the loss ends at the target's variance; they are counted.
+squared error over 1,000 points. The outcome depends so much on the initial weights that one training says nothing:
+a hundred seeds of each net are trained, at once, as a stack. Many deep ReLU nets are born dead (Lu et al. 2019):
+all units of a layer are off on the whole interval and the output is a constant. Training can move it but not bend it,
+so the loss ends at the target's variance. These nets are counted.
 
     python hw1_1/function_fit.py --scale paper      about an hour on one CPU core
 """
@@ -13,22 +13,22 @@ the loss ends at the target's variance; they are counted.
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, optimizers, progress, seeds, settings, stacked, training
+from common import backend, history, optimizers, seeds, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
 
 REVISION = 1
-FUNCTIONS = {
+FUNCTIONS = {  # a further line, such as "steps": lambda x: np.sign(np.sin(5 * np.pi * x)), is trained and drawn too
     "f1": lambda x: np.sin(np.exp(np.pi * x)),
     "f2": lambda x: np.cos(10 * x**3),
 }
 WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
 PARAMETERS = {"shallow": 91, "medium": 91, "deep": 90}
-RECORDS = 120  # epochs, at most, at which the loss is kept, on a log grid; and epoch 0
+RECORDS = 120  # epochs, at most, after which the loss is recorded, on a log scale; and before training
 CURVE_POINTS = 401  # of a predicted curve
 
 
@@ -39,7 +39,7 @@ class Settings:
     batch_size: settings.Count = 64  # points
     learning_rate: settings.Positive = 1e-3  # of Adam
     seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
-    functions: tuple[Literal["f1", "f2"], ...] = ("f1", "f2")  # targets
+    functions: tuple[Literal[*FUNCTIONS], ...] = tuple(FUNCTIONS)  # targets
     activations: tuple[Literal["relu", "tanh"], ...] = ("relu", "tanh")  # of the hidden layers
     nets: tuple[Literal["shallow", "medium", "deep"], ...] = ("shallow", "medium", "deep")  # nets to train
 
@@ -51,26 +51,28 @@ QUICK = replace(PAPER, epochs=120)
 
 
 def build_model(net: str, activation: str):
-    """One net as a keras.Sequential: the plain twin of what `train` computes a hundred times at once."""
-    hidden = [keras.layers.Dense(width, activation=activation) for width in WIDTHS[net][:-1]]
-    return keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
+    """The net as a keras.Sequential, from (1,) to (1,), of which `train` trains a hundred copies."""
+    *hidden, outputs = WIDTHS[net]
+    layers = [keras.layers.Dense(width, activation=activation) for width in hidden]
+    model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(outputs)])
+    if model.count_params() != PARAMETERS[net]:
+        raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
+    return model
 
 
 def initial_weights(net: str, count: int) -> np.ndarray:
-    """(count, parameters), float32: seed i gives the same net for both functions and activations."""
-    if stacked.parameter_count(WIDTHS[net]) != PARAMETERS[net]:
-        raise ValueError(f"the {net} net has {stacked.parameter_count(WIDTHS[net])} parameters, not {PARAMETERS[net]}")
+    """(count, parameters), float32: row i is drawn by seed i, the same for all functions and activations."""
     streams = [seeds.stream(seed, "weights", net) for seed in range(count)]
     return stacked.glorot_uniform(WIDTHS[net], streams).astype(np.float32)
 
 
 def record_epochs(epochs: int) -> list[int]:
-    """Epochs at which the loss is kept: 0, then evenly on a log scale up to the last."""
+    """Epochs at which the loss is recorded: 0, then evenly on a log scale up to the last."""
     return [0, *np.unique(np.geomspace(1, epochs, RECORDS).round().astype(int)).tolist()]
 
 
 def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
-    """The seeds whose curves are kept, by name. end_loss, dead: (seeds,); the live are those not dead at birth."""
+    """The seeds whose curves are drawn. end_loss, dead: (seeds,); the live are those not dead at birth."""
     order = np.argsort(end_loss)
     live = order[~dead[order]]
     shown = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
@@ -79,56 +81,48 @@ def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
     return {name: int(seed) for name, seed in shown.items()}
 
 
-def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict:
-    """Train the stack of all seeds of one net on one function; losses, predicted curves, dead nets."""
+def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
+    """Train all seeds of one net on one function; losses by epoch, predicted curves, which nets are dead."""
     function, activation, net = unit.split("/")
     points = np.linspace(-1, 1, chosen.points)
-    inputs, targets = points.astype(np.float32), FUNCTIONS[function](points).astype(np.float32)
-    weights = tf.Variable(initial_weights(net, chosen.seeds))
+    targets = FUNCTIONS[function](points)
+    weights = tf.Variable(initial_weights(net, chosen.seeds))  # (seeds, parameters): all nets in one variable
+    forward = stacked.copies_of(build_model(net, activation))
     apply, slots = optimizers.adam([weights], chosen.learning_rate)
 
-    def forward(at: tf.Tensor) -> tf.Tensor:
-        return stacked.forward(weights, at, WIDTHS[net], {"relu": tf.nn.relu, "tanh": tf.nn.tanh}[activation])
+    def update(batch_inputs, batch_targets) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            losses = tf.reduce_mean(tf.square(forward(weights, batch_inputs) - batch_targets), axis=1)
+            total = tf.reduce_sum(losses)  # a net's loss depends on its own weights alone
+        apply([tape.gradient(total, weights)])
+        return {"loss": total / chosen.seeds}
 
-    compiled = tf.function(forward, autograph=False)
+    compiled = tf.function(lambda at: forward(weights, at), autograph=False)
 
     def outputs(at: np.ndarray) -> np.ndarray:
         return compiled(tf.constant(at, tf.float32)).numpy()
 
-    def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
-        with tf.GradientTape() as tape:
-            errors = forward(batch_inputs) - batch_targets
-            losses = tf.reduce_mean(tf.square(errors), axis=1)  # a net's loss depends on its own weights alone
-            total = tf.reduce_sum(losses)
-        apply([tape.gradient(total, weights)])
-        return {"loss": total / chosen.seeds}
+    examples = points.astype(np.float32), targets.astype(np.float32)
+    run = training.loop(update, examples, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    epochs, steps = record_epochs(chosen.epochs), training.steps_per_epoch(chosen.points, chosen.batch_size)
+    born_dead = training.dead_nets(outputs(points))
+    curves = checkpoint.restore([weights, *slots], {"loss": []})
+    for _ in training.segments(run, [epoch * steps for epoch in epochs], checkpoint):
+        curves["loss"].append(np.mean((outputs(points).astype(np.float64) - targets) ** 2, axis=1).tolist())
 
-    steps = training.steps_per_epoch(chosen.points, chosen.batch_size)
-    epochs = record_epochs(chosen.epochs)
-    loop = training.loop(update, (inputs, targets), chosen.batch_size, seeds.stream(0, "batches"), fused=True)
-    born_dead = training.dead_nets(outputs(inputs))
-    kept = checkpoint.load([weights, *slots]) or {"loss": []}
-    done = len(kept["loss"])
-    with progress.shown(unit, epochs[-1] * steps, epochs[max(done - 1, 0)] * steps) as tell:
-        for previous, epoch in list(zip([0, *epochs], epochs, strict=False))[done:]:
-            if epoch > previous:
-                loop(previous * steps, (epoch - previous) * steps, tell)
-            errors = outputs(inputs).astype(np.float64) - FUNCTIONS[function](points)
-            kept["loss"].append(np.mean(errors**2, axis=1).tolist())
-            checkpoint.save([weights, *slots], kept)
-
-    end_loss, grid = np.array(kept["loss"][-1]), np.linspace(-1, 1, CURVE_POINTS)
-    curves, shown = outputs(grid), shown_nets(end_loss, born_dead)
+    loss = np.array(curves["loss"]).T  # (seeds, epochs), over all points, of the weights after that epoch
+    end_loss, grid = loss[:, -1], np.linspace(-1, 1, CURVE_POINTS)
+    predicted, shown = outputs(grid), shown_nets(end_loss, born_dead)
     return {
         "parameters": PARAMETERS[net],
         "epochs": epochs,
-        "loss": np.array(kept["loss"]).T,  # (seeds, epochs), over all points, of the weights after that epoch
+        "loss": loss,
         "end_loss": end_loss,
         "dead_at_birth": born_dead,
-        "dead_at_end": training.dead_nets(outputs(inputs)),
+        "dead_at_end": training.dead_nets(outputs(points)),
         "curve_inputs": grid,
         "curve_target": FUNCTIONS[function](grid),
-        "curves": {name: curves[seed] for name, seed in shown.items()},
+        "curves": {name: predicted[seed] for name, seed in shown.items()},
         "curve_seeds": shown,
         "summary": {
             "end loss": end_loss,

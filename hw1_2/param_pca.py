@@ -1,25 +1,28 @@
 """Do trainings from different initial weights go different ways, and end in different places?
 
 Homework 1-2, "Visualize the optimization process": nets of 2,136 parameters learn f1(x) = sin(exp(pi x)) on [-1, 1]
-with Adam (Kingma and Ba 2015); their weights are recorded every 3 epochs and projected on the first two principal
+with Adam (Kingma and Ba 2015). Their weights are recorded every 3 epochs and projected on the first two principal
 components of all records together, for one layer and for the whole model. In 2,136 dimensions random directions are
 orthogonal, and hidden units can be permuted without changing the function, so a picture of eight paths proves little.
-Hence a control of as many runs from one initial net, with other batch orders, and distances of the ends after the
-hidden units were matched (Ainsworth et al. 2023). What the nets predict at the end is kept as well, since two
-functions can be compared without asking which unit is which. All runs are trained as one stack. A dead run, whose
-output is constant, stands still and is left out of distances; a few spare runs make up for it.
+Beside it:
+- a control: as many runs from one initial net, whose batches come in other orders;
+- distances between the ends after the hidden units were matched (Ainsworth et al. 2023);
+- what the nets predict at the end, since functions can be compared without asking which unit is which.
+All runs are trained as one stack. A dead run, whose output is constant, stands still and is left out of distances; two
+spare runs of each group replace dead ones.
 
     python hw1_2/param_pca.py --scale paper      about 2 minutes on two CPU cores
     python hw1_2/param_pca.py --layer 1 5        layer 5 is added to the history
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, history, optimizers, progress, seeds, settings, stacked, training
+from common import backend, history, optimizers, seeds, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -31,7 +34,7 @@ WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
 PARAMETERS = 2136
 SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
 SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
-PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], at which the functions that the runs end in are kept
+PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], for the functions that the runs end in
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Settings:
     batch_size: settings.Count = 256  # points
     learning_rate: settings.Positive = 1e-3  # of Adam
     runs: settings.Count = 8  # live runs from different initial weights, and as many of the control
-    spare_runs: Annotated[int, settings.Range(0, 1000)] = 2  # trained as well, of either, for those that are dead
+    spare_runs: Annotated[int, settings.Range(0, 1000)] = 2  # trained in each group to replace dead runs
     surface_steps: Annotated[int, settings.Range(2, 1000)] = 61  # values of a component on the loss surface
     layer: Annotated[tuple[int, ...], settings.Range(1, len(WIDTHS))] = (1,)  # Dense layers with a PCA of their own
 
@@ -54,21 +57,17 @@ QUICK = replace(PAPER, epochs=240, points=2000, surface_steps=41)
 
 
 def build_model():
-    """One net as a keras.Sequential: the plain twin of what `train` computes for all runs at once."""
-    hidden = [keras.layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
-    return keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
+    """The net as a keras.Sequential, from (1,) to (1,), of which all runs are copies."""
+    layers = [keras.layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
+    model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(WIDTHS[-1])])
+    if model.count_params() != PARAMETERS:
+        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    return model
 
 
 def initial_weights(count: int) -> np.ndarray:
-    """(count, parameters), float32: Glorot-uniform kernels, zero biases; row i is that of seed i."""
-    if stacked.parameter_count(WIDTHS) != PARAMETERS:
-        raise ValueError(f"the net has {stacked.parameter_count(WIDTHS)} parameters, not {PARAMETERS}")
+    """(count, parameters), float32: Glorot-uniform kernels, zero biases; row i is drawn by seed i."""
     return stacked.glorot_uniform(WIDTHS, [seeds.stream(seed, "weights") for seed in range(count)]).astype(np.float32)
-
-
-def outputs(parameters: Any, inputs: Any) -> Any:
-    """Outputs (nets, points). parameters: (nets, parameters); inputs: (nets, points), or (1, points) for all nets."""
-    return stacked.forward(parameters, inputs, WIDTHS, tf.nn.relu)
 
 
 def target(points: np.ndarray) -> np.ndarray:
@@ -77,11 +76,6 @@ def target(points: np.ndarray) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------- training
-
-
-def record_epochs(epochs: int, every: int) -> list[int]:
-    """Epochs after which the weights are recorded: 0, every so many, and the last."""
-    return sorted({*range(0, epochs + 1, every), epochs})
 
 
 def batch_orders(points: int, group: int) -> np.ndarray:
@@ -95,78 +89,73 @@ def batch_orders(points: int, group: int) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
-    """Indices of the runs up to the last one needed for `wanted` live ones; of all runs where there are fewer."""
-    live = np.flatnonzero(~dead)
-    return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
-
-
 def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train all runs at once. Returns epochs, `runs` and `control`.
 
     Each of the two has the records (records, nets, parameters) and lists over its nets.
     """
-    group = chosen.runs + chosen.spare_runs
+    group, forward = chosen.runs + chosen.spare_runs, stacked.copies_of(build_model())
     points = np.linspace(-1, 1, chosen.points)
-    shared = tf.constant(points[None, :], tf.float32)
-    compiled = tf.function(outputs, autograph=False)
+    outputs = compiled(forward, points)
     starts = initial_weights(group)
-    born_dead = training.dead_nets(compiled(tf.constant(starts), shared).numpy())
+    born_dead = training.dead_nets(outputs(starts))
     common_start = int(np.argmin(born_dead))  # the first that is live at birth
     stack = tf.Variable(np.concatenate([starts, np.repeat(starts[[common_start]], group, axis=0)]))
     apply, slots = optimizers.adam([stack], chosen.learning_rate)
 
-    def update(batch_inputs: tf.Tensor, batch_targets: tf.Tensor) -> dict:
+    def update(batch_inputs, batch_targets) -> dict[str, Any]:
         with tf.GradientTape() as tape:
-            errors = outputs(stack, tf.transpose(batch_inputs)) - tf.transpose(batch_targets)
+            errors = forward(stack, tf.transpose(batch_inputs)) - tf.transpose(batch_targets)
             total = tf.reduce_sum(tf.reduce_mean(tf.square(errors), axis=1))  # a net moves its own loss alone
         apply([tape.gradient(total, stack)])
         return {"loss": total / (2 * group)}
 
     rows = points[batch_orders(len(points), group)]
     arrays = rows.astype(np.float32), target(rows).astype(np.float32)
-    loop = training.loop(update, arrays, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    run = training.loop(update, arrays, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    epochs = sorted({*range(0, chosen.epochs + 1, chosen.record_every), chosen.epochs})
     steps = training.steps_per_epoch(chosen.points, chosen.batch_size)
-    epochs = record_epochs(chosen.epochs, chosen.record_every)
-    records = tf.Variable(tf.zeros((len(epochs), *stack.shape)))
-    records[0].assign(stack)
-    start_loss = mean_loss(compiled(stack, shared), points)
-    done = (checkpoint.load([stack, *slots, records]) or {"records": 1})["records"]
-    with progress.shown("training", epochs[-1] * steps, epochs[done - 1] * steps) as tell:
-        for index in range(done, len(epochs)):
-            loop(epochs[index - 1] * steps, (epochs[index] - epochs[index - 1]) * steps, tell)
-            records[index].assign(stack)
-            checkpoint.save([stack, *slots, records], {"records": index + 1}, now=index == len(epochs) - 1)
-
-    ended = compiled(stack, shared)
-    dead, end_loss = training.dead_nets(ended.numpy()), mean_loss(ended, points)
-    if not np.isfinite(end_loss).all():
-        raise settings.Problem("the loss is no longer finite: take a smaller --learning-rate")
+    records = np.zeros((len(epochs), *stack.shape), np.float32)
+    start_loss = mean_loss(outputs(stack), points)
+    checkpoint.restore([stack, *slots, records], {})
+    for stop, _ in training.segments(run, [epoch * steps for epoch in epochs], checkpoint):
+        records[epochs.index(stop // steps)] = stack.numpy()
 
     born = np.array([*range(group), *[common_start] * group])  # seed of each net's initial weights
-    nets = {"seeds": born, "dead_at_birth": born_dead[born], "dead": dead, "start_loss": start_loss}
-    nets["end_loss"] = end_loss
-    found: dict[str, Any] = {"epochs": epochs}
+    nets = {"seeds": born, "dead_at_birth": born_dead[born], "dead": training.dead_nets(outputs(stack))}
+    nets |= {"start_loss": start_loss, "end_loss": mean_loss(outputs(stack), points)}
+    trained: dict[str, Any] = {"epochs": epochs}
     for name, part in (("runs", slice(0, group)), ("control", slice(group, 2 * group))):
         of_group = {key: values[part] for key, values in nets.items()}
-        found[name] = kept_runs(records.numpy()[:, part], of_group, chosen.runs)
-    return found
+        trained[name] = live_runs(records[:, part], of_group, chosen.runs)
+    return trained
 
 
-def kept_runs(records: np.ndarray, nets: dict[str, np.ndarray], wanted: int) -> dict[str, Any]:
-    """Of records (records, nets, parameters) and of what is known of the nets, (nets,) each, those that are kept.
-
-    Those are the nets up to the last one needed for `wanted` live ones. Beside them: how many were trained, and how
-    many of those are dead.
-    """
-    kept = first_live(nets["dead"], wanted)
-    counts = {"trained": len(nets["dead"]), "dead_of_trained": int(nets["dead"].sum())}
-    return {"records": records[:, kept], **counts} | {name: values[kept] for name, values in nets.items()}
+def compiled(forward: Callable, points: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """outputs(nets) -> (nets, points), float32, at these points for all nets (nets, parameters)."""
+    inputs, function = tf.constant(points[None, :], tf.float32), tf.function(forward, autograph=False)
+    return lambda nets: function(tf.convert_to_tensor(nets, tf.float32), inputs).numpy()
 
 
-def mean_loss(predicted: Any, points: np.ndarray) -> np.ndarray:
+def mean_loss(predicted: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(nets,), float64: mean squared error of the outputs (nets, points) against f1."""
-    return np.mean((predicted.numpy().astype(np.float64) - target(points)) ** 2, axis=1)
+    return np.mean((predicted.astype(np.float64) - target(points)) ** 2, axis=1)
+
+
+def live_runs(records: np.ndarray, nets: dict[str, np.ndarray], wanted: int) -> dict[str, Any]:
+    """Records (records, nets, parameters) and values (nets,) up to the last net needed for `wanted` live ones.
+
+    Beside them: how many nets were trained, and how many of those are dead.
+    """
+    shown = first_live(nets["dead"], wanted)
+    counts = {"trained": len(nets["dead"]), "dead_of_trained": int(nets["dead"].sum())}
+    return {"records": records[:, shown], **counts} | {name: values[shown] for name, values in nets.items()}
+
+
+def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
+    """Indices of the runs up to the last one needed for `wanted` live ones; of all runs where there are fewer."""
+    live = np.flatnonzero(~dead)
+    return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
 
 
 # -------------------------------------------------------------------------------------------- measurements
@@ -176,19 +165,9 @@ def plane_loss(
     origin: np.ndarray, directions: np.ndarray, across: np.ndarray, along: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
     """(along, across): loss on `points` at origin + x first direction + y second; a row of x values at a time."""
-    compiled = tf.function(outputs, autograph=False)
-    shared = tf.constant(points[None, :], tf.float32)
-    rows = []
-    for y in along:
-        nets = origin + across[:, None] * directions[0] + y * directions[1]
-        rows.append(mean_loss(compiled(tf.constant(nets, tf.float32), shared), points))
-    return np.stack(rows)
-
-
-def predictions(nets: np.ndarray) -> np.ndarray:
-    """(nets, PREDICTION_POINTS), float32: what these nets (nets, parameters) predict on an even grid of [-1, 1]."""
-    grid = np.linspace(-1, 1, PREDICTION_POINTS)
-    return tf.function(outputs, autograph=False)(tf.constant(nets), tf.constant(grid[None, :], tf.float32)).numpy()
+    outputs = compiled(stacked.copies_of(build_model()), points)
+    rows = [origin + across[:, None] * directions[0] + y * directions[1] for y in along]
+    return np.stack([mean_loss(outputs(nets), points) for nets in rows])
 
 
 def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> dict[str, np.ndarray]:
@@ -202,39 +181,37 @@ def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> di
 
 
 def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
-    """The results of one unit: PCA of a layer, or PCA, loss surface and distances of the ends for the whole model.
+    """The results of one unit: PCA of a layer, or PCA, loss surface, distances and functions of the whole model.
 
     The plane is fitted twice: to the runs from different starts, as the homework asks, and to those and the control.
     """
     part = slice(None) if unit == "whole" else weight_paths.layer_slice(int(unit.removeprefix("layer-")), WIDTHS)
     runs, control = (trained[name]["records"][..., part] for name in ("runs", "control"))
-    planes = {
-        "runs": weight_paths.principal_plane(runs),
-        "all": weight_paths.principal_plane(np.concatenate([runs, control], axis=1)),
-    }
+    plane = weight_paths.principal_plane(runs)
+    plane_of_all = weight_paths.principal_plane(np.concatenate([runs, control], axis=1))
+    paths = weight_paths.coordinates(plane, runs)
     results: dict[str, Any] = {
         "parameters": runs.shape[-1],
         "epochs": trained["epochs"],
-        "explained": {name: plane.explained_variance_ratio_ for name, plane in planes.items()},
+        "explained": {"runs": plane.explained_variance_ratio_, "all": plane_of_all.explained_variance_ratio_},
         "paths": {
-            "runs": {"runs": weight_paths.coordinates(planes["runs"], runs)},
+            "runs": {"runs": paths},
             "all": {
-                "runs": weight_paths.coordinates(planes["all"], runs),
-                "control": weight_paths.coordinates(planes["all"], control),
+                "runs": weight_paths.coordinates(plane_of_all, runs),
+                "control": weight_paths.coordinates(plane_of_all, control),
             },
         },
+        "summary": {"variance of 2 components": float(plane.explained_variance_ratio_[:2].sum())},
     }
     for name in ("runs", "control"):
         results[name] = {key: value for key, value in trained[name].items() if key != "records"}
-    results["summary"] = {"variance of 2 components": float(planes["runs"].explained_variance_ratio_[:2].sum())}
     if unit == "whole":
-        points = np.linspace(-1, 1, chosen.points)
-        paths = results["paths"]["runs"]["runs"]
-        results["surface"] = surface(planes["runs"], paths, chosen.surface_steps, points)
+        results["surface"] = surface(plane, paths, chosen.surface_steps, np.linspace(-1, 1, chosen.points))
+        predictions = compiled(stacked.copies_of(build_model()), np.linspace(-1, 1, PREDICTION_POINTS))
         for name in ("runs", "control"):
-            live = ~trained[name]["dead"]
-            results[name] |= weight_paths.between_ends(trained[name]["records"][:, live], WIDTHS)
-            results[name]["predictions"] = predictions(trained[name]["records"][-1])
+            records, live = trained[name]["records"], ~trained[name]["dead"]
+            results[name] |= weight_paths.between_ends(records[:, live], WIDTHS)
+            results[name]["predictions"] = predictions(records[-1])  # (nets, PREDICTION_POINTS)
             results["summary"] |= {
                 f"end loss, live {name}": trained[name]["end_loss"][live],
                 f"distance of ends, {name}": results[name]["matched_distances"],
@@ -244,12 +221,12 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
 
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
-    experiment = history.start(run, REVISION, ["whole", *(f"layer-{number}" for number in run.settings.layer)])
-    trained = None
-    for unit in experiment.missing():
+    units = ["whole", *(f"layer-{number}" for number in run.settings.layer)]
+    experiment = history.start(run, REVISION, {"all runs": units})
+    for name in experiment.missing():
         backend.start(intra_threads=2, inter_threads=1)
-        trained = trained or train(run.settings, experiment.checkpoint(unit))  # once, for all units of this call
-        experiment.keep(unit, measure(run.settings, trained, unit))
+        trained = train(run.settings, experiment.checkpoint(name))
+        experiment.keep(name, {unit: measure(run.settings, trained, unit) for unit in units})
     experiment.report()
 
 
