@@ -4,11 +4,15 @@ Homework 1-2, "Observe gradient norm during training". With L the mean loss of s
 
     |grad L(theta)| = sqrt(sum over theta of (dL / dtheta)^2)
 
-is recorded beside L, at the weights before each update: of the mini-batch at every iteration, inside the compiled loop;
-of a fixed set of examples every 100 iterations, and at every iteration of one window. A bump of the mini-batch's norm
-may come from the batch (hard pictures raise norm and loss alike) or from the landscape; one of the fixed set's can only
-come from the landscape. Arms: two hidden layers of 64 without biases on MNIST, with Adam (Kingma and Ba 2015) and with
-momentum; and the function f1(x) = sin(exp(pi x)) with 2,136 weights. Eight seeds of an arm are trained side by side.
+1. Train eight nets of an arm side by side, one a seed: two hidden layers of 64 without biases on MNIST, with Adam
+   (Kingma and Ba 2015) or with momentum; or the nets of param_pca.py on f1(x) = sin(exp(pi x)), with Adam.
+2. Before every update, record L and |grad L| of the mini-batch, inside the compiled loop.
+3. Every 100 iterations, and at every iteration of one window, record both of a fixed set of examples. A bump of the
+   mini-batch's norm may come from the batch: hard pictures raise norm and loss alike. One of the fixed set's can only
+   come from the landscape.
+4. Correlate the ranks of norm and loss: over the whole training on the fixed set, and around the trend within
+   successive windows of mini-batches (`norm_and_loss.statistics`).
+5. Evaluate the nets at the end.
 
     python hw1_2/grad_norm.py --scale paper      about 7 minutes on two CPU cores
 """
@@ -20,17 +24,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, stacked, training
+from common import backend, data, history, optimizers, seeds, seedwise, settings, stacked, training
 from common.lazy import keras, tf
 
 import numpy as np
 
-from hw1_2 import norm_and_loss
+from hw1_2 import norm_and_loss, param_pca
 
 REVISION = 1
 ARMS = ("mnist/adam", "mnist/sgd", "f1/adam")
-PARAMETERS = {"mnist": 54_912, "f1": 2136}
-WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)  # of the layers of the net for f1, as in param_pca.py
+PARAMETERS = {"mnist": 54_912, "f1": param_pca.PARAMETERS}
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Settings:
     function_learning_rate: settings.Positive = 1e-3  # of Adam on f1
     fixed_examples: settings.Count = 10_000  # training images or points that are always the same
     fixed_every: settings.Count = 100  # iterations between two measurements on them
-    window: Annotated[int, settings.Range(10, 10**6)] = 200  # iterations, in which trends are taken off
+    window: Annotated[int, settings.Range(10, 10**6)] = 200  # iterations, around whose trend values are correlated
     window_start: Annotated[int, settings.Range(0, 10**9)] = 7500  # first iteration of the window on the fixed set
-    seeds: settings.Count = 8  # nets of an arm, each from its own initial weights
+    seeds: settings.Count = 8  # nets of an arm, each from its own initial weights; on f1 those of param_pca.py
     arms: tuple[Literal["mnist/adam", "mnist/sgd", "f1/adam"], ...] = ARMS  # task and optimizer
 
     def __post_init__(self) -> None:
@@ -72,13 +75,6 @@ def build_model():
     return model
 
 
-def initial_weights(count: int) -> np.ndarray:
-    """(count, parameters), float32: Glorot-uniform kernels and zero biases of the nets for f1; row i is seed i."""
-    if stacked.parameter_count(WIDTHS) != PARAMETERS["f1"]:
-        raise ValueError(f"the net has {stacked.parameter_count(WIDTHS)} parameters, not {PARAMETERS['f1']}")
-    return stacked.glorot_uniform(WIDTHS, [seeds.stream(seed, "weights") for seed in range(count)]).astype(np.float32)
-
-
 # ------------------------------------------------------------------------------------- loss and gradient
 
 
@@ -97,7 +93,7 @@ def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, li
     else:
         apply, slots = optimizers.sgd(variables, chosen.sgd_learning_rate, chosen.momentum)
 
-    def values(images: tf.Tensor, labels: tf.Tensor) -> tuple:
+    def values(images, labels) -> tuple:
         losses, gradients, _ = seedwise.losses_and_gradients(models, images, labels)
         norms = tf.stack([gradient_norm(each) for each in gradients])
         return losses, norms, [gradient for net in gradients for gradient in net]
@@ -106,45 +102,39 @@ def image_nets(chosen: Settings, optimizer: str) -> tuple[Callable, Callable, li
 
 
 def function_nets(chosen: Settings) -> tuple[Callable, Callable, list, Any]:
-    """The nets for f1, all in one variable (seeds, parameters), which is returned last; otherwise as `image_nets`."""
-    stack = tf.Variable(initial_weights(chosen.seeds))
+    """The nets for f1. Returns the same, and at the end outputs(points) -> (seeds, points) in place of models."""
+    forward = stacked.copies_of(param_pca.build_model())
+    stack = tf.Variable(param_pca.initial_weights(chosen.seeds))  # (seeds, parameters)
     apply, slots = optimizers.adam([stack], chosen.function_learning_rate)
 
-    def values(points: tf.Tensor, targets: tf.Tensor) -> tuple:
+    def values(points, targets) -> tuple:
         with tf.GradientTape() as tape:
-            errors = stacked.forward(stack, points, WIDTHS, tf.nn.relu) - targets
-            losses = tf.reduce_mean(tf.square(errors), axis=1)
+            losses = tf.reduce_mean(tf.square(forward(stack, points) - targets), axis=1)
             total = tf.reduce_sum(losses)  # a net's loss depends on its own row of the stack alone
         gradient = tape.gradient(total, stack)
         return losses, tf.norm(gradient, axis=1), [gradient]
 
-    return values, apply, [stack, *slots], stack
+    return values, apply, [stack, *slots], lambda points: forward(stack, tf.constant(points)).numpy()
 
 
 def function_data(points: int) -> tuple[np.ndarray, np.ndarray]:
     """Points of an even grid of [-1, 1], and f1 there; float32."""
     inputs = np.linspace(-1, 1, points)
-    return inputs.astype(np.float32), np.sin(np.exp(np.pi * inputs)).astype(np.float32)
+    return inputs.astype(np.float32), param_pca.target(inputs).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------- training
 
 
 def stops_of(chosen: Settings) -> list[int]:
-    """Iterations before which the fixed set is measured: every so many, all of the window, and the end."""
+    """Iterations before which the fixed set is measured: multiples of `fixed_every`, all of the window, and the end."""
     regular = range(0, chosen.iterations, chosen.fixed_every)
     return sorted({*regular, *range(chosen.window_start, chosen.window_start + chosen.window), chosen.iterations})
 
 
-def quality_of(task: str, nets: Any, digits: data.Dataset, points: np.ndarray) -> dict[str, np.ndarray]:
-    """How the nets of an arm ended, (seeds,): test accuracies on MNIST; on f1, at `points`, which are dead."""
-    if task == "mnist":
-        return {"test_accuracy": seedwise.evaluator(nets)(digits.test_images, digits.test_labels)[1]}
-    return {"dead": training.dead_nets(stacked.forward(nets, tf.constant(points), WIDTHS, tf.nn.relu).numpy())}
-
-
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train all nets of one arm; what `norm_and_loss.condensed` keeps, and how well the nets ended."""
+    # 1. The nets of the arm
     task, optimizer = unit.split("/")
     if task == "mnist":
         arrays, batch_size = (digits.train_images, digits.train_labels), chosen.batch_size
@@ -153,44 +143,41 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         arrays, batch_size = function_data(chosen.function_points), chosen.function_batch_size
         values, apply, variables, nets = function_nets(chosen)
 
-    def update(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+    # 2. An update that records loss and norm of its mini-batch
+    def update(inputs, targets) -> dict[str, Any]:
         losses, norms, gradients = values(inputs, targets)
         apply(gradients)
         return {"loss": losses, "gradient_norm": norms}
 
+    # 3. The same of the fixed set, between updates
     examples = [tf.constant(array) for array in seeds.fixed_examples(arrays, chosen.fixed_examples)]
+    measure = tf.function(lambda: tf.stack(values(*examples)[:2]), autograph=False, jit_compile=False)
 
-    @tf.function(autograph=False, jit_compile=False)
-    def measure() -> tf.Tensor:
-        return tf.stack(values(*examples)[:2])
-
-    loop = training.loop(update, arrays, batch_size, seeds.stream(0, "batches"), fused=task != "mnist")
+    run = training.loop(update, arrays, batch_size, seeds.stream(0, "batches"), fused=task != "mnist")
     stops = stops_of(chosen)
-    batch = tf.Variable(tf.zeros((2, chosen.iterations, chosen.seeds)))  # losses and norms, here and below
-    fixed = tf.Variable(tf.zeros((2, len(stops), chosen.seeds)))
-    state = [*variables, batch, fixed]
-    done = checkpoint.load(state).get("stops", 0)
-    with progress.shown(unit, chosen.iterations, stops[max(done - 1, 0)]) as tell:
-        for index in range(done, len(stops)):
-            first, last = stops[max(index - 1, 0)], stops[index]
-            if last > first:
-                recorded = loop(first, last - first, tell)
-                batch[:, first:last].assign(np.stack([recorded["loss"], recorded["gradient_norm"]]))
-            now = measure()
-            if not np.isfinite(now).all():
-                raise settings.Problem(f"{unit}: the loss is no longer finite: take a smaller learning rate")
-            fixed[:, index].assign(now)
-            checkpoint.save(state, {"stops": index + 1})
+    batch = np.zeros((2, chosen.iterations, chosen.seeds), np.float32)  # losses and norms, here and below
+    fixed = np.zeros((2, len(stops), chosen.seeds), np.float32)
+    checkpoint.restore([*variables, batch, fixed], {})
+    for stop, recorded in training.segments(run, stops, checkpoint):
+        if recorded:
+            batch[:, stop - len(recorded["loss"]) : stop] = recorded["loss"], recorded["gradient_norm"]
+        fixed[:, stops.index(stop)] = measure().numpy()
 
+    # 4. Correlations
     epoch = training.steps_per_epoch(len(arrays[0]), batch_size)
     window = range(chosen.window_start, chosen.window_start + chosen.window)
-    values_kept = [array.numpy().astype(np.float64) for array in (batch, fixed)]
-    recorded = norm_and_loss.condensed(*values_kept, np.array(stops), chosen.fixed_every, window, epoch)
-    about = {"parameters": PARAMETERS[task], "iterations_per_epoch": epoch, "fixed_examples": len(examples[0])}
+    measured = batch.astype(np.float64), fixed.astype(np.float64), np.array(stops)
+    results = norm_and_loss.condensed(*measured, chosen.fixed_every, window, epoch)
+    # 5. The end
+    if task == "mnist":
+        results["test_accuracy"] = seedwise.evaluator(nets)(digits.test_images, digits.test_labels)[1]
+    else:
+        results["dead"] = training.dead_nets(nets(arrays[0]))
+    results |= {"parameters": PARAMETERS[task], "iterations_per_epoch": epoch, "fixed_examples": len(examples[0])}
     shown = ("large_scale", "small_scale", "window_fixed")
-    summary = {"end loss": recorded["fixed"]["loss"][:, -1]}
-    summary |= {name.replace("_", " "): recorded["statistics"][name] for name in shown}
-    return {**about, **quality_of(task, nets, digits, arrays[0]), **recorded, "summary": summary}
+    results["summary"] = {"end loss": results["fixed"]["loss"][:, -1]}
+    results["summary"] |= {name.replace("_", " "): results["statistics"][name] for name in shown}
+    return results
 
 
 def main() -> None:

@@ -78,8 +78,8 @@ def test_the_norm_is_over_all_variables_at_once():
 
 
 def test_the_norm_of_a_straight_line_is_that_of_its_closed_form(monkeypatch):
-    monkeypatch.setattr(grad_norm, "WIDTHS", (1,))
-    monkeypatch.setitem(grad_norm.PARAMETERS, "f1", 2)
+    monkeypatch.setattr(param_pca, "WIDTHS", (1,))
+    monkeypatch.setattr(param_pca, "PARAMETERS", 2)
     values, _, (stack, *_), _ = grad_norm.function_nets(grad_norm.Settings(seeds=4))
     stack.assign([[1.0, 0.5], [-2.0, 0.0], [0.3, -0.1], [0.0, 0.0]])
     points, targets = grad_norm.function_data(50)
@@ -92,18 +92,18 @@ def test_the_norm_of_a_straight_line_is_that_of_its_closed_form(monkeypatch):
 
 
 def test_the_norm_of_the_function_net_is_that_of_finite_differences():
-    values, _, _, stack = grad_norm.function_nets(grad_norm.Settings(seeds=2))
+    values, _, (stack, *_), _ = grad_norm.function_nets(grad_norm.Settings(seeds=2))
     points, targets = grad_norm.function_data(12)
     norms = values(tf.constant(points), tf.constant(targets))[1].numpy()
 
     def loss(flat: np.ndarray) -> float:
         hidden, position = points[:, None].astype(np.float64), 0
-        for index, width in enumerate(grad_norm.WIDTHS):
+        for index, width in enumerate(param_pca.WIDTHS):
             rows = hidden.shape[1]
             kernel = flat[position : position + rows * width].reshape(rows, width)
             hidden = hidden @ kernel + flat[position + rows * width :][:width]
             position += rows * width + width
-            if index < len(grad_norm.WIDTHS) - 1:
+            if index < len(param_pca.WIDTHS) - 1:
                 hidden = np.maximum(hidden, 0)
         return float(np.mean((hidden[:, 0] - targets) ** 2))
 
@@ -151,17 +151,17 @@ def test_the_norm_costs_less_than_a_tenth():
 def test_the_nets_are_those_of_the_homework():
     assert grad_norm.build_model().count_params() == 784 * 64 + 64 * 64 + 64 * 10
     assert not any("bias" in weight.name for weight in grad_norm.build_model().weights)
-    assert grad_norm.WIDTHS == param_pca.WIDTHS
-    assert grad_norm.initial_weights(2).shape == (2, 2136)
-    np.testing.assert_array_equal(grad_norm.initial_weights(2), param_pca.initial_weights(2))
+    stack = grad_norm.function_nets(grad_norm.Settings(seeds=2))[2][0]
+    np.testing.assert_array_equal(stack, param_pca.initial_weights(2))
 
 
 def test_a_wrong_parameter_count_raises(monkeypatch):
     monkeypatch.setattr(grad_norm, "PARAMETERS", {"mnist": 1, "f1": 2})
     with pytest.raises(ValueError, match="54912 parameters, not 1"):
         grad_norm.build_model()
+    monkeypatch.setattr(param_pca, "PARAMETERS", 2)
     with pytest.raises(ValueError, match="2136 parameters, not 2"):
-        grad_norm.initial_weights(1)
+        param_pca.build_model()
 
 
 # -------------------------------------------------------------------------------------------- statistics
@@ -315,13 +315,13 @@ def test_a_fixed_set_of_everything_is_the_batch_of_everything(digits, nowhere):
 
 
 def test_dead_nets_are_named(monkeypatch, digits, nowhere):
-    born = grad_norm.initial_weights(3)
+    born = param_pca.initial_weights(3)
     born[1] = 0
     born[1, -1] = 0.3
-    monkeypatch.setattr(grad_norm, "initial_weights", lambda count: born[:count])
+    monkeypatch.setattr(param_pca, "initial_weights", lambda count: born[:count])
     results = grad_norm.train(TINY, digits, "f1/adam", nowhere)
     assert results["dead"].tolist() == [False, True, False]
-    assert stacked.parameter_count(grad_norm.WIDTHS) == results["parameters"]
+    assert stacked.parameter_count(param_pca.WIDTHS) == results["parameters"]
 
 
 # -------------------------------------------------------------------------------------------- end to end
