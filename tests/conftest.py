@@ -73,6 +73,9 @@ class Nowhere(Checkpoint):
     def save(self, *_: Any, **__: Any) -> None:
         pass
 
+    def reached(self, *_: Any, **__: Any) -> None:
+        pass
+
 
 @pytest.fixture(scope="session")
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, history, stacked
-from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 
 import numpy as np
@@ -296,11 +295,8 @@ def digits() -> SimpleNamespace:
 @pytest.mark.parametrize("unit", grad_norm.ARMS)
 def test_resumed_training_equals_uninterrupted(unit, digits, tmp_path, nowhere):
     whole = grad_norm.train(TINY, digits, unit, nowhere)
-    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": unit})
-    stopping.last = 9  # within the window
-    with pytest.raises(trial_runs.Stopped):
-        grad_norm.train(TINY, digits, unit, stopping)
-    resumed = grad_norm.train(TINY, digits, unit, Checkpoint(tmp_path / "kept.npz", {"unit": unit}))
+    again = tmp_path / "unit", 9  # saves: within the window
+    resumed = trial_runs.resumed(lambda checkpoint: grad_norm.train(TINY, digits, unit, checkpoint), *again)
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
     assert as_text[0] == as_text[1]
 

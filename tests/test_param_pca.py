@@ -15,7 +15,6 @@ import trial_runs
 ROOT = Path(__file__).resolve().parents[1]
 
 from common import backend, figures, history, seeds, stacked
-from common.checkpoint import Checkpoint
 
 from hw1_2 import param_pca, plot_param_pca, weight_paths
 from report import claims
@@ -55,8 +54,8 @@ def test_the_net_has_the_reference_parameters():
 def test_each_net_of_the_stack_predicts_what_keras_predicts_on_its_own_points():
     nets = random_nets(3)
     points = np.random.default_rng(0).uniform(-1, 1, (3, 40)).astype(np.float32)
-    own = param_pca.outputs(tf.constant(nets), tf.constant(points)).numpy()
-    shared = param_pca.outputs(tf.constant(nets), tf.constant(points[:1])).numpy()
+    forward = stacked.copies_of(param_pca.build_model())
+    own, shared = (forward(tf.constant(nets), tf.constant(each)).numpy() for each in (points, points[:1]))
     for index in range(3):
         model = keras_net(nets[index])
         for found, inputs in ((own[index], points[index]), (shared[index], points[0])):
@@ -149,20 +148,8 @@ def test_all_runs_dead_can_be_measured(nowhere, monkeypatch):
         draw(kept).draw_without_rendering()
 
 
-class Interrupted(Checkpoint):
-    """A checkpoint that is saved after every record and ends the run at the second."""
-
-    def save(self, variables=None, results=None, now=False):
-        super().save(variables, results, now=True)
-        if results and results["records"] == 3:
-            raise KeyboardInterrupt
-
-
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(trained, tmp_path):
-    path = tmp_path / "whole.npz"
-    with pytest.raises(KeyboardInterrupt):
-        param_pca.train(TINY, Interrupted(path, {"unit": "whole"}))
-    resumed = param_pca.train(TINY, Checkpoint(path, {"unit": "whole"}))
+    resumed = trial_runs.resumed(lambda checkpoint: param_pca.train(TINY, checkpoint), tmp_path / "runs", saves=2)
     for name in ("runs", "control"):
         assert resumed[name]["records"].tobytes() == trained[name]["records"].tobytes()
         assert resumed[name]["end_loss"].tolist() == trained[name]["end_loss"].tolist()

@@ -74,7 +74,7 @@ def test_a_wrong_parameter_count_raises(monkeypatch):
         cifar10_cnn.build_model("shallow", 0.25, 0.5)
     monkeypatch.setitem(function_fit.WIDTHS, "shallow", (31, 1))
     with pytest.raises(ValueError, match="94 parameters, not 91"):
-        function_fit.initial_weights("shallow", 2)
+        function_fit.build_model("shallow", "relu")
 
 
 def test_multiply_adds_of_a_net_counted_by_hand():

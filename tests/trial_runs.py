@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from common import history
 from common.checkpoint import Checkpoint
 
 import numpy as np
+import pytest
 from conftest import ROOT
 
 Digits = tuple[np.ndarray, np.ndarray]
@@ -96,6 +97,15 @@ class Saving(Checkpoint):
         self.last -= 1
         if not self.last:
             raise Stopped
+
+
+def resumed(train: Callable[[Checkpoint], Any], path: Path, saves: int) -> Any:
+    """What train(checkpoint) returns when it is stopped at that many saves and then started again."""
+    stopping = Saving(path, {})
+    stopping.last = saves
+    with pytest.raises(Stopped):
+        train(stopping)
+    return train(Checkpoint(path, {}))
 
 
 def made_up_history(

@@ -112,11 +112,12 @@ def regress_on_own_points(work: Work) -> tuple[Callable, tuple]:
 
     script = script_module(work.script)
     weights = tf.Variable(script.initial_weights(work.nets))
+    outputs = stacked.copies_of(script.build_model())
     apply = optimizer(work, [weights])
 
     def update(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            errors = script.outputs(weights, tf.transpose(inputs)) - tf.transpose(targets)
+            errors = outputs(weights, tf.transpose(inputs)) - tf.transpose(targets)
             total = tf.reduce_sum(tf.reduce_mean(tf.square(errors), axis=1))
         apply([tape.gradient(total, weights)])
         return {"loss": total / work.nets}
