@@ -56,7 +56,7 @@ def draw_roads(history: dict) -> Any:
     rows = {stage: found for stage, found in two_ends.measured(history).items() if stage in ("converged", "adam")}
     if not rows:
         return figures.unmeasured("converged solutions", figures.caveats(history, list(two_ends.STAGES.values())))
-    figure, panels = figures.grid(len(rows), 3, 2.35 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
+    figure, panels = figures.grid(len(rows), 3, 1.95 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
     for (loss, accuracy, heights), (stage, results) in zip(panels, rows.items(), strict=True):
         draw_line(loss, results, "loss")
         draw_line(accuracy, results, "accuracy")
@@ -102,7 +102,7 @@ def draw_stages(history: dict) -> Any:
         row[2].plot(results("alpha"), curves.T, **SEED)
         row[2].plot(results("alpha"), np.median(curves, axis=0), **STARTS["shared"][1], linewidth=1.8)
         row[2].set_ylim(*ENLARGED)
-        row[2].set_ylabel("points above the ends' mean")
+        row[2].set_ylabel("points above the ends")
         for axes in row:
             name_ends(axes, history, stage)
     words = ("loss", "accuracy", "test accuracy")

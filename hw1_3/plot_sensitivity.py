@@ -113,7 +113,7 @@ def row_title(history: dict, budget: str) -> str:
 
 def draw_main(history: dict) -> Any:
     """Loss, accuracy and sensitivity: at equal updates above, at equal training loss below."""
-    figure, panels = figures.grid(2, 3, 4.5)
+    figure, panels = figures.grid(2, 3, 3.9)
     for row, budget in zip(panels, ("steps", "loss"), strict=True):
         nets = batch_nets.nets_of(history, budget)
         for axes, path in zip(row, MAIN.values(), strict=True):
@@ -137,7 +137,7 @@ def tell_passes(axes: Any, nets: batch_nets.Nets) -> None:
 
 def draw_trends(history: dict) -> Any:
     """A table of rank correlations with batch size, for test and for training images: measures by budgets."""
-    figure, panels = figures.grid(1, 2, 1.9, sharey=True)
+    figure, panels = figures.grid(1, 2, 1.75, sharey=True)
     for axes, images in zip(panels[0], IMAGES, strict=True):
         for column, budget in enumerate(BUDGETS):
             nets = batch_nets.judged(batch_nets.nets_of(history, budget))
@@ -167,7 +167,14 @@ def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
     hundredths = np.copysign(np.floor(100 * strength + 0.5), trend or 0)  # halves away from 0, as in the report
     arrow = "" if strength < 0.5 else "\N{UPWARDS ARROW} " if trend > 0 else "\N{DOWNWARDS ARROW} "
     words = "\N{EN DASH}" if trend is None else f"{arrow}{hundredths / 100:.2f}".replace("-", "\N{MINUS SIGN}")
-    axes.text(column, row, words, ha="center", va="center", color="white" if strength > 0.75 else "black")
+    axes.text(
+        column,
+        row,
+        words,
+        ha="center",
+        va="center",
+        color="white" if strength > (0.93 if hundredths > 0 else 0.7) else "black",
+    )
 
 
 def draw_passes(history: dict) -> Any:

@@ -99,8 +99,8 @@ def draw_finding(history: dict) -> Any:
     nets = measures.nets_of(history, "equal_loss")
     if not len(nets.get("gap", ())):
         return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
-    figure = Figure(figsize=(figures.WIDE, 5.0))
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    figure = Figure(figsize=(figures.WIDE, 4.4))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.3))
     (accuracy, eigenvalue, scatter), taus = above.subplots(1, 3), below.subplots()
     sizes = sorted({int(size) for size in nets["batch_size"]})
     draw_by_size(accuracy, sizes, nets, 100 * nets["test_accuracy"])
