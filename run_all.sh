@@ -46,13 +46,10 @@ figures  figures/NAME*            FOLDER/plot_NAME.py
 report   report/hw1.pdf           report/build.py
 "
 
-case " $* " in
-    *" --help "* | *" -h "*)
-        sed -n '2,/^# Exit/s/^# \{0,1\}//p' "$root/run_all.sh"
-        echo "Names: ${experiments[*]} report"
-        exit 0
-        ;;
-esac
+if [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
+    sed -n '2,/^# Exit/s/^# \{0,1\}//p' "$root/run_all.sh"
+    exec echo "Names: ${experiments[*]} report"
+fi
 
 # The flow. Python 3.11 to 3.13 is all that must be there. driver.py reads the options, has driver_venv.py make .venv, asks
 # all scripts in one process what is due (as --check and --list do), and runs that, with logs and a table at the end.

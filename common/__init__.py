@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from common import signals
+from common import requirements, signals
 
 _root = Path(__file__).resolve().parents[1]
 _folder = Path(sys.argv[0]).resolve().parent if sys.argv[0] else Path()
@@ -13,7 +13,4 @@ if sys.argv[0] == "-m" or (_folder.parent == _root and _folder.name != "common")
         signals.prepare()  # its other imports take a second
     _lacking = [name for name in ("numpy", "tyro") if importlib.util.find_spec(name) is None]
     if _lacking:
-        sys.exit(
-            f"error: {sys.executable} lacks {' and '.join(_lacking)}: bash run_all.sh makes {_root / '.venv'}, whose "
-            f"bin/python has them; or {sys.executable} -m pip install -r {_root / 'requirements.txt'}"
-        )
+        sys.exit(requirements.refusal(_lacking))

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from common import driver_venv, gpu, signals
 
 DEVICE = "from common import settings, backend\nwith settings.one_message(): backend.start()"
+REMEDY = "free some disk space, or check the permissions of the folder"
 BEGUN = time.monotonic()
 
 
@@ -41,7 +42,7 @@ def read_options(experiments: list[str], arguments: list[str]) -> argparse.Names
     """The command line of run_all.sh; one line and exit code 2 where it is wrong."""
     known = [*experiments, *dict.fromkeys(name.split("/")[0] for name in experiments), "report"]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.error = lambda words: leave(f"{words} (see ./run_all.sh --help)", 2)
+    parser.error = lambda words: parser.exit(2, f"error: {words} (see ./run_all.sh --help)\n")
     parser.add_argument("--scale", choices=("quick", "paper"))
     parser.add_argument("--data-dir", default=os.environ.get("HW1_DATA_DIR"))
     parser.add_argument("--only", action="append", choices=known, type=lambda name: name.removesuffix(".py").strip("/"))
@@ -61,7 +62,7 @@ def read_options(experiments: list[str], arguments: list[str]) -> argparse.Names
     return options
 
 
-def plan(options: argparse.Namespace, lines: list[list[str]], experiments: list[str], python: str) -> list[Step]:
+def plan(options: argparse.Namespace, lines: list[str], experiments: list[str], python: str) -> list[Step]:
     """The steps of the scale in order, then at quick scale those that show the committed histories."""
     steps = []
     for scale in dict.fromkeys((options.scale, "paper")):
@@ -70,26 +71,24 @@ def plan(options: argparse.Namespace, lines: list[list[str]], experiments: list[
         measured = [name for name in experiments if history[name].is_file()]
         names = [name for name in experiments if {name, name.split("/")[0]} & {*options.only}]
         names = [name for name in names if not again or name in measured]
-        for kind, output, *command in lines:
-            trains, report = kind in ("data", "train"), kind == "report"
-            if trains and (again or options.figures_only or not names):
-                continue
-            if report and ("report" not in options.only or (again and not measured)):
-                continue
-            for name in names if "NAME" in output else [kind]:
+        for kind, output, *command in map(str.split, lines):
+            trains = kind in ("data", "train") and not options.figures_only and names and not again
+            draws = kind == "figures" or (kind == "report" and "report" in options.only and (measured or not again))
+            for name in (names if "NAME" in output else [kind]) if trains or draws else []:
                 folder, _, file = name.rpartition("/")
                 place, *words = (word.replace("FOLDER", folder).replace("NAME", file) for word in (output, *command))
-                log = Path("out/logs", scale, f"{kind if name == kind else words[0].removesuffix('.py')}.log")
-                words += ["--scale", scale, *options.data * trains, *["--force"] * (options.force and kind != "data")]
-                title = name + ", figures" * (kind == "figures") + " of the committed runs" * again
-                about = {
-                    "kind": kind,
-                    "title": title,
-                    "log": log,
-                    "output": tree * (kind != "data") + place,
-                    "history": history.get(name),
-                }
-                steps.append(Step(command=[python, *words], **about))
+                step = Step(
+                    kind=kind,
+                    scale=scale,
+                    title=name,
+                    history=history.get(name),
+                    output="" if kind == "data" else tree + place,
+                )
+                step.log = Path("out/logs", scale, f"{kind if name == kind else words[0].removesuffix('.py')}.log")
+                step.title += ", figures" * (kind == "figures") + " of the committed runs" * again
+                step.command = [python, *words, "--scale", scale, *(options.data if trains else [])]
+                step.command += ["--force"] * (options.force and kind != "data")
+                steps.append(step)
     return steps
 
 
@@ -109,64 +108,54 @@ def ask(python: str, steps: list[Step], flag: str) -> None:
 
 def answer(script: str, *flags: str) -> dict[str, int | str]:
     """Exit code, output, and last line of errors of a script that is called with these flags."""
-    sys.argv, output, errors = [str(ROOT / script), *flags], io.StringIO(), io.StringIO()
+    sys.argv, output, errors, code = [str(ROOT / script), *flags], io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
-            code = 0
         except SystemExit as ending:
-            code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-            errors.write(f"{ending.code}\n" * (ending.code != code))
+            code = ending.code if isinstance(ending.code, int) else print(ending.code or "", file=errors) or 1
         except Exception:
             code = traceback.print_exc() or 1
     return {"code": code, "answer": output.getvalue().strip("\n"), "error": errors.getvalue().split("\n")[-2:][0]}
 
 
-def check(python: str, steps: list[Step]) -> int:
-    """Say what is due; 1 if anything is."""
-    steps = [step for step in steps if step.kind != "data"]
-    ask(python, steps, "--check")
-    for step in steps:
-        say(f"{step.title:<50} {step.answer or step.no_answer}")
-    return int(not all(step.fresh for step in steps))
-
-
-def list_commands(python: str, steps: list[Step]) -> int:
-    """Print a command for the data and one for each unit that is to be trained; 1 if a script cannot tell its own."""
-    training = [step for step in steps if step.kind == "train"]
-    ask(python, training, "--list")
-    for step in [step for step in steps if step.kind == "data"]:  # on one line, also where the folder's name has two
-        say(f"cd {shlex.quote(str(ROOT))} && {shlex.join(step.command)}".replace("\n", r"'$'\n''"))
-    for step in training:
-        if step.code:
-            print(f"error: {step.title}: {step.no_answer}", file=sys.stderr)
-        elif step.answer:
-            say(step.answer)
-    return int(any(step.code for step in training))
+def tell(python: str, steps: list[Step], flag: str) -> int:
+    """--check: what is due; 1 if anything is. --list: the commands to run; 1 if a script cannot tell its own."""
+    asked = [step for step in steps if step.kind == "train" or (flag == "--check" and step.kind != "data")]
+    ask(python, asked, flag)
+    for step in [step for step in steps if step.kind == "data" and flag == "--list"]:
+        line = f"cd {shlex.quote(str(ROOT))} && {shlex.join(step.command)}"
+        print(line.replace("\n", r"'$'\n''"))  # a folder's name may have a line break: one line all the same
+    for step in asked:
+        if flag == "--check":
+            print(f"{step.title:<50} {step.answer or step.no_answer}")
+        elif step.answer or step.code:
+            print(step.answer or f"error: {step.title}: {step.no_answer}", file=sys.stderr if step.code else sys.stdout)
+    return int(any(step.code or (flag == "--check" and not step.fresh) for step in asked))
 
 
 def run(python: str, steps: list[Step], force: bool) -> int:
     """Run what is due, a failed step stopping no other, and print the table; 1 if any failed."""
-    for step in steps:  # said before the first: without its log a step that fails after hours could not be explained
-        try:
+    try:  # before the first: without its log a step that fails after hours could not be explained
+        for step in steps:
             step.log.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(step.log, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
-        except OSError:
-            leave(f"{ROOT / step.log} cannot be written: out and out/logs must be folders that you may write in")
+    except OSError as error:
+        sys.exit(f"error: {ROOT}/{error.filename} cannot be written: out/logs must be a folder that you may write in")
     asked, named = [], False
     try:
         for step in steps:
             if step not in asked and step.kind != "data":
-                asked = [each for each in steps if (each.kind, each.log.parts[2]) == (step.kind, step.log.parts[2])]
+                asked = [each for each in steps if (each.kind, each.scale) == (step.kind, step.scale)]
                 ask(python, asked, "--check")
             if step.kind == "figures" and not step.history.is_file():
                 step.result = "not run, no history"
             elif step.fresh and not force:
                 step.result = "kept, " + re.sub(r"up to date \((.*?)\)", r"\1", step.answer)
             else:
-                if not named and step.kind == "train" and "paper" in step.command:
-                    named = True  # the device; it ends the run where a GPU is listed and a CPU would train
-                    if driver_venv.run([python, "-c", DEVICE], lambda text: put(2, text)):
+                if (step.kind, step.scale, named) == ("train", "paper", False):
+                    named = True  # the device; that ends the run where a GPU is listed and a CPU would train
+                    if driver_venv.run([python, "-c", DEVICE], sys.stderr.buffer.write):
                         sys.exit(1)
                 run_step(step)
     finally:
@@ -176,27 +165,28 @@ def run(python: str, steps: list[Step], force: bool) -> int:
 
 def run_step(step: Step) -> None:
     """Run a step, its output to the terminal and to its log."""
-    say(f"\n== {step.title}")
+    print(f"\n== {step.title}")
     terminal, begun = sys.stderr.isatty(), time.monotonic()  # a progress bar needs the terminal itself
-    outputs = {step.log: os.open(step.log, os.O_WRONLY | os.O_TRUNC | os.O_APPEND)}
+    outputs = {step.log: step.log.open("wb")}
 
     def tee(text: bytes) -> None:
         for place, output in list(outputs.items()):
             try:
-                put(output, text)
-            except OSError as error:  # the other still gets all; where it was stdout, the next `say` finds out
+                output.write(text)
+                output.flush()
+            except OSError as error:  # the other still gets all; where it was stdout, the next `print` finds out
                 del outputs[place]
                 if place:
-                    print(f"error: {cannot_write(place, error)}", file=sys.stderr)
+                    print(f"error: {place}: {error.strerror}; {REMEDY}", file=sys.stderr)
 
     tee(os.fsencode(f"$ {shlex.join(step.command)}\n" + "(progress and errors went to the terminal)\n" * terminal))
     if not outputs:
         sys.exit(1)
-    step.result, outputs[""] = f"stopped, see {step.log}", 1
+    step.result, outputs[""] = f"stopped, see {step.log}", sys.stdout.buffer
     try:
         code = driver_venv.run(step.command, tee, None if terminal else subprocess.STDOUT)
-        if meaning := signals.MEANINGS.get(code):
-            tee(f"error: {step.title}: {meaning}\n".encode())
+        if code in signals.MEANINGS:
+            tee(f"error: {step.title}: {signals.MEANINGS[code]}\n".encode())
         step.result = f"failed (exit {code or 1}), see {step.log}" if code or len(outputs) < 2 else "done"
     finally:
         step.seconds = time.monotonic() - begun
@@ -205,48 +195,32 @@ def run_step(step: Step) -> None:
 def table(steps: list[Step]) -> None:
     """What became of each step; then where report and figures are, and how long it took."""
     wide, broad = (max(len(getattr(step, name)) for step in steps) for name in ("title", "result"))
-    say(f"\n{'step':<{wide}}  {'result':<{broad}}  minutes  output")
+    print(f"\n{'step':<{wide}}  {'result':<{broad}}  minutes  output")
     for step in steps:
-        say(f"{step.title:<{wide}}  {step.result:<{broad}}  {step.seconds / 60:7.1f}  {step.output}")
+        print(f"{step.title:<{wide}}  {step.result:<{broad}}  {step.seconds / 60:7.1f}  {step.output}")
     reports = [step.output for step in steps if step.kind == "report" and Path(step.output).is_file()]
     folders = dict.fromkeys(str(Path(step.output).parent) for step in steps if step.kind == "figures")
     words = f"Report: {' and '.join(reports) or 'none'}; figures: {' and '.join(folders) or 'none'}"
-    say(f"\n{words}; {(time.monotonic() - BEGUN) / 60:.1f} minutes")
-
-
-def put(output: int, text: bytes) -> None:
-    while text:
-        text = text[os.write(output, text) :]
-
-
-def say(text: str) -> None:
-    put(1, os.fsencode(text + "\n"))
-
-
-def cannot_write(place: object, error: OSError) -> str:
-    return f"{place}: {error.strerror}; free some disk space, or check the permissions of the folder"
-
-
-def leave(words: str, code: int = 1) -> None:
-    print(f"error: {words}", file=sys.stderr)
-    os._exit(code)
+    print(f"\n{words}; {(time.monotonic() - BEGUN) / 60:.1f} minutes")
 
 
 def main(experiments: str, lines: str, *arguments: str) -> int:
     driver_venv.handle_signals()
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape", line_buffering=True)
     try:
         options = read_options(experiments.split(), arguments)
         python = driver_venv.prepare(not options.no_venv, change=not (options.check or options.list))
         os.chdir(ROOT)
         os.environ["PYTHONUNBUFFERED"] = "1"
-        steps = plan(options, [line.split() for line in lines.strip().splitlines()], experiments.split(), python)
-        if options.check:
-            return check(python, steps)
-        return list_commands(python, steps) if options.list else run(python, steps, options.force)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        return 1
+        steps = plan(options, lines.strip().splitlines(), experiments.split(), python)
+        if options.check or options.list:
+            return tell(python, steps, "--check" if options.check else "--list")
+        return run(python, steps, options.force)
     except OSError as error:
-        leave(cannot_write(error.filename or "standard output cannot be written", error))
+        if not isinstance(error, BrokenPipeError):  # the reader of our output, such as `head`, has gone
+            print(f"error: {error.filename or 'standard output'}: {error.strerror}; {REMEDY}", file=sys.stderr)
+        os._exit(1)
 
 
 if __name__ == "__main__" and sys.argv[1] == "--answer":

@@ -8,7 +8,6 @@ Standard library only. .venv is ready once every requirement was found in it, wh
 import contextlib
 import fcntl
 import functools
-import json
 import os
 import re
 import shutil
@@ -21,36 +20,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from common import gpu
+from common import gpu, requirements, signals
 
-VENV, REQUIREMENTS = ROOT / ".venv", ROOT / "requirements.txt"
+VENV = ROOT / ".venv"
 PYTHON, CUDA = str(VENV / "bin" / "python"), VENV / "with-cuda"
 BEGUN = ROOT / "out" / "environment.begun"  # .venv is half made
 LOG = ROOT / "out" / "logs" / "environment.log"
 REMEDIES = {  # by an installer's words; the first that fits
     "PATH separator": "a .venv cannot lie in a folder whose path has a colon: move this folder",
-    "No space left|Disk quota": "free some disk space, then run again",
     "ensurepip|No module named '?(venv|pip)": "on Debian and Ubuntu install python3-venv, or put uv on the PATH",
     "lib64|symlink|symbolic link": "a .venv needs a disk that has symbolic links: move this folder to one",
     r"\(constraint\)|onflict|No solution": "does a constraint contradict requirements.txt? see `pip config list`",
     "onnection|timed out|name resolution|unreachable|no route": "is the network there? then run again",
     "No matching distribution": "the package index lacks what this Python needs: see `pip config list`",
 }
-LOOK = """if True:
-    import importlib.metadata, json, sys
-    missing, others = [], {}
-    for line in filter(None, (line.partition("#")[0].strip() for line in open(sys.argv[1]))):
-        try:
-            from packaging.requirements import Requirement
-            version = importlib.metadata.version(Requirement(line).name)
-            if not Requirement(line).specifier.contains(version, prereleases=True):
-                others[line] = version
-        except ModuleNotFoundError:
-            missing.append(line)
-    print(json.dumps([sys.version_info[:2], sys.prefix, missing, others]))
-"""
-SPARED = ("KILL", "STOP", "CHLD", "CONT", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "SEGV", "BUS", "FPE", "ILL")
-ENDING = signal.valid_signals() - {getattr(signal, f"SIG{name}") for name in SPARED}  # harmless, or not to be handled
 
 
 class Stopped(SystemExit):
@@ -59,13 +42,13 @@ class Stopped(SystemExit):
 
 def handle_signals() -> None:
     """Have every signal that would end this process raise Stopped, those that are ignored (nohup) excepted."""
-    for number in ENDING:
+    for number in signals.ENDING:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _stop)
 
 
 def _stop(number: int, frame: object) -> None:
-    for each in ENDING:
+    for each in signals.ENDING:
         signal.signal(each, signal.SIG_IGN)  # a second signal must not break the leaving
     raise Stopped(130 if number == signal.SIGINT else 143)
 
@@ -75,9 +58,9 @@ def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None 
 
     stderr: None for the terminal, which progress bars need. On a signal to us the group gets TERM, and soon KILL.
     """
-    admit = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING)
+    admit = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, signals.ENDING)
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # none may come before the child is known
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # none may come before the child is known
     child = subprocess.Popen(command, bufsize=0, process_group=0, preexec_fn=admit, **streams)
     try:
         admit()
@@ -100,38 +83,23 @@ def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None 
         raise
 
 
-def look(python: str, *options: str) -> tuple[list[int], str, list[str], dict[str, str]]:
-    """A Python's version and prefix, the requirements that it lacks, and those of which it has another version."""
-    try:
-        done = subprocess.run([python, *options, "-c", LOOK, str(REQUIREMENTS)], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return [0, 0], "/", [], {}
-    return json.loads(done.stdout)
-
-
 def prepare(venv: bool, change: bool = True) -> str:
     """Path of a Python that has what requirements.txt asks for; makes .venv if need be and `change` allows it."""
-    if venv:
-        cuda = gpu.listed()[0]
-        if state(cuda) != "ready":
-            if not change:
-                sys.exit("error: there is no .venv that fits requirements.txt: ./run_all.sh makes it; or use --no-venv")
-            make(cuda)
-        return PYTHON
-    _, _, missing, others = look(sys.executable)
-    missing = [line for line in missing if not re.match("pytest|ruff|ipykernel", line)]  # only the tests need those
-    if missing:
-        remedy = "leave --no-venv out, which makes .venv, or install that there"
-        sys.exit(f"error: {sys.executable} lacks {', '.join(missing)}: {remedy}")
-    for line, version in others.items():
-        print(f"note: {line} is asked for, {version} is here: numbers or figures may differ", file=sys.stderr)
-    return sys.executable
+    if not venv:
+        requirements.insist()
+        return sys.executable
+    cuda = gpu.listed()[0]
+    if state(cuda) != "ready":
+        if not change:
+            sys.exit("error: there is no .venv that fits requirements.txt: ./run_all.sh makes it; or use --no-venv")
+        make(cuda)
+    return PYTHON
 
 
 def state(cuda: bool) -> str:
-    """Ready, broken (half made, moved, not running, or another Python), or outdated (lacks packages)."""
-    version, prefix, missing, others = look(PYTHON, "-I")
-    if BEGUN.exists() or not [3, 11] <= version <= [3, 13] or not os.path.samefile(prefix, VENV):
+    """Ready, broken (half made, not running, or another Python), or outdated (lacks packages)."""
+    version, missing, others = requirements.compared_by(PYTHON)
+    if BEGUN.exists() or not [3, 11] <= version <= [3, 13]:
         return "broken"
     return "outdated" if missing or others or (cuda and not CUDA.exists()) else "ready"
 
@@ -153,14 +121,14 @@ def make(cuda: bool) -> None:
         if now == "broken":
             shutil.rmtree(VENV) if VENV.is_dir() and not VENV.is_symlink() else VENV.unlink(missing_ok=True)
             install([*([uv, "venv", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]), str(VENV)])
-        words = f"requirements.txt{' with CUDA' * cuda} into .venv by {'uv' if uv else 'pip'}"
-        print(f"installing {words}, minutes: {LOG.relative_to(ROOT)}", file=sys.stderr)
+        tool = ("uv" if uv else "pip") + ", with CUDA" * cuda
+        print(f"making .venv by {tool}, minutes: {LOG.relative_to(ROOT)}", file=sys.stderr)
         for name in ("TARGET", "PREFIX", "ROOT", "DRY_RUN", "NO_DEPS"):  # a user's settings that lead elsewhere
             os.environ.pop(f"PIP_{name}", None)
         os.environ["PIP_USER"] = "0"
         pip = [uv, "pip", "install", "--python", PYTHON] if uv else [PYTHON, "-m", "pip", "install"]
-        install([*pip, "-r", str(REQUIREMENTS), *["tensorflow[and-cuda]"] * cuda])
-        _, _, missing, others = look(PYTHON, "-I")
+        install([*pip, "-r", str(requirements.FILE), *["tensorflow[and-cuda]"] * cuda])
+        _, missing, others = requirements.compared_by(PYTHON)
         if missing or others:
             words = f"reported success, but .venv lacks {', '.join([*missing, *others])}"
             sys.exit(f"error: pip {words}: remove target, prefix and the like from its settings (`pip config list`)")

@@ -1,6 +1,7 @@
 """Whether this machine has an NVIDIA GPU. Standard library only: the driver asks before there is an environment."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ SCALE, BY_GPU = "HW1_SCALE", "paper, by the GPU"  # an environment variable for 
 PATIENCE = 10.0  # seconds; a broken driver lets nvidia-smi hang for ever
 
 
+@functools.cache
 def listed() -> tuple[bool, str]:
     """Whether `nvidia-smi -L` lists a GPU, and that in words."""
     command = ["nvidia-smi", "-L"]

@@ -59,7 +59,7 @@ def test_a_python_without_the_packages_is_told_how_to_get_them():
     command = [sys.executable, "-S", "-E", str(ROOT / "hw1_1" / "mnist_cnn.py"), "--check"]  # -S: no site-packages
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"error: {sys.executable} lacks numpy and tyro: bash run_all.sh makes ")
+    assert done.stderr.startswith(f"error: {sys.executable} lacks numpy, tyro: bash run_all.sh makes ")
     assert str(ROOT / "requirements.txt") in done.stderr
 
 
