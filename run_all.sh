@@ -1,19 +1,14 @@
 #!/usr/bin/env bash
-# Everything from a bare machine to the report: environment, data, training, figures, report.
-#
-#   ./run_all.sh [options]    trains, draws and reports what is not up to date
-#
+# ./run_all.sh [options]: from a bare machine to the report; trains, draws and reports what is not up to date.
 #   --scale quick|paper   quick: minutes on a CPU; paper: the settings of the report (default with an NVIDIA GPU)
 #   --only NAME           one experiment, one folder or the report; may be repeated
 #   --figures-only        draws and reports what was measured, trains nothing
 #   --force               also what is up to date
-#   --data-dir DIR        a folder with mnist.npz and cifar10.npz (or set HW1_DATA_DIR)
+#   --data-dir DIR        a folder with MNIST and CIFAR-10, see README (or set HW1_DATA_DIR)
 #   --no-venv             uses python3 of the PATH (or $PYTHON) instead of making .venv
 #   --check               only says what is up to date; exit 1 if anything is due
 #   --list                prints one command a line: first the data, then each unit that is to be trained:
 #                         ./run_all.sh --list | tr '\n' '\0' | xargs -0 -n1 -P2 bash -c
-#   --help
-#
 # Exit codes: 0 done, 1 a step failed, 2 usage, 130 and 143 stopped. Output of each step: out/logs/
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # started as `sh run_all.sh`, where sh is another shell
 set -u
@@ -36,9 +31,9 @@ experiments=(
     hw1_3/sharpness
 )
 
-# The steps in their order: a kind, what it leaves, what Python runs for it. Lines with NAME are done for each experiment.
-# Every command gets --scale; training and figures --force too where it is asked for, data and training --data-dir. At
-# quick scale the figures and the report of the committed paper histories follow, so that every figure is drawn.
+# The steps in their order: a kind, what it leaves, what Python runs. Lines with NAME are done for each experiment. Every
+# command gets --scale; data and training --data-dir, all but data --force, where they are given. At quick scale the
+# figures and the report of the committed paper histories follow.
 steps="
 data     -                        -m common.data
 train    FOLDER/history/NAME.pkl  FOLDER/NAME.py
@@ -47,8 +42,8 @@ report   report/hw1.pdf           report/build.py
 "
 
 if [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
-    sed -n '2,/^# Exit/s/^# \{0,1\}//p' "$root/run_all.sh"
-    exec echo "Names: ${experiments[*]} report"
+    sed -n '2,/^# Exit/s/^# //p' "$root/run_all.sh"
+    exec printf 'Names: %s report\n' "${experiments[*]}"
 fi
 
 # The flow. Python 3.11 to 3.13 is all that must be there. driver.py reads the options, has driver_venv.py make .venv, asks

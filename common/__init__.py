@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from common import requirements, signals
+from common import signals
 
 _root = Path(__file__).resolve().parents[1]
 _folder = Path(sys.argv[0]).resolve().parent if sys.argv[0] else Path()
@@ -13,4 +13,6 @@ if sys.argv[0] == "-m" or (_folder.parent == _root and _folder.name != "common")
         signals.prepare()  # its other imports take a second
     _lacking = [name for name in ("numpy", "tyro") if importlib.util.find_spec(name) is None]
     if _lacking:
+        from common import requirements
+
         sys.exit(requirements.refusal(_lacking))

@@ -1,13 +1,13 @@
 """Runs the steps of run_all.sh that are due, or says which are (--check), or lists their commands (--list).
 
-run_all.sh hands over its experiments, its steps and its own arguments. Standard library only: each step is a command
-for the Python of .venv. What is due the scripts say themselves: `ask` starts one process, whose `answer` runs each as
-if from the command line with --check or --list. They share its imports, and `common` needs to know nothing of them.
+Standard library only: each step is a command for the Python of .venv. What is due the scripts say themselves: `ask`
+starts one process, in which `answer` runs each as if from the command line; so `common` need not know them.
 """
 
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -16,9 +16,7 @@ import shlex
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
-from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,7 +27,7 @@ REMEDY = "free some disk space, or check the permissions of the folder"
 BEGUN = time.monotonic()
 
 
-class Step(SimpleNamespace):
+class Step(argparse.Namespace):
     """kind, title, command, log, output, history (its or the one to draw); the rest is filled in on the way."""
 
     code, answer, error = 1, "", ""  # of the script to --check or --list
@@ -69,21 +67,15 @@ def plan(options: argparse.Namespace, lines: list[str], experiments: list[str], 
         tree, again = "" if scale == "paper" else f"out/{scale}/", scale != options.scale
         history = {name: Path(tree + "/history/".join(name.split("/")) + ".pkl") for name in experiments}
         measured = [name for name in experiments if history[name].is_file()]
-        names = [name for name in experiments if {name, name.split("/")[0]} & {*options.only}]
-        names = [name for name in names if not again or name in measured]
+        names = [name for name in (measured if again else experiments) if {name, name.split("/")[0]} & {*options.only}]
         for kind, output, *command in map(str.split, lines):
             trains = kind in ("data", "train") and not options.figures_only and names and not again
             draws = kind == "figures" or (kind == "report" and "report" in options.only and (measured or not again))
             for name in (names if "NAME" in output else [kind]) if trains or draws else []:
                 folder, _, file = name.rpartition("/")
                 place, *words = (word.replace("FOLDER", folder).replace("NAME", file) for word in (output, *command))
-                step = Step(
-                    kind=kind,
-                    scale=scale,
-                    title=name,
-                    history=history.get(name),
-                    output="" if kind == "data" else tree + place,
-                )
+                step = Step(kind=kind, scale=scale, title=name, history=history.get(name))
+                step.output = "" if kind == "data" else tree + place
                 step.log = Path("out/logs", scale, f"{kind if name == kind else words[0].removesuffix('.py')}.log")
                 step.title += ", figures" * (kind == "figures") + " of the committed runs" * again
                 step.command = [python, *words, "--scale", scale, *(options.data if trains else [])]
@@ -113,9 +105,10 @@ def answer(script: str, *flags: str) -> dict[str, int | str]:
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
         except SystemExit as ending:
-            code = ending.code if isinstance(ending.code, int) else print(ending.code or "", file=errors) or 1
-        except Exception:
-            code = traceback.print_exc() or 1
+            known = isinstance(ending.code, int | None)
+            code = ending.code or 0 if known else print(ending.code, file=errors) or 1
+        except Exception as error:
+            code = print(f"{type(error).__name__}: {error}", file=errors) or 1
     return {"code": code, "answer": output.getvalue().strip("\n"), "error": errors.getvalue().split("\n")[-2:][0]}
 
 
@@ -123,15 +116,15 @@ def tell(python: str, steps: list[Step], flag: str) -> int:
     """--check: what is due; 1 if anything is. --list: the commands to run; 1 if a script cannot tell its own."""
     asked = [step for step in steps if step.kind == "train" or (flag == "--check" and step.kind != "data")]
     ask(python, asked, flag)
-    for step in [step for step in steps if step.kind == "data" and flag == "--list"]:
-        line = f"cd {shlex.quote(str(ROOT))} && {shlex.join(step.command)}"
-        print(line.replace("\n", r"'$'\n''"))  # a folder's name may have a line break: one line all the same
-    for step in asked:
-        if flag == "--check":
-            print(f"{step.title:<50} {step.answer or step.no_answer}")
-        elif step.answer or step.code:
+    if flag == "--check":
+        print("\n".join(f"{step.title:<50} {step.answer or step.no_answer}" for step in asked))
+        return int(not all(step.fresh for step in asked))
+    for step in steps:
+        if step.kind == "data":  # one line, also where the folder's name has two
+            print(f"cd {shlex.quote(str(ROOT))} && {shlex.join(step.command)}".replace("\n", r"'$'\n''"))
+        elif step in asked and (step.answer or step.code):
             print(step.answer or f"error: {step.title}: {step.no_answer}", file=sys.stderr if step.code else sys.stdout)
-    return int(any(step.code or (flag == "--check" and not step.fresh) for step in asked))
+    return int(any(step.code for step in asked))
 
 
 def run(python: str, steps: list[Step], force: bool) -> int:
@@ -142,32 +135,39 @@ def run(python: str, steps: list[Step], force: bool) -> int:
             os.close(os.open(step.log, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
     except OSError as error:
         sys.exit(f"error: {ROOT}/{error.filename} cannot be written: out/logs must be a folder that you may write in")
-    asked, named = [], False
     try:
-        for step in steps:
-            if step not in asked and step.kind != "data":
-                asked = [each for each in steps if (each.kind, each.scale) == (step.kind, step.scale)]
-                ask(python, asked, "--check")
-            if step.kind == "figures" and not step.history.is_file():
-                step.result = "not run, no history"
-            elif step.fresh and not force:
-                step.result = "kept, " + re.sub(r"up to date \((.*?)\)", r"\1", step.answer)
-            else:
-                if (step.kind, step.scale, named) == ("train", "paper", False):
-                    named = True  # the device; that ends the run where a GPU is listed and a CPU would train
-                    if driver_venv.run([python, "-c", DEVICE], sys.stderr.buffer.write):
-                        sys.exit(1)
-                run_step(step)
+        for (kind, scale), group in itertools.groupby(steps, lambda step: (step.kind, step.scale)):
+            group = list(group)
+            if kind != "data":
+                ask(python, group, "--check")
+            if (kind, scale) == ("train", "paper") and (force or not all(step.fresh for step in group)):
+                name_device(python, group)
+            for step in group:
+                if step.fresh and not force:
+                    step.result = "kept, " + re.sub(r"up to date \((.*?)\)", r"\1", step.answer)
+                elif kind == "figures" and not step.history.is_file():
+                    step.result = "not run, no history"
+                else:
+                    run_step(step)
     finally:
         table(steps)
     return int(any(step.result.startswith("failed") for step in steps))
+
+
+def name_device(python: str, training: list[Step]) -> None:
+    """Say on what a run at paper scale trains, and how long; ends it where a GPU is listed and a CPU would train."""
+    hours = sum(float(number) for step in training for number in re.findall(r"([\d.]+) hours on a CPU", step.answer))
+    print(f"what is due takes about {hours:.1f} hours on a CPU, by the times in the histories", file=sys.stderr)
+    if driver_venv.run([python, "-c", DEVICE], sys.stderr.buffer.write):
+        sys.exit(1)
 
 
 def run_step(step: Step) -> None:
     """Run a step, its output to the terminal and to its log."""
     print(f"\n== {step.title}")
     terminal, begun = sys.stderr.isatty(), time.monotonic()  # a progress bar needs the terminal itself
-    outputs = {step.log: step.log.open("wb")}
+    step.log.write_bytes(b"")
+    outputs = {step.log: step.log.open("ab")}  # another driver may write there too
 
     def tee(text: bytes) -> None:
         for place, output in list(outputs.items()):
@@ -200,8 +200,8 @@ def table(steps: list[Step]) -> None:
         print(f"{step.title:<{wide}}  {step.result:<{broad}}  {step.seconds / 60:7.1f}  {step.output}")
     reports = [step.output for step in steps if step.kind == "report" and Path(step.output).is_file()]
     folders = dict.fromkeys(str(Path(step.output).parent) for step in steps if step.kind == "figures")
-    words = f"Report: {' and '.join(reports) or 'none'}; figures: {' and '.join(folders) or 'none'}"
-    print(f"\n{words}; {(time.monotonic() - BEGUN) / 60:.1f} minutes")
+    print(f"\nReport: {' and '.join(reports) or 'none'}; figures: {' and '.join(folders) or 'none'}", end="; ")
+    print(f"{(time.monotonic() - BEGUN) / 60:.1f} minutes")
 
 
 def main(experiments: str, lines: str, *arguments: str) -> int:

@@ -1,13 +1,10 @@
-"""Makes .venv from requirements.txt, or checks the Python that is there; and runs children that end with us.
+"""Makes .venv from requirements.txt, or checks the Python that is there; runs children that end with us.
 
-    python common/driver_venv.py [--no-venv] -m pytest ...    runs the rest with the Python of .venv, or with this one
-
-Standard library only. .venv is ready once every requirement was found in it, whatever the installer said.
+python common/driver_venv.py [--no-venv] -m pytest ...    runs the rest with the Python of .venv, or with this one
 """
 
 import contextlib
 import fcntl
-import functools
 import os
 import re
 import shutil
@@ -27,9 +24,8 @@ PYTHON, CUDA = str(VENV / "bin" / "python"), VENV / "with-cuda"
 BEGUN = ROOT / "out" / "environment.begun"  # .venv is half made
 LOG = ROOT / "out" / "logs" / "environment.log"
 REMEDIES = {  # by an installer's words; the first that fits
-    "PATH separator": "a .venv cannot lie in a folder whose path has a colon: move this folder",
     "ensurepip|No module named '?(venv|pip)": "on Debian and Ubuntu install python3-venv, or put uv on the PATH",
-    "lib64|symlink|symbolic link": "a .venv needs a disk that has symbolic links: move this folder to one",
+    "PATH separator|lib64|symlink": ".venv needs a path without colons, on a disk with symbolic links: move the folder",
     r"\(constraint\)|onflict|No solution": "does a constraint contradict requirements.txt? see `pip config list`",
     "onnection|timed out|name resolution|unreachable|no route": "is the network there? then run again",
     "No matching distribution": "the package index lacks what this Python needs: see `pip config list`",
@@ -58,12 +54,12 @@ def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None 
 
     stderr: None for the terminal, which progress bars need. On a signal to us the group gets TERM, and soon KILL.
     """
-    admit = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, signals.ENDING)
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
+    admit = [signal.SIG_UNBLOCK, signals.ENDING]
+    more = {"stdin": subprocess.DEVNULL, "preexec_fn": lambda: signal.pthread_sigmask(*admit), "bufsize": 0}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # none may come before the child is known
-    child = subprocess.Popen(command, bufsize=0, process_group=0, preexec_fn=admit, **streams)
+    child = subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE, stderr=stderr, **more)
     try:
-        admit()
+        signal.pthread_sigmask(*admit)
         while piece := child.stdout.read(65536):
             sink(piece)
         return child.wait() if child.wait() >= 0 else 128 - child.returncode
@@ -88,23 +84,22 @@ def prepare(venv: bool, change: bool = True) -> str:
     if not venv:
         requirements.insist()
         return sys.executable
-    cuda = gpu.listed()[0]
-    if state(cuda) != "ready":
+    if state() != "ready":
         if not change:
             sys.exit("error: there is no .venv that fits requirements.txt: ./run_all.sh makes it; or use --no-venv")
-        make(cuda)
+        make()
     return PYTHON
 
 
-def state(cuda: bool) -> str:
-    """Ready, broken (half made, not running, or another Python), or outdated (lacks packages)."""
+def state() -> str:
+    """Ready (all requirements were found in it), outdated (not all), or broken (half made, or it does not run)."""
     version, missing, others = requirements.compared_by(PYTHON)
     if BEGUN.exists() or not [3, 11] <= version <= [3, 13]:
         return "broken"
-    return "outdated" if missing or others or (cuda and not CUDA.exists()) else "ready"
+    return "outdated" if missing or others or (gpu.listed()[0] and not CUDA.exists()) else "ready"
 
 
-def make(cuda: bool) -> None:
+def make() -> None:
     """Make or renew .venv, one process at a time."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.with_name("environment.lock").open("w") as lock:
@@ -113,7 +108,7 @@ def make(cuda: bool) -> None:
         except BlockingIOError:
             print("waiting for the process that makes .venv", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        now, uv = state(cuda), shutil.which("uv")
+        now, uv, cuda = state(), shutil.which("uv"), gpu.listed()[0]
         if now == "ready":
             return
         LOG.write_text("")
@@ -121,18 +116,17 @@ def make(cuda: bool) -> None:
         if now == "broken":
             shutil.rmtree(VENV) if VENV.is_dir() and not VENV.is_symlink() else VENV.unlink(missing_ok=True)
             install([*([uv, "venv", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]), str(VENV)])
-        tool = ("uv" if uv else "pip") + ", with CUDA" * cuda
-        print(f"making .venv by {tool}, minutes: {LOG.relative_to(ROOT)}", file=sys.stderr)
-        for name in ("TARGET", "PREFIX", "ROOT", "DRY_RUN", "NO_DEPS"):  # a user's settings that lead elsewhere
+        print(f"making .venv by {'uv' if uv else 'pip'}{', with CUDA' * cuda}, minutes: {LOG}", file=sys.stderr)
+        for name in ("TARGET", "PREFIX", "ROOT", "DRY_RUN", "NO_DEPS"):  # what would lead elsewhere
             os.environ.pop(f"PIP_{name}", None)
-        os.environ["PIP_USER"] = "0"
-        pip = [uv, "pip", "install", "--python", PYTHON] if uv else [PYTHON, "-m", "pip", "install"]
+        pip = [uv, "pip", "install", "--python", PYTHON] if uv else [PYTHON, "-m", "pip", "install", "--no-user"]
         install([*pip, "-r", str(requirements.FILE), *["tensorflow[and-cuda]"] * cuda])
         _, missing, others = requirements.compared_by(PYTHON)
         if missing or others:
             words = f"reported success, but .venv lacks {', '.join([*missing, *others])}"
             sys.exit(f"error: pip {words}: remove target, prefix and the like from its settings (`pip config list`)")
-        CUDA.touch() if cuda else None
+        if cuda:
+            CUDA.touch()
         BEGUN.unlink()
 
 
@@ -144,7 +138,7 @@ def install(command: list[str]) -> None:
     said = LOG.read_text(errors="replace")
     remedy = next((remedy for words, remedy in REMEDIES.items() if re.search(words, said)), "see the lines above")
     print(*said.splitlines()[-15:], sep="\n", file=sys.stderr)
-    sys.exit(f"error: the Python environment could not be made ({LOG.relative_to(ROOT)}): {remedy}")
+    sys.exit(f"error: the Python environment could not be made ({LOG}): {remedy}")
 
 
 if __name__ == "__main__":

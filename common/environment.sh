@@ -1,5 +1,4 @@
-# For run_all.sh, tests/run.sh and .ci/run, which source this file after setting `root`.
-
+# Sourced by run_all.sh, tests/run.sh and .ci/run, which have set `root`.
 # The first of $PYTHON, or of the usual names, that runs and is in range: sets `python` to its own full path.
 # With --no-venv among the arguments it is the Python that will do the work; else only the one that makes .venv.
 find_python() {

@@ -76,6 +76,8 @@ def start(
     state, fine = experiment.state()
     if fine and not run.force:
         print(f"{run.experiment}: kept, {state}; --force retrains", file=sys.stderr)
+    elif run.base == "paper":
+        print(f"{run.experiment}: {state}", file=sys.stderr)
     return experiment
 
 
@@ -107,7 +109,11 @@ class Experiment:
         self.trainings = trainings
         self.units = [unit for units in trainings.values() for unit in units]
         self.data = data
-        self.code = {"revision": revision, "hash": code_hash(run.script), "commit": commit()}
+        self.code = {
+            "revision": revision,
+            "hash": code_hash(run.script),
+            "commit": commit() if run.mode == "train" else "",
+        }
         self.forced = set(self.units) if run.force else set()
         self._checkpoints: dict[str, Checkpoint] = {}
 
@@ -139,13 +145,27 @@ class Experiment:
         except UnreadableError as problem:
             return f"unreadable: {problem}", False
         if history is None:
-            return f"due: {printable(clipped(why, 500))}", False
+            return f"due: {printable(clipped(why, 500))}{self._hours(len(self.units))}", False
+        if self.forced:
+            return f"due: all of it again{self._hours(len(self.units))}", False
         done = [unit for unit in self.units if unit in history["results"]]
         made_by = {history["units"][unit]["code"] for unit in done}
         note = "" if made_by <= {self.code["hash"]} else "; made by other code"
         if len(done) < len(self.units):
-            return f"partial: {len(done)} of {len(self.units)} units{note}", False
+            return (
+                f"partial: {len(done)} of {len(self.units)} units{note}{self._hours(len(self.units) - len(done))}",
+                False,
+            )
         return f"up to date (measured {measured_on(history)}){note}", True
+
+    def _hours(self, units: int) -> str:
+        """How long so many units take on a CPU at paper scale, by the times in the history; empty if there are none."""
+        with contextlib.suppress(OSError, UnreadableError):
+            records = [record for record in read(self.run.history)["units"].values() if record]
+            times = [record["wall_seconds"] for record in records if "CPU" in record["device"]]
+            if times and self.run.scale == "paper":
+                return f"; about {units * sum(times) / len(times) / 3600:.1f} hours on a CPU"
+        return ""
 
     def due(self) -> list[str]:
         """The trainings of this call that give a unit which the history lacks; all of them with --force."""
