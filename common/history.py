@@ -161,10 +161,11 @@ class Experiment:
     def _hours(self, units: int) -> str:
         """How long so many units take on a CPU at paper scale, by the times in the history; empty if there are none."""
         with contextlib.suppress(OSError, UnreadableError):
-            records = [record for record in read(self.run.history)["units"].values() if record]
-            times = [record["wall_seconds"] for record in records if "CPU" in record["device"]]
-            if times and self.run.scale == "paper":
-                return f"; about {units * sum(times) / len(times) / 3600:.1f} hours on a CPU"
+            history = read(self.run.history)
+            records = [record for record in history["units"].values() if record and "CPU" in record["device"]]
+            if records and history["scale"] == self.run.scale == "paper":
+                seconds = units * sum(record["wall_seconds"] for record in records) / len(records)
+                return f"; about {seconds / 3600:.1f} hours on a CPU"
         return ""
 
     def due(self) -> list[str]:
