@@ -6,6 +6,7 @@ its seeds. Of nets that learn wrong labels the last record counts; dead ones are
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ TURNING = (
 TURN, STILL = 1.1, 0.003
 Net = dict[str, np.ndarray]
 Nets = dict[int, Net]  # by width, narrowest first
-Values = dict[int, np.ndarray]  # one a seed, NaN for a dead net
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
@@ -34,8 +34,12 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     accuracy = means(nets, "test_accuracy")
     turns = {width: float(np.mean(turn(net))) for width, net in nets.items() if width >= TURNING}
     moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
-    loss, error = bump(noisy, end_loss), bump(noisy, end_error)
-    stopped = bump(noisy, lambda net: net["test_loss"].min(axis=1))
+    fitting = ten_nets.fitting_width(noisy)
+    losses = {width: median(end_loss(net)[net["dead"] == 0]) for width, net in noisy.items()}
+    peak = max(losses, key=lambda width: losses[width] or 0, default=None)
+    before = min((loss for width, loss in losses.items() if loss and width < peak), default=None)
+    margins = hump_margins(noisy, end_loss, fitting)
+    humps = [hump(hump_margins(noisy, of, fitting)) for of in (end_loss, end_error, lowest_loss)]
     deviation, theirs = single_deviation(nets), [ten_nets.REFERENCE[width]["test_accuracy"] for width in (*LEVEL, 512)]
     numbers = {
         "smallest": parameters(nets, min(nets, default=None)),
@@ -47,12 +51,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "turn_most": max(turns.values(), default=None),
         "noisy_narrowest": min(noisy, default=None),
         "noisy_widest": max(noisy, default=None),
-        **{f"{name}_width": loss[name] for name in ("before", "peak", "after")},
-        **{f"{name}_parameters": parameters(noisy, loss[name]) for name in ("before", "peak", "after")},
-        **{f"{name}_loss": loss[f"{name}_median"] for name in ("before", "peak", "after")},
-        "peak_seeds": len(loss["rise"]),
-        "peak_agree": int(np.sum(np.minimum(loss["rise"], loss["fall"]) > 0)),
-        "peak_learnt": median(noisy[loss["peak"]]["wrong_learnt"][:, -1]) if loss["peak"] else None,
+        "peak_parameters": parameters(noisy, peak),
+        "peak_learnt": median(noisy[peak]["wrong_learnt"][:, -1]) if noisy else None,
         "earlier_span_points": 100 * (max(theirs) - min(theirs)),
     }
     guards = {
@@ -60,11 +60,11 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "level": verdict_guard(parts[2]["verdict"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
         "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
-        "double_descent": loss["hump"] and just_fitted(noisy, loss["peak"]),
-        "every_seed": loss["hump"] and numbers["peak_agree"] == numbers["peak_seeds"],
-        "largest_is_best": loss["hump"] and loss["after_median"] < loss["before_median"],
-        "error_only_falls": known(lambda hump: not hump, error["hump"]),
-        "stopping_helps": known(lambda hump: not hump, stopped["hump"]),
+        "double_descent": known(lambda hump: hump and neighbours(noisy, peak, fitting), humps[0]),
+        "every_seed": bool((margins > 0).all()) if margins.shape[1] > 1 else None,
+        "largest_is_best": known(lambda least, last: last < least, before, losses[max(losses)] if losses else None),
+        "error_only_falls": known(lambda hump: not hump, humps[1]),
+        "stopping_helps": known(lambda hump: not hump, humps[2]),
         "singles_say_little": None if deviation is None else max(theirs) - min(theirs) <= math.sqrt(8) * deviation,
     }
     tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": noise_rows(noisy)}
@@ -184,67 +184,39 @@ def end_error(net: Net) -> np.ndarray:
     return 1 - net["test_accuracy"][:, -1]
 
 
-def gain(net: Net) -> np.ndarray:
-    """(seeds,): by how much the best test accuracy of all records is above the last."""
-    return net["test_accuracy"].max(axis=1) - net["test_accuracy"][:, -1]
+def lowest_loss(net: Net) -> np.ndarray:
+    """(seeds,): lowest test loss of all epochs."""
+    return net["test_loss"].min(axis=1)
 
 
-def bump(nets: Nets, quantity: Any) -> dict[str, Any]:
-    """Whether a quantity rises and falls again with the width, `hump`, judged seed by seed; None with too few of them.
+def hump_margins(nets: Nets, quantity: Callable[[Net], np.ndarray], fitting: int | None) -> np.ndarray:
+    """(2, seeds): how far a quantity at the width that just fits all labels is above that of a net with a quarter of
+    its units, and of the widest net; of seeds that are live in all three.
 
-    A bump is three widths, the middle one of which stands most above the higher of the outer two, by medians. As the
-    highest of many noisy medians stands out by chance, each seed's widths are chosen by the medians of the others, and
-    its own heights above both sides, `rise` and `fall`, are its margins: of flat noise with eight seeds about one in
-    fifty then counts as a bump. `before`, `peak` and `after`, None without a bump, are those of all seeds.
+    The highest of many noisy widths would stand out by chance; these are chosen by training results alone.
     """
-    live = {
-        width: {
-            int(seed): float(value)
-            for seed, value, dead in zip(net["seeds"], quantity(net), net["dead"], strict=True)
-            if not dead
-        }
-        for width, net in nets.items()
-    }
-    live = {width: values for width, values in live.items() if values}
-    found: dict[str, Any] = dict.fromkeys(("before", "peak", "after", "before_median", "peak_median", "after_median"))
-    heights = []
-    if chosen := highest(live):
-        found |= dict(zip(("before", "peak", "after"), chosen, strict=True))
-        found |= {f"{name}_median": median(list(live[found[name]].values())) for name in ("before", "peak", "after")}
-        for seed in sorted({seed for values in live.values() for seed in values}):
-            others = {width: {each: values[each] for each in values if each != seed} for width, values in live.items()}
-            widths = highest({width: values for width, values in others.items() if values})
-            if widths and all(seed in live[width] for width in widths):
-                before, peak, after = (live[width][seed] for width in widths)
-                heights.append((peak - before, peak - after))
-    rise, fall = np.array(heights).reshape(-1, 2).T
-    verdicts = [claims.by_margins(each)["verdict"] for each in (rise, fall)]
-    flat = (
-        chosen is None and len(live) > 2 and all(np.isfinite(list(values.values())).all() for values in live.values())
-    )
-    verdict = claims.combined(verdicts)
-    hump = verdict == claims.HOLDS if len(heights) > 1 else False if flat else None
-    return found | {"rise": rise, "fall": fall, "verdict": verdict, "hump": hump}
+    narrow = max((width for width in nets if fitting and width <= fitting / 4), default=None)
+    if narrow is None or fitting == max(nets):
+        return np.empty((2, 0))
+    values = [
+        np.where(nets[width]["dead"] == 0, quantity(nets[width]), np.nan) for width in (narrow, fitting, max(nets))
+    ]
+    if len({len(each) for each in values}) > 1:
+        return np.empty((2, 0))  # seeds that are not measured of all three
+    margins = np.array([values[1] - values[0], values[1] - values[2]])
+    return margins[:, np.isfinite(margins).all(axis=0)]
 
 
-def highest(values: dict[int, dict[int, float]]) -> tuple[int, int, int] | None:
-    """The three widths of the medians' highest bump; None where there is none, or a median is not finite."""
-    widths = list(values)
-    medians = np.array([np.median(list(values[width].values())) for width in widths])
-    if len(widths) < 3 or not np.isfinite(medians).all():
+def hump(margins: np.ndarray) -> bool | None:
+    """Whether the seeds agree that both margins are above 0; None with fewer than two seeds."""
+    if margins.shape[1] < 2:
         return None
-    places = range(1, len(widths) - 1)
-    heights = [medians[place] - max(medians[:place].min(), medians[place + 1 :].min()) for place in places]
-    peak = int(np.argmax(heights)) + 1
-    if heights[peak - 1] <= 0:
-        return None
-    return widths[int(np.argmin(medians[:peak]))], widths[peak], widths[peak + 1 + int(np.argmin(medians[peak + 1 :]))]
+    return claims.combined([claims.by_margins(each)["verdict"] for each in margins]) == claims.HOLDS
 
 
-def just_fitted(nets: Nets, width: int) -> bool:
-    """Whether a width is the narrowest that fits all labels, or the next one to it among those measured."""
-    fitting, widths = ten_nets.fitting_width(nets), list(nets)
-    return fitting is not None and abs(widths.index(width) - widths.index(fitting)) <= 1
+def neighbours(nets: Nets, one: int, other: int) -> bool:
+    """Whether two widths are the same, or next to each other among those measured."""
+    return abs(list(nets).index(one) - list(nets).index(other)) <= 1
 
 
 # ------------------------------------------------------------------------------------------------------ tables
