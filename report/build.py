@@ -15,11 +15,9 @@ import argparse
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import re
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +36,6 @@ BESIDE = re.compile(r"^from (hw1_\d) import (\w+)", re.MULTILINE)  # in facts
 SHOWN = re.compile(r'\bfig\(\s*"(\w+)"')  # in a section: the drawings that it places
 STAMP = "made-from-"
 LARGEST_REPORT = 50 * history.MEGABYTE
-legacy = importlib.import_module("report.legacy") if (HERE / "legacy.py").is_file() else None  # until all have moved
 
 
 def experiments() -> tuple[str, ...]:
@@ -50,16 +47,13 @@ def experiments() -> tuple[str, ...]:
 def section_file(experiment: str) -> str:
     """The layout file of an experiment's section, relative to `report`; empty where it has none."""
     name = experiment.split("/")[1]
-    if (HERE / "facts" / f"{name}.py").is_file() and (HERE / "sections" / f"{name}.typ").is_file():
-        return f"sections/{name}.typ"
-    return f"legacy/{name}.typ" if (HERE / "legacy" / f"{name}.typ").is_file() else ""
+    both = HERE / "facts" / f"{name}.py", HERE / "sections" / f"{name}.typ"
+    return f"sections/{name}.typ" if all(path.is_file() for path in both) else ""
 
 
 def drawings_of(experiment: str) -> tuple[str, ...]:
     """Names of the figures that an experiment's section places."""
     file = section_file(experiment)
-    if file.startswith("legacy/"):
-        return legacy.drawings(experiment)
     return tuple(SHOWN.findall((HERE / file).read_text("utf-8"))) if file else ()
 
 
@@ -103,7 +97,6 @@ def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], d
     """
     about = {experiment: histories.read(root, scale, experiment, code) for experiment in experiments()}
     sections = {experiment.split("/")[1]: _section(experiment, each) for experiment, each in about.items()}
-    legacy.compare(sections, {experiment: each["history"] for experiment, each in about.items()})
     figures, drawings = _figures(root)
     read = [each["history"] for each in about.values() if each["history"]]
     shown = {
@@ -112,7 +105,11 @@ def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], d
         "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
         "box": histories.box(scale, about, figures),
         "claims": sorted(
-            ({**claim, "section": name} for name, section in sections.items() for claim in _claims(section)),
+            (
+                claim | {"section": name}
+                for name, section in sections.items()
+                for claim in (section["facts"] or {"claims": ()})["claims"]
+            ),
             key=lambda claim: (len(claim["name"]), claim["name"]),  # C2 before C10, the bonus last
         ),
         "sections": sections,
@@ -134,28 +131,15 @@ def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
     found = about["history"]
     if found and section["text"]:
         try:
-            if section["text"].startswith("legacy/"):
-                section |= legacy.section(name, found)
-            if (HERE / "facts" / f"{name}.py").is_file():
-                facts = facts_of(name)(found)
-                if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
-                    raise Problem("nothing in it is of this experiment")
-                section["facts"] = plain(facts | {"settings": found["settings"]})
-        except (Problem, LookupError, TypeError, ValueError):  # lists of lengths that do not fit together among them
-            words = "unreadable: its results are not those of this experiment"
+            facts = importlib.import_module(f"report.facts.{name}").facts(found)
+            if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
+                raise Problem("nothing in it is measured")
+            section["facts"] = plain(facts | {"settings": found["settings"]})
+        except (Problem, LookupError, TypeError, ValueError) as error:  # lists that do not fit together among them
+            why = histories.short_line(f"{type(error).__name__}: {error}" * (not isinstance(error, Problem)))
+            words = f"unreadable: its results are not those of this experiment{f' ({why})' * bool(why)}"
             about |= {"history": None, "state": "unreadable", "words": words}
-    return section | {"state": about["state"], "words": about["words"]} | ({} if about["history"] else {"answer": ""})
-
-
-def facts_of(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The function that turns the history of an experiment of this name into facts."""
-    return importlib.import_module(f"report.facts.{name}").facts
-
-
-def _claims(section: dict[str, Any]) -> list[dict[str, Any]]:
-    if section["facts"]:
-        return section["facts"]["claims"]
-    return [section["claim"], *section.get("more_claims", ())] if "claim" in section else []
+    return section | {"state": about["state"], "words": about["words"]}
 
 
 def _figures(root: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -1,9 +1,8 @@
 """What the tests of the experiments share: digits that are easy to learn, a run of a script, a stop, a made-up history.
 
-`start` runs a script of the `checkout`, `Saving` ends a training midway, `typeset` sets one section of the report.
+`start` runs a script of the `checkout`, `Saving` ends a training midway.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from common.checkpoint import Checkpoint
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 Digits = tuple[np.ndarray, np.ndarray]
 
@@ -136,34 +134,3 @@ def made_up_history(
             "results": results,
         }
     )
-
-
-STUB = """
-#import "legacy/SECTION.typ"
-#import "template.typ": asked
-#let data = json("numbers.json")
-#let say(sentences) = sentences.join(" ")
-#let drawing(name, alt, caption, label) = [#figure(rect(), alt: alt, caption: caption) #label]
-#let pieces = (
-  say: say, question: (section, homework, words) => asked(homework, words, section.answer), drawing: drawing,
-  by: script => raw(script),
-  settings-of: (section, name) => [], state-of: section => [], has: section => section.state != "missing",
-)
-#set heading(numbering: "1.1")
-#SECTION.section(data, pieces)
-#bibliography("sources.bib")
-"""
-
-
-def typeset(section: str, numbers: dict[str, Any] | None) -> None:
-    """Set report/legacy/SECTION.typ with what its module says of a history, or of none; no warning is left."""
-    import typst
-
-    content = {"answer": "", "state": "missing"} if numbers is None else numbers | {"state": "complete"}
-    files = (f"legacy/{section}.typ", "template.typ", "sources.bib")
-    project = {name: (ROOT / "report" / name).read_bytes() for name in files}
-    project["main.typ"] = STUB.replace("SECTION", section).encode()
-    project["numbers.json"] = json.dumps(content, allow_nan=False).encode()
-    pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True)
-    assert pdf.startswith(b"%PDF")
-    assert not warnings

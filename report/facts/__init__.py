@@ -74,6 +74,11 @@ def known(statement: Callable[..., Any], *values: Any) -> bool | None:
     return None if any(value is None for value in values) else bool(statement(*values))
 
 
+def signed(value: float) -> str:
+    """With two places and a real minus sign, for evidence."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
 def verdict_guard(verdict: str) -> bool | None:
     """A verdict of `claims` as a guard: None where it is unclear."""
     return {"holds": True, "does not hold": False}.get(verdict)

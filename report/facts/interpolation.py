@@ -13,7 +13,6 @@ import numpy as np
 from hw1_3.two_ends import ENDS, STAGES, STARTS, Results, barriers, below_guessing, distances, measured
 from report import claims
 from report.facts import guard, interval, known, mean, median, plain, verdict_of
-from report.wording import digits
 
 PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
 
@@ -180,7 +179,7 @@ def c10(there: dict[str, Results]) -> dict[str, Any]:
     ]
     evidence = []
     if sgd:
-        one, two, limit = (digits(median(MEDIANS[name](sgd)), 2) for name in ("shared", "independent", "limit"))
+        one, two, limit = (f"{median(MEDIANS[name](sgd)):.2g}" for name in ("shared", "independent", "limit"))
         evidence.append(f"barrier {one} nats from one start, {two} from two (limit {limit})")
     if early:
         evidence.append(

@@ -14,8 +14,7 @@ import numpy as np
 from hw1_3.batch_nets import BEST, BUDGETS, FEWEST, MEASURES, Nets, common, judged, nets_of, trends, values_of
 from report import claims
 from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
-from report.facts import interval, known, mean, plain, verdict_of
-from report.wording import number
+from report.facts import interval, known, mean, plain, signed, verdict_of
 
 WORDS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 IMAGES = ("test", "train")
@@ -195,7 +194,7 @@ def c11(everything: dict[str, Nets]) -> dict[str, Any]:
     for budget in ("steps", "loss"):
         values = trends(judged(everything[budget]), JUDGED)
         parts.append({"words": WORDS[budget], **verdict_of(values, above=C11_TREND)})
-    shown = [f"{number(part['mean'] + 1e-9)} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
+    shown = [f"{signed(part['mean'] + 1e-9)} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
     return {
         "name": "C11",
         "statement": "The larger the batch, the more sensitive the net is to its input",

@@ -12,8 +12,7 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims
-from report.facts import known, median, plain
-from report.wording import listed, number
+from report.facts import known, median, plain, signed
 
 STOPS = {"loss": "equal_loss", "epochs": "equal_epochs"}
 KINDS = ("all", "fixed", "between")
@@ -164,9 +163,9 @@ def bonus(taus: dict[str, dict], nets: int) -> dict[str, Any]:
     counts = [(part["verdict"], sum(each["verdict"] == part["verdict"] for each in parts)) for part in parts]
     evidence = []
     if parts:
-        shown = listed([f"{outcome} for {count}" for outcome, count in dict(counts).items()])
+        shown = ", ".join(f"{outcome} for {count}" for outcome, count in dict(counts).items())
         spans = [[part[kind]["tau"] for part in parts] for kind in ("all", "fixed")]
-        words = [f"{number(min(span))} to {number(max(span))}" for span in spans]
+        words = [f"{signed(min(span))} to {signed(max(span))}" for span in spans]
         evidence = [
             f"of {len(parts)} measures: {shown}",
             f"Kendall's tau {words[0]} over all nets, {words[1]} within a batch size",
