@@ -1,35 +1,23 @@
-"""What the plot scripts share: the look, bands over seeds, labels, and the way from a history to figure files.
+"""How figures look: bands over seeds, labels, axes, keys. The way from a history to files is in `figure_files`.
 
 A plot script is a dict of functions, history in and `Figure` out, and a loop over what is due:
 
     drawing = figures.start(__file__, __doc__, FIGURES)
     for name in drawing.due:
         drawing.save(name, FIGURES[name](drawing.history))
-
-Each figure is an SVG for the report and a PNG for the screen. Both carry a stamp: checksums of the history and of
-the code that drew it, and matplotlib's version. Where the stamp fits, nothing is drawn; no matplotlib is loaded.
 """
 
-import argparse
-import contextlib
-import hashlib
-import importlib.metadata
-import io
-import os
-import re
-import struct
-import sys
-import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from common import files, history, provenance, reading, settings, signals
+from common import reading
+from common.figure_files import SUFFIXES, Drawing, encode, stamp_of, start, use_style
+from common.tables import group_of
 
 import numpy as np
 
-SHEET = Path(__file__).with_name("hw1.mplstyle")
+__all__ = ["SUFFIXES", "Drawing", "encode", "stamp_of", "start", "use_style"]  # for plot scripts, beside what follows
+
 WIDE = 6.3  # inches: the report's line
 PLACES = {"shallow": 0, "middle": 1, "medium": 1, "deep": 2}  # a net's place in the sheet's colours and below
 LINE_STYLES = ("-.", "--", "-")  # so that a grey print tells the nets apart
@@ -40,206 +28,7 @@ KNOWN_DATA = ("computed", "MNIST", "CIFAR-10")  # sets under their own name need
 BAND_ALPHA = 0.18
 TENTHS = (0.1, 0.9)  # bounds of a band, as shares of the seeds
 FEW_SEEDS = 8  # from here on the band leaves out a tenth of the seeds on either side
-SUFFIXES = (".svg", ".png")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-# ------------------------------------------------------------------------------- from a history to files
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What one call of a plot script has to draw."""
-
-    history: dict[str, Any]
-    folder: Path  # takes the figures
-    stamp: str  # of everything that the figures are made from
-    due: tuple[str, ...]  # names of the figures to draw
-
-    def save(self, name: str, figure: Any) -> None:
-        """Write the figure as NAME.svg and NAME.png and print their paths; the same figure gives the same bytes."""
-        for suffix in SUFFIXES:
-            path = self.folder / f"{name}{suffix}"
-            files.write_atomically(path, encode(figure, suffix, self.stamp))
-            figure.set_layout_engine("none")  # the next format keeps this layout, which takes longer than drawing
-            print(path)
-
-
-def start(script: str, description: str, names: Iterable[str]) -> Drawing:
-    """Read the command line, find the history, and say which of the figures `names` are due.
-
-    script: the caller's `__file__`. Sets the style where something is due; else prints so and exits with 0.
-    Exits after --check. Problem where there is no history, or it cannot be read.
-    """
-    arguments = _parse(description)
-    experiment = settings.experiment_of(script)
-    path, why = _find(experiment, arguments)
-    folder = path.parents[2] / "figures"
-    names = tuple(names)
-    if not path.is_file():
-        if arguments.check:
-            print("due: nothing measured yet")
-            raise SystemExit(1)
-        remedy = f"run {experiment}.py first" if arguments.history is None else "check the path"
-        raise settings.Problem(f"{path}: no history: {remedy}")
-    made_from = _made_from(Path(script), path)
-    reasons = {name: reason for name in names if (reason := _why_due(folder, name, made_from))}
-    if arguments.check:
-        raise SystemExit(_check(path, folder, names, reasons))
-    if not reasons and not arguments.force:
-        measured = _measured(folder, names)
-        print(f"{experiment}: figures of {why} are up to date ({measured}); --force redraws", file=sys.stderr)
-        raise SystemExit(0)
-    print(f"{experiment}: drawing {why}", file=sys.stderr)
-    kept = history.read(path)
-    if kept["experiment"] != experiment:
-        raise settings.Problem(f"{path}: this history is of {kept['experiment']}, not of {experiment}")
-    if not kept["results"]:
-        raise settings.Problem(f"{path}: nothing in this history is measured yet: run {experiment}.py")
-    use_style()
-    stamp = f"{made_from}; measured {history.measured_on(kept)}"
-    return Drawing(kept, folder, stamp, names if arguments.force else tuple(reasons))
-
-
-def _parse(description: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--scale", choices=("quick", "paper"), help="whose history to draw (default: paper where there is one)"
-    )
-    source.add_argument(
-        "--history", type=Path, metavar="FILE", help="draw TREE/hw1_x/history/FILE.pkl into TREE/figures instead"
-    )
-    parser.add_argument("--force", action="store_true", help="draw again what is up to date")
-    parser.add_argument("--check", action="store_true", help="say whether the figures are up to date, and stop")
-    return parser.parse_args()
-
-
-def _find(experiment: str, arguments: argparse.Namespace) -> tuple[Path, str]:
-    """Where the history is, and in words which one it is and why."""
-    if arguments.history is not None:
-        path = settings.absolute(arguments.history)
-        if path.parent.name != "history" or len(path.parents) < 3:
-            raise settings.Problem(f"{path}: a history lies in TREE/hw1_x/history, so that figures go to TREE/figures")
-        return path, str(path)
-    if arguments.scale:
-        return settings.history_path(settings.tree(arguments.scale), experiment), f"the {arguments.scale} history"
-    paper = settings.history_path(settings.tree("paper"), experiment)
-    if paper.is_file():
-        return paper, "the paper history"
-    return settings.history_path(settings.tree("quick"), experiment), "the quick history, as there is no paper history"
-
-
-def _made_from(script: Path, path: Path) -> str:
-    """Checksums of all that decides how the figures look."""
-    try:
-        matplotlib = importlib.metadata.version("matplotlib")
-    except importlib.metadata.PackageNotFoundError:
-        raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
-    data = files.sha256(path)
-    own = b"".join(path.read_bytes() for path in (SHEET, Path(__file__), Path(reading.__file__)))
-    code = hashlib.sha256(provenance.code_hash(script).encode() + own).hexdigest()
-    return f"history {data}; code {code}; matplotlib {matplotlib}"
-
-
-def _why_due(folder: Path, name: str, made_from: str) -> str:
-    """Why the figure must be drawn; empty if it need not."""
-    for suffix in SUFFIXES:
-        path = folder / f"{name}{suffix}"
-        if not path.is_file():
-            return f"{path.name} is not drawn yet"
-        try:
-            carried = dict(part.split(" ", 1) for part in stamp_of(path).split("; "))
-        except ValueError as error:
-            return f"{path.name} is damaged or not ours ({error})"
-        for part in made_from.split("; "):
-            subject, wanted = part.split(" ", 1)
-            if carried.get(subject) != wanted:
-                causes = {"history": "was drawn from another history", "code": "is by other code"}
-                return f"{path.name} {causes.get(subject, f'is by another {subject}')}"
-    return ""
-
-
-def _check(path: Path, folder: Path, names: Sequence[str], reasons: dict[str, str]) -> int:
-    """Print one line of state; the exit code."""
-    if not reasons:
-        print(f"up to date ({_measured(folder, names)})")
-        return 0
-    try:
-        history.read(path)
-    except history.UnreadableError as problem:
-        print(f"unreadable: {problem}")
-    else:
-        print(f"due: {next(iter(reasons.values()))}")
-    return 1
-
-
-def _measured(folder: Path, names: Sequence[str]) -> str:
-    return stamp_of(folder / f"{names[0]}{SUFFIXES[0]}").rpartition("; ")[2]
-
-
-def encode(figure: Any, suffix: str, stamp: str) -> bytes:
-    """The bytes of a figure file that carries `stamp`. suffix: .svg or .png."""
-    ours = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}[suffix]
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:], metadata={**ours, "Description": stamp})
-    content = buffer.getvalue()
-    if suffix == ".png":  # its chunks have checksums already
-        return content
-    return content + f"<!-- sha256:{hashlib.sha256(content).hexdigest()} -->\n".encode()
-
-
-def stamp_of(path: Path) -> str:
-    """The stamp in a figure file; ValueError where the file is damaged or has none."""
-    content = path.read_bytes()
-    if path.suffix == ".svg":
-        body, _, checksum = content.rpartition(b"<!-- sha256:")
-        if checksum != hashlib.sha256(body).hexdigest().encode() + b" -->\n":
-            raise ValueError("its checksum is wrong")
-        found = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
-        stamp = found[1] if found else b""
-    else:
-        stamp = _png_texts(content).get(b"Description", b"")
-    if not stamp.startswith(b"history "):
-        raise ValueError("it has no stamp")
-    return stamp.decode("latin-1")
-
-
-def _png_texts(content: bytes) -> dict[bytes, bytes]:
-    """The text chunks of a PNG, after a look at every chunk's checksum."""
-    position, kind, texts = 8, b"", {}
-    while position < len(content):
-        head = content[position : position + 8]
-        if len(head) < 8:
-            break
-        length, kind = struct.unpack(">I4s", head)
-        body, checksum = content[position + 8 : position + 8 + length], content[position + 8 + length :][:4]
-        if checksum != struct.pack(">I", zlib.crc32(kind + body)):
-            raise ValueError("its checksum is wrong")
-        if kind == b"tEXt":
-            keyword, _, text = body.partition(b"\0")
-            texts[keyword] = text
-        position += 12 + length
-    if kind != b"IEND" or position != len(content):
-        raise ValueError("it is not a whole PNG")
-    return texts
-
-
-# ------------------------------------------------------------------------------------------------- style
-
-
-def use_style() -> None:
-    """Make matplotlib forget any matplotlibrc and use our sheet; no window is opened and none is needed."""
-    if signals.prepared:  # a notebook keeps its own choices
-        os.environ["MPLBACKEND"] = "Agg"
-        os.environ["MATPLOTLIBRC"] = str(SHEET)
-        os.environ["MPLCONFIGDIR"] = str(settings.ROOT / "out" / "matplotlib")  # its list of fonts: not in the home
-    with contextlib.chdir(SHEET.parent):  # a matplotlibrc in the working folder would come first
-        import matplotlib
-
-    matplotlib.rc_file(SHEET)
 
 
 def grid(rows: int, columns: int, height: float, width: float = WIDE, **sharing: Any) -> tuple[Any, np.ndarray]:
@@ -250,13 +39,19 @@ def grid(rows: int, columns: int, height: float, width: float = WIDE, **sharing:
     return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
 
 
-def net_style(net: str) -> dict[str, Any]:
-    """Colour, line style and width of a net (shallow, middle or medium, deep): the same in every figure."""
+def net_style(net: str, groups: Sequence[str] = ()) -> dict[str, Any]:
+    """Colour, line style and width of a group of seeds: the same in every figure for shallow, middle or medium, deep.
+
+    groups: of the history, for others, which take the sheet's colours in this order, or even steps of a colour map.
+    """
     import matplotlib
 
-    place = PLACES[net]
-    colour = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"][place]
-    return {"color": colour, "linestyle": LINE_STYLES[place], "linewidth": LINE_WIDTHS[place]}
+    colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    place = PLACES[net] if net in PLACES else list(groups).index(net)
+    if net not in PLACES and len(groups) > len(colours):
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(groups)))
+    look = place % len(LINE_STYLES)
+    return {"color": colours[place], "linestyle": LINE_STYLES[look], "linewidth": LINE_WIDTHS[look]}
 
 
 def net_colour(net: str) -> str:
@@ -360,8 +155,8 @@ def _spread(seeds: int) -> tuple[float, float]:
 def label_ends(figure: Any, ends: dict[Any, dict[str, float]], colours: dict[str, Any] | None = None) -> None:
     """Write the names of lines right of their axes, each beside its line's last value or as near as room allows.
 
-    ends: {axes: {name: last value}}; colours: by name, without them those of nets. Comes last, as it measures the
-    finished panels.
+    ends: {axes: {name: last value}}; colours: by name, where they are not those of nets or of the lines that
+    `over_epochs` drew. Comes last, as it measures the finished panels.
     """
     figure.draw_without_rendering()  # settles limits and heights
     for axes, values in ends.items():
@@ -371,7 +166,8 @@ def label_ends(figure: Any, ends: dict[Any, dict[str, float]], colours: dict[str
         places = [axes.transData.transform((axes.get_xlim()[1], value)) for value in values.values()]
         heights = [axes.transAxes.inverted().transform(place)[1] for place in places]
         for name, height in zip(values, apart(heights, gap), strict=True):
-            colour = colours[name] if colours else net_colour(name)
+            lines = [line for line in axes.lines if line.get_label() == name]
+            colour = colours[name] if colours else net_colour(name) if name in PLACES else lines[0].get_color()
             look = {"color": colour, "size": size, "va": "center", "clip_on": False}
             axes.text(1.02, height, name, transform=axes.transAxes, **look)
 
@@ -401,10 +197,11 @@ def note(axes: Any, words: str, at: tuple[float, float], place: tuple[float, flo
     axes.annotate(words, at, place, xycoords="data", textcoords="axes fraction", arrowprops=arrow, **look)
 
 
-def over_epochs(axes: Any, kept: dict[str, Any], net: str, name: str, **style: Any) -> float:
-    """Draw a net's quantity `name` by epoch, from 1, over its seeds; returns the last median."""
-    values = reading.by_seed(kept, net, name)
-    band(axes, range(1, values.shape[1] + 1), values, **net_style(net) | style)
+def over_epochs(axes: Any, kept: dict[str, Any], group: str, name: str, **style: Any) -> float:
+    """Draw the quantity `name` of a group, such as a net, by epoch, from 1, over its seeds; returns the last median."""
+    values = reading.by_seed(kept, group, name)
+    look = net_style(group, reading.groups(kept)) | {"label": group}
+    band(axes, range(1, values.shape[1] + 1), values, **look | style)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if values.shape[1] > 1:
         axes.margins(x=0)
@@ -429,7 +226,7 @@ def caveats(kept: dict[str, Any], groups: Sequence[str]) -> str:
 
 def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
     """What is not measured, such as "2 of 3 seeds"; empty if nothing."""
-    planned = {group: sum(history.group_of(unit) == group for unit in kept["units"]) for group in groups}
+    planned = {group: sum(group_of(unit) == group for unit in kept["units"]) for group in groups}
     whole = max(planned.values(), default=0)
     done = {group: len(reading.units_of(kept, group)) for group in groups}
     short = {group: count for group, count in done.items() if count < whole}

@@ -40,6 +40,11 @@ def setting(kept: dict[str, Any], name: str) -> float:
     return value
 
 
+def groups(kept: dict[str, Any]) -> list[str]:
+    """The groups of a history, such as deep of deep/seed-0 and deep/seed-1, in the order of training."""
+    return list(dict.fromkeys(map(group_of, kept["units"])))
+
+
 def units_of(kept: dict[str, Any], group: str) -> list[str]:
     """The measured units of a group, such as deep/seed-0 and deep/seed-1 of deep."""
     return [unit for unit in kept["units"] if unit in kept["results"] and group_of(unit) == group]

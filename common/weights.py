@@ -28,6 +28,24 @@ def unflatten(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.nd
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
+def layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of each Dense layer, float64; a bias of zeros where there is none.
+
+    arrays: kernels (inputs, outputs), each with or without a bias (outputs,) after it. ValueError where they are not.
+    """
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for array in (np.asarray(array, np.float64) for array in arrays):
+        if array.ndim == 2 and (not found or len(array) == found[-1][0].shape[1]):
+            found.append((array, np.zeros(array.shape[1])))
+        elif array.ndim == 1 and found and array.shape == found[-1][1].shape:
+            found[-1] = found[-1][0], array
+        else:
+            raise ValueError(f"an array of shape {array.shape} is neither the next Dense kernel nor the bias after one")
+    if not found:
+        raise ValueError("a net needs at least one Dense kernel")
+    return found
+
+
 def filter_normalised(generator: np.random.Generator, arrays: Arrays) -> list[np.ndarray]:
     """A random direction, float64, whose every filter is as long as that of the weights; 0 for biases.
 
@@ -60,26 +78,12 @@ def match_units(reference: Arrays, other: Arrays) -> tuple[list[np.ndarray], lis
     """
     if [np.shape(array) for array in reference] != [np.shape(array) for array in other]:
         raise ValueError("only nets of the same shape can be matched")
-    ours, theirs = _layers(reference), _layers(other)
+    ours, theirs = layers(reference), layers(other)
     unchanged = [np.arange(kernel.shape[1]) for kernel, _ in ours[:-1]]
     starts = [unchanged, _one_sided(ours, theirs, incoming=True), _one_sided(ours, theirs, incoming=False)]
     ends = [_improved(ours, theirs, start) for start in starts]
     orders = max(ends, key=lambda end: _agreement(ours, theirs, end))
     return _renumbered(other, orders), orders
-
-
-def _layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of each layer, float64; a bias of zeros where there is none."""
-    layers: list[tuple[np.ndarray, np.ndarray]] = []
-    for array in arrays:
-        array = np.asarray(array, np.float64)
-        if array.ndim == 2:
-            layers.append((array, np.zeros(array.shape[1])))
-        elif array.ndim == 1 and layers and array.shape == layers[-1][1].shape:
-            layers[-1] = layers[-1][0], array
-        else:
-            raise ValueError(f"an array of shape {array.shape} is neither a Dense kernel nor the bias after it")
-    return layers
 
 
 def _incoming(ours: list, theirs: list, orders: list[np.ndarray], layer: int) -> np.ndarray:

@@ -15,11 +15,13 @@ W1 is the large factor and the same for all images: with W1 = Q R, R' takes the 
 likely class, so that the tiny norms of a confident net are right as well.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+from common import weights
+from common.weights import Arrays
 
 import numpy as np
 
-Arrays = Sequence[np.ndarray]
 BATCH = 1000  # images at once: a few megabytes
 
 
@@ -75,28 +77,13 @@ def mean_loss_gradient(loss_gradients: np.ndarray) -> float:
     return float(np.linalg.norm(loss_gradients) / len(loss_gradients))
 
 
-def _layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of each layer, float64; a bias of zeros where there is none."""
-    layers: list[tuple[np.ndarray, np.ndarray]] = []
-    for array in (np.asarray(array, np.float64) for array in arrays):
-        if array.ndim == 2 and (not layers or len(array) == layers[-1][0].shape[1]):
-            layers.append((array, np.zeros(array.shape[1])))
-        elif array.ndim == 1 and layers and array.shape == layers[-1][1].shape:
-            layers[-1] = layers[-1][0], array
-        else:
-            raise ValueError(f"an array of shape {array.shape} is neither the next Dense kernel nor the bias after one")
-    if not layers:
-        raise ValueError("a net needs at least one Dense kernel")
-    return layers
-
-
 def _passes(arrays: Arrays, images: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each BATCH of images their logits (images, classes) and, for each, a matrix of the length of its Jacobian.
 
     The matrix is W3' S2 W2' S1 R', (images, classes, at most units of the first layer): any factor in front of it gives
     it the length that the same factor gives the Jacobian itself. ValueError where there is no image.
     """
-    layers = _layers(arrays)
+    layers = weights.layers(arrays)
     triangle = np.linalg.qr(layers[0][0], mode="r").T
     if not len(images):
         raise ValueError("there are no images")

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from common import figures, history, settings
+from common import figure_files, figures, history, settings
 
 NETS = ("shallow", "middle", "deep")
 RECORD = {"measured": "2026-11-24T12:00:00+00:00", "wall_seconds": 1.0, "peak_memory_megabytes": 1, "device": "CPU"} | {
@@ -343,8 +343,8 @@ def test_a_changed_sheet_or_matplotlib_makes_figures_due(tmp_path, monkeypatch, 
         answer = call(context, capsys, "mnist_cnn", "--history", path, "--check")
         assert answer[:2] == (1, "due: mnist_cnn.svg is by another matplotlib\n")
     sheet = tmp_path / "other.mplstyle"
-    sheet.write_text(figures.SHEET.read_text() + "lines.linewidth: 9\n")
-    monkeypatch.setattr(figures, "SHEET", sheet)
+    sheet.write_text(figure_files.SHEET.read_text() + "lines.linewidth: 9\n")
+    monkeypatch.setattr(figure_files, "SHEET", sheet)
     answer = call(monkeypatch, capsys, "mnist_cnn", "--history", path, "--check")
     assert answer[:2] == (1, "due: mnist_cnn.svg is by other code\n")
 

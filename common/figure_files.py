@@ -1,0 +1,218 @@
+"""From a history to figure files: what is due, and files that carry a stamp of what they were drawn from.
+
+Each figure is an SVG for the report and a PNG for the screen. Both carry a stamp: checksums of the history and of
+the code that drew it, and matplotlib's version. Where the stamp fits, nothing is drawn; no matplotlib is loaded.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import importlib.metadata
+import io
+import os
+import re
+import struct
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import files, history, provenance, settings, signals
+
+SHEET = Path(__file__).with_name("hw1.mplstyle")
+LOOK = [Path(__file__).with_name(name) for name in ("figures.py", "reading.py")]  # they and the sheet decide the look
+SUFFIXES = (".svg", ".png")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one call of a plot script has to draw."""
+
+    history: dict[str, Any]
+    folder: Path  # takes the figures
+    stamp: str  # of everything that the figures are made from
+    due: tuple[str, ...]  # names of the figures to draw
+
+    def save(self, name: str, figure: Any) -> None:
+        """Write the figure as NAME.svg and NAME.png and print their paths; the same figure gives the same bytes."""
+        for suffix in SUFFIXES:
+            path = self.folder / f"{name}{suffix}"
+            files.write_atomically(path, encode(figure, suffix, self.stamp))
+            figure.set_layout_engine("none")  # the next format keeps this layout, which takes longer than drawing
+            print(path)
+
+
+def start(script: str, description: str, names: Iterable[str]) -> Drawing:
+    """Read the command line, find the history, and say which of the figures `names` are due.
+
+    script: the caller's `__file__`. Sets the style where something is due; else prints so and exits with 0.
+    Exits after --check. Problem where there is no history, or it cannot be read.
+    """
+    arguments = _parse(description)
+    experiment = settings.experiment_of(script)
+    path, why = _find(experiment, arguments)
+    folder = path.parents[2] / "figures"
+    names = tuple(names)
+    if not path.is_file():
+        if arguments.check:
+            print("due: nothing measured yet")
+            raise SystemExit(1)
+        remedy = f"run {experiment}.py first" if arguments.history is None else "check the path"
+        raise settings.Problem(f"{path}: no history: {remedy}")
+    made_from = _made_from(Path(script), path)
+    reasons = {name: reason for name in names if (reason := _why_due(folder, name, made_from))}
+    if arguments.check:
+        raise SystemExit(_check(path, folder, names, reasons))
+    if not reasons and not arguments.force:
+        measured = _measured(folder, names)
+        print(f"{experiment}: figures of {why} are up to date ({measured}); --force redraws", file=sys.stderr)
+        raise SystemExit(0)
+    print(f"{experiment}: drawing {why}", file=sys.stderr)
+    kept = history.read(path)
+    if kept["experiment"] != experiment:
+        raise settings.Problem(f"{path}: this history is of {kept['experiment']}, not of {experiment}")
+    if not kept["results"]:
+        raise settings.Problem(f"{path}: nothing in this history is measured yet: run {experiment}.py")
+    use_style()
+    stamp = f"{made_from}; measured {history.measured_on(kept)}"
+    return Drawing(kept, folder, stamp, names if arguments.force else tuple(reasons))
+
+
+def _parse(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--scale", choices=("quick", "paper"), help="whose history to draw (default: paper where there is one)"
+    )
+    source.add_argument(
+        "--history", type=Path, metavar="FILE", help="draw TREE/hw1_x/history/FILE.pkl into TREE/figures instead"
+    )
+    parser.add_argument("--force", action="store_true", help="draw again what is up to date")
+    parser.add_argument("--check", action="store_true", help="say whether the figures are up to date, and stop")
+    return parser.parse_args()
+
+
+def _find(experiment: str, arguments: argparse.Namespace) -> tuple[Path, str]:
+    """Where the history is, and in words which one it is and why."""
+    if arguments.history is not None:
+        path = settings.absolute(arguments.history)
+        if path.parent.name != "history" or len(path.parents) < 3:
+            raise settings.Problem(f"{path}: a history lies in TREE/hw1_x/history, so that figures go to TREE/figures")
+        return path, str(path)
+    if arguments.scale:
+        return settings.history_path(settings.tree(arguments.scale), experiment), f"the {arguments.scale} history"
+    paper = settings.history_path(settings.tree("paper"), experiment)
+    if paper.is_file():
+        return paper, "the paper history"
+    return settings.history_path(settings.tree("quick"), experiment), "the quick history, as there is no paper history"
+
+
+def _made_from(script: Path, path: Path) -> str:
+    """Checksums of all that decides how the figures look."""
+    try:
+        matplotlib = importlib.metadata.version("matplotlib")
+    except importlib.metadata.PackageNotFoundError:
+        raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
+    data = files.sha256(path)
+    look = b"".join(path.read_bytes() for path in (SHEET, *LOOK))
+    code = hashlib.sha256(provenance.code_hash(script).encode() + look).hexdigest()
+    return f"history {data}; code {code}; matplotlib {matplotlib}"
+
+
+def _why_due(folder: Path, name: str, made_from: str) -> str:
+    """Why the figure must be drawn; empty if it need not."""
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if not path.is_file():
+            return f"{path.name} is not drawn yet"
+        try:
+            carried = dict(part.split(" ", 1) for part in stamp_of(path).split("; "))
+        except ValueError as error:
+            return f"{path.name} is damaged or not ours ({error})"
+        for part in made_from.split("; "):
+            subject, wanted = part.split(" ", 1)
+            if carried.get(subject) != wanted:
+                causes = {"history": "was drawn from another history", "code": "is by other code"}
+                return f"{path.name} {causes.get(subject, f'is by another {subject}')}"
+    return ""
+
+
+def _check(path: Path, folder: Path, names: Sequence[str], reasons: dict[str, str]) -> int:
+    """Print one line of state; the exit code."""
+    if not reasons:
+        print(f"up to date ({_measured(folder, names)})")
+        return 0
+    try:
+        history.read(path)
+    except history.UnreadableError as problem:
+        print(f"unreadable: {problem}")
+    else:
+        print(f"due: {next(iter(reasons.values()))}")
+    return 1
+
+
+def _measured(folder: Path, names: Sequence[str]) -> str:
+    return stamp_of(folder / f"{names[0]}{SUFFIXES[0]}").rpartition("; ")[2]
+
+
+def encode(figure: Any, suffix: str, stamp: str) -> bytes:
+    """The bytes of a figure file that carries `stamp`. suffix: .svg or .png."""
+    ours = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}[suffix]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix[1:], metadata={**ours, "Description": stamp})
+    content = buffer.getvalue()
+    if suffix == ".png":  # its chunks have checksums already
+        return content
+    return content + f"<!-- sha256:{hashlib.sha256(content).hexdigest()} -->\n".encode()
+
+
+def stamp_of(path: Path) -> str:
+    """The stamp in a figure file; ValueError where the file is damaged or has none."""
+    content = path.read_bytes()
+    if path.suffix == ".svg":
+        body, _, checksum = content.rpartition(b"<!-- sha256:")
+        if checksum != hashlib.sha256(body).hexdigest().encode() + b" -->\n":
+            raise ValueError("its checksum is wrong")
+        found = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
+        stamp = found[1] if found else b""
+    else:
+        stamp = _png_texts(content).get(b"Description", b"")
+    if not stamp.startswith(b"history "):
+        raise ValueError("it has no stamp")
+    return stamp.decode("latin-1")
+
+
+def _png_texts(content: bytes) -> dict[bytes, bytes]:
+    """The text chunks of a PNG, after a look at every chunk's checksum."""
+    position, kind, texts = 8, b"", {}
+    while position < len(content):
+        head = content[position : position + 8]
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        body, checksum = content[position + 8 : position + 8 + length], content[position + 8 + length :][:4]
+        if checksum != struct.pack(">I", zlib.crc32(kind + body)):
+            raise ValueError("its checksum is wrong")
+        if kind == b"tEXt":
+            keyword, _, text = body.partition(b"\0")
+            texts[keyword] = text
+        position += 12 + length
+    if kind != b"IEND" or position != len(content):
+        raise ValueError("it is not a whole PNG")
+    return texts
+
+
+def use_style() -> None:
+    """Make matplotlib forget any matplotlibrc and use our sheet; no window is opened and none is needed."""
+    if signals.prepared:  # a notebook keeps its own choices
+        os.environ["MPLBACKEND"] = "Agg"
+        os.environ["MATPLOTLIBRC"] = str(SHEET)
+        os.environ["MPLCONFIGDIR"] = str(settings.ROOT / "out" / "matplotlib")  # its list of fonts: not in the home
+    with contextlib.chdir(SHEET.parent):  # a matplotlibrc in the working folder would come first
+        import matplotlib
+
+    matplotlib.rc_file(SHEET)
