@@ -198,7 +198,12 @@ def note(axes: Any, words: str, at: tuple[float, float], place: tuple[float, flo
 
 
 def over_epochs(axes: Any, kept: dict[str, Any], group: str, name: str, **style: Any) -> float:
-    """Draw the quantity `name` of a group, such as a net, by epoch, from 1, over its seeds; returns the last median."""
+    """Draw the quantity `name` of a group, such as a net, by epoch, from 1, over its seeds.
+
+    Returns the last median; NaN where nothing of the group is measured.
+    """
+    if not reading.units_of(kept, group):
+        return float("nan")
     values = reading.by_seed(kept, group, name)
     look = net_style(group, reading.groups(kept)) | {"label": group}
     band(axes, range(1, values.shape[1] + 1), values, **look | style)
