@@ -28,11 +28,11 @@ TITLES = {
     "test_wrong_loss": "loss when wrong",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
-    "test_wrong_sureness": "sureness when wrong",
+    "test_wrong_confidence": "confidence when wrong",
     "running_loss": "running loss",
     "running_accuracy": "running accuracy",
 }
-WRONG = ("test_wrong_loss", "test_wrong_sureness")
+WRONG = ("test_wrong_loss", "test_wrong_confidence")
 
 
 def measured(history: dict) -> list[str]:
@@ -88,7 +88,7 @@ def draw_curves(figure: Any, panels: np.ndarray, history: dict, names: list[str]
 def point_at_lowest(axes: Any, history: dict) -> None:
     """Say where the middle net's test loss is lowest, where that is not the end."""
     losses = np.median(reading.by_seed(history, "middle", "test_loss"), axis=0)
-    if not np.isfinite(losses).all() or np.argmin(losses) > 0.8 * len(losses):
+    if not np.isfinite(losses).all() or np.argmin(losses) + 1 > 0.8 * len(losses):
         return
     colour, where = figures.net_colour("middle"), (np.argmin(losses) + 1, losses.min())
     arrow = {"arrowstyle": "->", "linewidth": 0.9, "color": colour}

@@ -59,11 +59,17 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "tests_ahead_from": max((each["tests_ahead_from"] for each in equal), default=None),
         "lowest_test_loss_at": {net: median([each["epoch"] for each in turns[net]]) for net in NETS},
         "test_loss_rise": {net: median([each["rise"] for each in turns[net]]) for net in NETS},
-        "dead_hidden": ends(dead),
+        "dead_hidden": min(dead, default=None),
         "below_earlier": ends(short),
     }
+    parts = [
+        part(seeds, "deep has the lowest training loss", "deep", at_end("train_loss")),
+        part(seeds, "deep has the highest training accuracy", "deep", at_end("train_accuracy")),
+        part(seeds, "deep has the least area under the training loss", "deep", at_end("train_loss", last=0)),
+    ]
     accuracy = at_end("test_accuracy")
     guards = {
+        "deep_fits_best": guard([each for each in parts if each["seeds"]], lambda each: each["agree"] == each["seeds"]),
         "deep_tests_best": guard(seeds.values(), lambda nets: lead(nets, "deep", accuracy) > 0),
         "shallow_tests_worst": guard(seeds.values(), lambda nets: lead(nets, "shallow", accuracy, last=True) > 0),
         "deep_fits_later": guard(equal, lambda each: each["fits_ahead"] == 0),
@@ -76,11 +82,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "earlier_higher": guard(short, lambda points: points > 0),
         "jpeg_copy": guard([history["data"]["name"] if seeds else None], lambda name: "JPEG" in name),
     }
-    parts = [
-        part(seeds, "deep has the lowest training loss", "deep", at_end("train_loss")),
-        part(seeds, "deep has the highest training accuracy", "deep", at_end("train_accuracy")),
-        part(seeds, "deep has the least area under the training loss", "deep", at_end("train_loss", last=0)),
-    ]
     statement = "On CIFAR-10 the deep CNN converges faster, to a lower loss and a higher accuracy"
     tables = {"nets": nets, "ends": end_rows(history, EARLIER), "equal_work": equal}
     return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C2", statement, parts)]})

@@ -10,7 +10,7 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import guard, median, plain
+from report.facts import ends, guard, known, median, plain
 
 ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": "f1, Adam"}
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
@@ -24,7 +24,7 @@ STATISTICS = (
     *("large_scale", "small_scale", "small_scale_differences", "window", "window_fixed", "window_fixed_differences"),
     *("batch_with_fixed", "scatter", "scatter_fixed", "norm_trend", "loss_trend"),
 )
-SHOWN = (*STATISTICS, "norm_ratio", "noise_share", "end_loss", "lowest_norm")
+SHOWN = ("large_scale", "small_scale", "batch_with_fixed", "norm_trend", "norm_ratio", "noise_share")
 Seeds = dict[str, np.ndarray]  # (live seeds,) each
 
 
@@ -51,8 +51,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "fall_together": guard(verdicts("mnist_adam")[:1], claims.HOLDS.__eq__),
         "bumps_match": guard(verdicts("mnist_adam")[1:], claims.HOLDS.__eq__),
         "momentum_agrees": guard(verdicts("mnist_sgd"), claims.HOLDS.__eq__),
-        "f1_differs": guard(
-            [None if None in verdicts("f1_adam") else verdicts("f1_adam")], lambda two: claims.HOLDS not in two
+        "f1_differs": known(
+            lambda *two: claims.HOLDS not in two and np.ptp(seeds["f1_adam"]["large_scale"]) > SHARED,
+            *verdicts("f1_adam"),
         ),
         "jumps_of_the_batch": guard(values("batch_with_fixed", *images), lambda rank: rank < SHARED / 2),
         "jumps_of_the_landscape": guard(values("batch_with_fixed", "f1_adam"), lambda rank: rank > SHARED),
@@ -61,9 +62,11 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "several_times": guard(values("norm_ratio", *images), lambda times: 3 < times < 10),
         "never_critical": guard(values("lowest_norm", *images), lambda norm: norm > NEAR_ZERO),
         "f1_stalls": None if not seeds["f1_adam"] else bool(seeds["f1_adam"]["stalled"].any()),
-        "norm_falls": guard(values("norm_trend", *images), lambda rank: rank < 0),
+        "both_fall": guard(values("norm_trend", *images) + values("loss_trend", *images), lambda rank: rank < 0),
     }
     numbers = {arm: {name: median(about.get(name, [])) for name in SHOWN} for arm, about in seeds.items()}
+    numbers["lowest_norm"] = min(values("lowest_norm", *images)) if all(seeds[arm] for arm in images) else None
+    numbers["f1_large_scale"] = ends(seeds["f1_adam"].get("large_scale", np.zeros(0)).tolist())
     numbers["seeds"] = max(len(about.get("large_scale", [])) for about in seeds.values())
     f1 = seeds["f1_adam"]
     numbers["f1_stalled_seeds"] = f1["seed"][f1["stalled"]] if f1 else []

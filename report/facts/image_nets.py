@@ -14,7 +14,7 @@ from report.facts import ends, median, number, ratio
 
 NETS = ("shallow", "middle", "deep")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "running_loss", "running_accuracy")
-FURTHER = ("test_right_loss", "test_wrong_loss", "test_wrong_sureness")  # kept on MNIST by newer runs
+FURTHER = ("test_right_loss", "test_wrong_loss", "test_wrong_confidence")  # kept on MNIST by newer runs
 Results = dict[str, Any]  # of one net trained from one seed: curves over epochs, multiply_adds
 Score = Callable[[Results], float]  # of its results, higher for the better net
 

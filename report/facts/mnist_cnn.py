@@ -3,7 +3,7 @@
 from typing import Any
 
 from report import claims
-from report.facts import ends, guard, median, models, plain
+from report.facts import guard, median, models, plain
 from report.facts.image_nets import (
     FURTHER,
     NETS,
@@ -31,7 +31,7 @@ EARLIER = {  # one run of each net in the earlier report, after 20 epochs
 }
 LAST = 5  # epochs whose mean is judged by the second rule
 FIRST_SEEDS = ("0", "1", "2")  # those seen before that rule was written
-OF_WRONG_ANSWERS = [f"{name}_{when}" for name in ("right", "wrong", "sureness") for when in ("then", "end")]
+OF_WRONG_ANSWERS = [f"{name}_{when}" for name in ("right", "wrong", "confidence") for when in ("then", "end")]
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "errors_left": errors_left(seeds),
         "test_loss_rise": rise,
         "lowest_test_loss_at": {net: median([each["epoch"] for each in turns[net]]) for net in NETS},
-        "accuracy_meanwhile": ends([each["gain"] for each in turns["middle"]]),
         **{name: median([each[name] for each in measured]) for name in OF_WRONG_ANSWERS},
     }
     guards = {
@@ -69,7 +68,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         ),
         "middle_rises_most": guard([rise[net] for net in ("shallow", "deep")], lambda other: rise["middle"] > other),
         "wrong_answers_surer": guard(
-            wrong, lambda each: each["sureness_then"] < each["sureness_end"] and each["wrong_then"] < each["wrong_end"]
+            wrong,
+            lambda each: each["confidence_then"] < each["confidence_end"] and each["wrong_then"] < each["wrong_end"],
         ),
         "right_answers_no_worse": guard(wrong, lambda each: each["right_end"] <= each["right_then"]),
     }
@@ -102,8 +102,8 @@ def known(part: dict[str, Any]) -> str | None:
 
 def of_wrong_answers(results: Results) -> dict[str, float] | None:
     """On the test images, at the epoch of the lowest test loss (`then`) and at the end: the mean loss of right and of
-    wrong answers, and the mean largest probability of wrong ones (`sureness`). None where they were not recorded."""
-    curves = dict(zip(("right", "wrong", "sureness"), FURTHER, strict=True))
+    wrong answers, and the mean largest probability of wrong ones (`confidence`). None where they were not recorded."""
+    curves = dict(zip(("right", "wrong", "confidence"), FURTHER, strict=True))
     if not all(curve in results for curve in FURTHER):
         return None
     places = {"then": turn(results)["epoch"] - 1, "end": -1}

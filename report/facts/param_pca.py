@@ -21,6 +21,8 @@ OF_PAIRS = ("start_distances", "distances", "matched_distances", "cosines")
 OF_RUNS = ("seeds", "dead", "end_loss")
 NORMAL_95 = 1.96  # standard deviations either side of a normal variable's mean that hold 95 % of it
 STALLED = 50  # times the median loss at the end
+SOLVED = 0.01  # mean squared error, of a target whose variance is 0.29
+SWINGS = 0.5  # of x in [-1, 1]: beyond it f1 swings fastest
 Group = dict[str, np.ndarray]
 
 
@@ -40,19 +42,15 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(runs["dead"]), len(control["dead"])])
     bound = claims.C4_TIMES * matched[1] if matched[1] is not None else None
     reach = max(runs["start_distances"], default=0) + sum(sorted(runs["lengths"])[-2:])
-    layer = next((unit for unit in history["results"] if unit != "whole"), None)
-    shares = {unit: reading.field(history, unit, "explained", "runs")[:2].sum() for unit in history["results"]}
+    explained = reading.field(history, "whole", "explained", "runs") if len(runs["dead"]) else []
     first_share = None if bound is None else float(np.mean(runs["matched_distances"] > bound))
     numbers = {
         "live": {name: len(group["dead"]) for name, group in groups.items()},
         "pairs": len(runs["cosines"]),
         "parameters": parameters and int(parameters),
-        "layer_parameters": int(number(history, layer, "parameters")) if layer else None,
-        "band": band,
         "random_like": int(np.sum(np.abs(runs["cosines"]) <= band)),
         **middle,
-        "plane_share": shares.get("whole"),
-        "layer_share": shares.get(layer),
+        "plane_share": sum(explained[:2]) if len(explained) else None,
         "equidistant_share": 2 / (len(runs["seeds"]) - 1) if len(runs["seeds"]) > 2 else None,
         "functions_beyond": share,
         "apart": {"solved": median(apart[stuck == 0]), "across": median(apart[stuck == 1]), "control": widest}
@@ -66,15 +64,20 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "ways_orthogonal": guard(runs["cosines"], lambda cosine: abs(cosine) <= 1.5 * band),
         "control_shares_a_way": guard(control["cosines"], lambda cosine: cosine > band),
         "plane_shows_starts": known(
-            lambda plane, equidistant: plane < 1.5 * equidistant, shares.get("whole"), numbers["equidistant_share"]
+            lambda plane, equidistant, start, way: plane < 1.5 * equidistant and start > way,
+            *(numbers["plane_share"], numbers["equidistant_share"]),
+            *(middle["runs"]["start_distances"], median(runs["lengths"])),
         ),
         "other_starts_end_farther": guard([None if None in matched else matched], lambda two: two[0] > two[1]),
         "matching_shortens_other_starts": shortened(middle["runs"], 0.6, 0.9),
         "matching_leaves_one_start": shortened(middle["control"], 0.95, 1.0),
         "first_rule_out_of_reach": guard([bound], lambda least: reach < least),
-        "same_function": guard(same, lambda difference: difference <= widest),
+        "same_function": guard(same, lambda difference: difference <= widest and usual < SOLVED),
         "plateau_differs": guard(across, lambda difference: difference > widest),
         "some_stall": guard([stalled] if len(stalled) else [], np.any),
+        "stall_at_the_swings": guard(
+            runs["late_error"][stalled] if len(runs["late_error"]) else [], lambda late: late > 0.9
+        ),
         "control_never_stalls": guard(control_stalled, lambda stands: not stands),
         "stalled_end_nearest": guard(
             [stuck[np.argmin(runs["matched_distances"])]] if len(stuck) else [], lambda count: count == 2
@@ -107,19 +110,22 @@ def group_of(history: dict[str, Any], name: str) -> Group:
     """What is known of a group: of its live runs, and of pairs of them.
 
     `apart` is by how much the functions of two runs differ at the end, the root mean square difference of their
-    predictions over the target's standard deviation; empty where no predictions were kept. All arrays are empty where
-    nothing is measured.
+    predictions over the target's standard deviation, and `late_error` the share of a run's squared error beyond SWINGS;
+    both are empty where no predictions were kept. All arrays are empty where nothing is measured.
     """
     if "whole" not in history["results"]:
-        return {of: np.zeros(0) for of in (*OF_PAIRS, *OF_RUNS, "lengths", "apart")}
+        return {of: np.zeros(0) for of in (*OF_PAIRS, *OF_RUNS, "lengths", "apart", "late_error")}
     group = {of: reading.field(history, "whole", name, of) for of in (*OF_PAIRS, *OF_RUNS, "lengths")}
     live = ~group["dead"].astype(bool)
-    group |= {of: group[of][live] for of in OF_RUNS} | {"apart": np.zeros(0)}
+    group |= {of: group[of][live] for of in OF_RUNS} | {"apart": np.zeros(0), "late_error": np.zeros(0)}
     if "predictions" in history["results"]["whole"][name]:
         curves = reading.field(history, "whole", name, "predictions")[live]
-        target = np.sin(np.exp(np.pi * np.linspace(-1, 1, curves.shape[1])))
+        points = np.linspace(-1, 1, curves.shape[1])
+        target = np.sin(np.exp(np.pi * points))
         squares = [np.mean((one - other) ** 2) for one, other in itertools.combinations(curves, 2)]
         group["apart"] = np.sqrt(squares) / target.std()
+        errors = (curves - target) ** 2
+        group["late_error"] = errors[:, points > SWINGS].sum(axis=1) / np.maximum(errors.sum(axis=1), 1e-300)
     return group
 
 

@@ -8,8 +8,8 @@ from report import claims
 from report.facts.grad_norm import STATISTICS, facts, of_seeds
 
 SEEDS = 8
-MNIST = {"large_scale": 0.75, "small_scale": 0.8, "batch_with_fixed": 0.1, "norm_trend": -0.4}
-F1 = {"large_scale": 0.2, "small_scale": 0.3, "batch_with_fixed": 0.9}
+MNIST = {"large_scale": 0.75, "small_scale": 0.8, "batch_with_fixed": 0.1, "norm_trend": -0.4, "loss_trend": -0.8}
+F1 = {"large_scale": np.linspace(-0.3, 0.8, SEEDS), "small_scale": 0.3, "batch_with_fixed": 0.9}
 
 
 def arm(statistics: dict, batch: float, lowest: float = 0.1, stalled: tuple = (), **about) -> dict:
@@ -20,7 +20,7 @@ def arm(statistics: dict, batch: float, lowest: float = 0.1, stalled: tuple = ()
     return {
         "window": {"gradient_norm": np.full((SEEDS, 10), batch), "fixed_gradient_norm": np.ones((SEEDS, 10))},
         "fixed": {"loss": loss, "gradient_norm": np.full((SEEDS, 3), lowest)},
-        "statistics": {name: statistics.get(name, 0.5) + spread for name in STATISTICS},
+        "statistics": {name: np.broadcast_to(statistics.get(name, 0.5), SEEDS) + spread for name in STATISTICS},
         **about,
     }
 
@@ -39,7 +39,7 @@ GUARDS = {
     "fall_together": (record, lambda: record(adam=MNIST | {"large_scale": 0.4})),
     "bumps_match": (record, lambda: record(adam=MNIST | {"small_scale": 0.4})),
     "momentum_agrees": (record, lambda: record(momentum=MNIST | {"large_scale": 0.4})),
-    "f1_differs": (record, lambda: record(f1=MNIST)),
+    "f1_differs": (record, lambda: record(f1=F1 | {"large_scale": 0.3})),
     "jumps_of_the_batch": (record, lambda: record(momentum=MNIST | {"batch_with_fixed": 0.6})),
     "jumps_of_the_landscape": (record, lambda: record(f1=F1 | {"batch_with_fixed": 0.4})),
     "mostly_noise": (record, lambda: record(batch=2.0)),
@@ -47,7 +47,7 @@ GUARDS = {
     "several_times": (record, lambda: record(batch=2.0)),
     "never_critical": (record, lambda: record(lowest=0.001)),
     "f1_stalls": (record, lambda: record(stalled=())),
-    "norm_falls": (record, lambda: record(adam=MNIST | {"norm_trend": 0.2})),
+    "both_fall": (record, lambda: record(adam=MNIST | {"loss_trend": 0.2})),
 }
 test_guards = scaffold.guard_tests(facts, GUARDS)
 test_partial = scaffold.partial_tests(facts, record)

@@ -1,4 +1,4 @@
-"""Facts of mnist_cnn on made-up curves: guards, C3 by its second rule, sureness where it was recorded."""
+"""Facts of mnist_cnn on made-up curves: guards, C3 by its second rule, how sure wrong answers are where it was recorded."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TEST = {"shallow": 0.985, "middle": 0.990, "deep": 0.995}
 RISE = {"shallow": 1.1, "middle": 1.5, "deep": 1.05}  # of the test loss from its lowest value to the end
 
 
-def cnn(training=TRAINING, test=TEST, rise=RISE, sureness=(0.6, 0.9), right=(0.01, 0.005), running=TRAINING, seeds=8):
+def cnn(training=TRAINING, test=TEST, rise=RISE, confidence=(0.6, 0.9), right=(0.01, 0.005), running=TRAINING, seeds=8):
     """A history in which middle fits best, deep tests best, and wrong answers grow surer."""
     results = {}
     for seed in range(seeds):
@@ -29,8 +29,8 @@ def cnn(training=TRAINING, test=TEST, rise=RISE, sureness=(0.6, 0.9), right=(0.0
                 "running_loss": loss,
                 "running_accuracy": np.full(EPOCHS, 1 - running[net]),
                 "test_right_loss": np.linspace(*right, EPOCHS),
-                "test_wrong_loss": np.linspace(*sureness, EPOCHS) * 3,
-                "test_wrong_sureness": np.linspace(*sureness, EPOCHS),
+                "test_wrong_loss": np.linspace(*confidence, EPOCHS) * 3,
+                "test_wrong_confidence": np.linspace(*confidence, EPOCHS),
             }
     data = {"name": "MNIST", "fingerprint": "", "source": "60,000 training and 10,000 test images"}
     return scaffold.made_up("hw1_1/mnist_cnn", results, data=data)
@@ -43,7 +43,7 @@ GUARDS = {
     "running_agrees": (cnn, lambda: cnn(running=TRAINING | {"deep": 0.001})),
     "loss_rises_accuracy_stays": (cnn, lambda: cnn(rise=RISE | {"middle": 1.05})),
     "middle_rises_most": (cnn, lambda: cnn(rise=RISE | {"deep": 2.0})),
-    "wrong_answers_surer": (cnn, lambda: cnn(sureness=(0.9, 0.6))),
+    "wrong_answers_surer": (cnn, lambda: cnn(confidence=(0.9, 0.6))),
     "right_answers_no_worse": (cnn, lambda: cnn(right=(0.005, 0.01))),
 }
 test_guards = scaffold.guard_tests(facts, GUARDS)
