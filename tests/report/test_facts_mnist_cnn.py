@@ -1,4 +1,4 @@
-"""Facts of mnist_cnn on made-up curves: guards, C3 by its second rule, how sure wrong answers are where it was recorded."""
+"""Facts of mnist_cnn on made-up curves: guards, C3 by its second rule, runs without the newer curves."""
 
 import numpy as np
 import pytest
