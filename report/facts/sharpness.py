@@ -5,6 +5,7 @@ size, and over the medians of the batch sizes; `hw1_3/measures.py` tests them an
 training loss decide. No two nets start alike, so batch sizes are compared as independent samples, by Welch's test.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,23 +31,18 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers = {name: history["settings"].get(name) for name in ("stop_loss", "seeds")}
     numbers |= {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "sizes": len(sizes)}
     numbers |= {"nets": len(nets["loss"].get("gap", ())), "measures": len(measures.MEASURES)}
-    for stop, found in nets.items():
-        for name in COMPARED:
-            large, small = (of_size(found, name, numbers[place]) for place in ("largest", "smallest"))
-            numbers |= {f"{stop}_{name}_large": median(large), f"{stop}_{name}_small": median(small)}
-            numbers[f"{stop}_{name}_change"], numbers[f"{stop}_{name}_interval"] = difference(large, small)
-        for kind in KINDS:
-            values = [about[kind]["tau"] for name, about in taus[stop].items() if name in measures.MEASURES]
-            numbers |= {
-                f"{stop}_{kind}_lowest": min(values, default=None),
-                f"{stop}_{kind}_highest": max(values, default=None),
-            }
-            for sign, way in ((1, "rise"), (-1, "fall")):
-                numbers[f"{stop}_{kind}_{way}"] = len(sure(taus[stop], kind, sign)) if taus[stop] else None
-        numbers[f"{stop}_loss_tau"] = taus[stop].get("train_loss", {}).get("all", {}).get("tau")
+    for name in COMPARED:
+        large, small = (of_size(nets["loss"], name, numbers[place]) for place in ("largest", "smallest"))
+        numbers |= {f"loss_{name}_large": median(large), f"loss_{name}_small": median(small)}
+        numbers[f"loss_{name}_change"], numbers[f"loss_{name}_interval"] = difference(large, small)
+    for stop, kind in itertools.product(STOPS, KINDS):
+        values = [taus[stop][name][kind]["tau"] for name in measures.MEASURES] if taus[stop] else []
+        numbers[f"{stop}_{kind}_highest"] = max(values, default=None)
+        numbers[f"{stop}_{kind}_rise"] = len(sure(taus[stop], kind, 1)) if taus[stop] else None
+    numbers["epochs_loss_tau"] = taus["epochs"].get("train_loss", {}).get("all", {}).get("tau")
     factors = twin_factors(history)
     numbers |= {f"twin_{name}": median(factors.get(name, [])) for name in TWINS}
-    numbers |= spreads(nets["loss"])
+    numbers["gap_share"] = share_between(nets["loss"])
     claim = bonus(taus["loss"], numbers["nets"])
     tables = {"measures": [row(name, taus) for name in measures.MEASURES] if taus["loss"] else []}
     return plain({"numbers": numbers, "guards": guards_of(numbers, taus, nets), "tables": tables, "claims": [claim]})
@@ -112,16 +108,13 @@ def sure(taus: dict[str, dict], kind: str, sign: int) -> list[str]:
     return [name for name, about in kinds.items() if about["p"] < measures.LEVEL and sign * about["tau"] > 0]
 
 
-def spreads(nets: dict[str, np.ndarray]) -> dict[str, float | None]:
-    """Standard deviation of the gap within a batch size, and the share of its variance that is between batch sizes."""
+def share_between(nets: dict[str, np.ndarray]) -> float | None:
+    """The share of the gap's variance that lies between batch sizes."""
     gaps = [of_size(nets, "gap", size) for size in np.unique(nets["batch_size"])] if nets else []
     if len(gaps) < 2 or min(map(len, gaps)) < 2:
-        return {"gap_within": None, "gap_share": None}
+        return None
     within = np.mean([np.var(each) for each in gaps])
-    return {
-        "gap_within": float(np.sqrt(np.mean([np.var(each, ddof=1) for each in gaps]))),
-        "gap_share": float(1 - within / np.var(nets["gap"])),
-    }
+    return 1 - float(within / np.var(nets["gap"]))
 
 
 def twin_factors(history: dict[str, Any]) -> dict[str, list[float]]:
