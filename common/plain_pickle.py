@@ -162,13 +162,3 @@ def _check_single(value: Any) -> int:
 def is_number(value: Any) -> bool:
     """Whether `value` is an int or a finite float, and no boolean."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def are_numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
-    """Whether this is a list, not empty, of numbers of that kind, finite or not."""
-    return isinstance(values, list) and len(values) > 0 and all(isinstance(value, kind) for value in values)
-
-
-def are_counts(results: dict[str, Any], *names: str) -> bool:
-    """Whether these entries are numbers above 0."""
-    return all(is_number(results.get(name)) and results[name] > 0 for name in names)

@@ -339,7 +339,7 @@ def test_a_changed_sheet_or_matplotlib_makes_figures_due(tmp_path, monkeypatch, 
     path = put(tmp_path, classifiers(seeds=1))
     call(monkeypatch, capsys, "mnist_cnn", "--history", path)
     with monkeypatch.context() as context:
-        context.setattr(figures.importlib.metadata, "version", lambda name: "0")
+        context.setattr(figure_files.importlib.metadata, "version", lambda name: "0")
         answer = call(context, capsys, "mnist_cnn", "--history", path, "--check")
         assert answer[:2] == (1, "due: mnist_cnn.svg is by another matplotlib\n")
     sheet = tmp_path / "other.mplstyle"
