@@ -160,15 +160,15 @@ def _no_keras_json() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Hold back what native code writes to stderr; it is shown only if the import fails."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
         except Exception:
             held.seek(0)
-            os.write(kept, held.read())
+            os.write(stderr, held.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -70,14 +70,14 @@ def start(script: str, description: str, names: Iterable[str]) -> Drawing:
         print(f"{experiment}: figures of {why} are up to date ({measured}); --force redraws", file=sys.stderr)
         raise SystemExit(0)
     print(f"{experiment}: drawing {why}", file=sys.stderr)
-    kept = history.read(path)
-    if kept["experiment"] != experiment:
-        raise settings.Problem(f"{path}: this history is of {kept['experiment']}, not of {experiment}")
-    if not kept["results"]:
+    loaded = history.read(path)
+    if loaded["experiment"] != experiment:
+        raise settings.Problem(f"{path}: this history is of {loaded['experiment']}, not of {experiment}")
+    if not loaded["results"]:
         raise settings.Problem(f"{path}: nothing in this history is measured yet: run {experiment}.py")
     use_style()
-    stamp = f"{made_from}; measured {history.measured_on(kept)}"
-    return Drawing(kept, folder, stamp, names if arguments.force else tuple(reasons))
+    stamp = f"{made_from}; measured {history.measured_on(loaded)}"
+    return Drawing(loaded, folder, stamp, names if arguments.force else tuple(reasons))
 
 
 def _parse(description: str) -> argparse.Namespace:
@@ -177,8 +177,8 @@ def stamp_of(path: Path) -> str:
         body, _, checksum = content.rpartition(b"<!-- sha256:")
         if checksum != hashlib.sha256(body).hexdigest().encode() + b" -->\n":
             raise ValueError("its checksum is wrong")
-        found = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
-        stamp = found[1] if found else b""
+        described = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
+        stamp = described[1] if described else b""
     else:
         stamp = _png_texts(content).get(b"Description", b"")
     if not stamp.startswith(b"history "):

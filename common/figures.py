@@ -197,15 +197,15 @@ def note(axes: Any, words: str, at: tuple[float, float], place: tuple[float, flo
     axes.annotate(words, at, place, xycoords="data", textcoords="axes fraction", arrowprops=arrow, **look)
 
 
-def over_epochs(axes: Any, kept: dict[str, Any], group: str, name: str, **style: Any) -> float:
+def over_epochs(axes: Any, history: dict[str, Any], group: str, name: str, **style: Any) -> float:
     """Draw the quantity `name` of a group, such as a net, by epoch, from 1, over its seeds.
 
     Returns the last median; NaN where nothing of the group is measured.
     """
-    if not reading.units_of(kept, group):
+    if not reading.units_of(history, group):
         return float("nan")
-    values = reading.by_seed(kept, group, name)
-    look = net_style(group, reading.groups(kept)) | {"label": group}
+    values = reading.by_seed(history, group, name)
+    look = net_style(group, reading.groups(history)) | {"label": group}
     band(axes, range(1, values.shape[1] + 1), values, **look | style)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if values.shape[1] > 1:
@@ -213,27 +213,27 @@ def over_epochs(axes: Any, kept: dict[str, Any], group: str, name: str, **style:
     return float(np.median(values[:, -1]))
 
 
-def caveats(kept: dict[str, Any], groups: Sequence[str]) -> str:
+def caveats(history: dict[str, Any], groups: Sequence[str]) -> str:
     """What a reader must know of this history before its numbers; empty for a whole paper run on the real data.
 
     groups: those that a whole history has, such as shallow, middle, deep.
     """
     scale = {"paper": "", "quick": "quick scale", "changed": "changed settings"}
-    name = kept["data"]["name"][:40]
+    name = history["data"]["name"][:40]
     data = "sample data" if name == "sample" else f"data: {name}"
     remarks = [
-        scale.get(kept["scale"], f"scale: {kept['scale']}"),
+        scale.get(history["scale"], f"scale: {history['scale']}"),
         "" if name in KNOWN_DATA else data,
-        _missing(kept, groups),
+        _missing(history, groups),
     ]
     return literal("; ".join(remark for remark in remarks if remark), 110)
 
 
-def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
+def _missing(history: dict[str, Any], groups: Sequence[str]) -> str:
     """What is not measured, such as "2 of 3 seeds"; empty if nothing."""
-    planned = {group: sum(group_of(unit) == group for unit in kept["units"]) for group in groups}
+    planned = {group: sum(group_of(unit) == group for unit in history["units"]) for group in groups}
     whole = max(planned.values(), default=0)
-    done = {group: len(reading.units_of(kept, group)) for group in groups}
+    done = {group: len(reading.units_of(history, group)) for group in groups}
     short = {group: count for group, count in done.items() if count < whole}
     if not short:
         return ""
@@ -245,11 +245,11 @@ def _missing(kept: dict[str, Any], groups: Sequence[str]) -> str:
     return f"seeds measured: {', '.join(f'{group} {count}' for group, count in done.items())} of {whole} each"
 
 
-def count_caveat(kept: dict[str, Any], units: Sequence[str]) -> str:
+def count_caveat(history: dict[str, Any], units: Sequence[str]) -> str:
     """The caveats of a history of which a figure shows these units, with how many of them are measured."""
-    done = sum(unit in kept["results"] for unit in units)
+    done = sum(unit in history["results"] for unit in units)
     missing = f"{done} of {len(units)} units measured" if done < len(units) else ""
-    return "; ".join(remark for remark in (caveats(kept, ()), missing) if remark)
+    return "; ".join(remark for remark in (caveats(history, ()), missing) if remark)
 
 
 def unmeasured(words: str, remarks: str) -> Any:

@@ -159,7 +159,7 @@ class Experiment:
         return f"up to date (measured {measured_on(history)}){note}", True
 
     def _hours(self, units: int) -> str:
-        """How long so many units take on a CPU at paper scale, by the times in the history; empty if there are none."""
+        """How long this number of units takes on a CPU at paper scale, by the times in the history."""
         with contextlib.suppress(OSError, UnreadableError):
             history = read(self.run.history)
             records = [record for record in history["units"].values() if record and "CPU" in record["device"]]

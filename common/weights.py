@@ -33,17 +33,17 @@ def layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
 
     arrays: kernels (inputs, outputs), each with or without a bias (outputs,) after it. ValueError where they are not.
     """
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for array in (np.asarray(array, np.float64) for array in arrays):
-        if array.ndim == 2 and (not found or len(array) == found[-1][0].shape[1]):
-            found.append((array, np.zeros(array.shape[1])))
-        elif array.ndim == 1 and found and array.shape == found[-1][1].shape:
-            found[-1] = found[-1][0], array
+        if array.ndim == 2 and (not pairs or len(array) == pairs[-1][0].shape[1]):
+            pairs.append((array, np.zeros(array.shape[1])))
+        elif array.ndim == 1 and pairs and array.shape == pairs[-1][1].shape:
+            pairs[-1] = pairs[-1][0], array
         else:
             raise ValueError(f"an array of shape {array.shape} is neither the next Dense kernel nor the bias after one")
-    if not found:
+    if not pairs:
         raise ValueError("a net needs at least one Dense kernel")
-    return found
+    return pairs
 
 
 def filter_normalised(generator: np.random.Generator, arrays: Arrays) -> list[np.ndarray]:

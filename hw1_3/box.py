@@ -103,13 +103,13 @@ def _searched(
 
     edges = size / unit
     bounds = optimize.Bounds(-edges, edges)
-    found = optimize.minimize(negative, start / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    move = np.clip(found.x * unit, -size, size)
-    slope = -found.jac * loss_unit / unit
+    search = optimize.minimize(negative, start / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    move = np.clip(search.x * unit, -size, size)
+    slope = -search.jac * loss_unit / unit
     percent = 100 / (1 + here)
     return {
-        "sharpness": float(-found.fun * loss_unit * percent),
-        "iterations": int(found.nit),
+        "sharpness": float(-search.fun * loss_unit * percent),
+        "iterations": int(search.nit),
         "room": float(np.sum(np.abs(slope) * size - slope * move) * percent),
         "edge": float(np.mean(np.abs(move) >= size * (1 - 1e-9))),
         "move": move,

@@ -154,13 +154,13 @@ def extreme_eigenvalues(
                 break
         basis[step + 1] = following / beside[step]
     largest = float(np.abs(values[[0, -1]]).max()) or 1.0
-    found = {"products": step + 1}
+    extremes = {"products": step + 1}
     for name, place in (("top", -1), ("bottom", 0)):
         vector = vectors[:, place] @ basis[: step + 1]
         vector /= np.linalg.norm(vector)
-        found[name] = float(values[place])
-        found[f"{name}_residual"] = float(np.linalg.norm(product(vector) - values[place] * vector)) / largest
-    return found
+        extremes[name] = float(values[place])
+        extremes[f"{name}_residual"] = float(np.linalg.norm(product(vector) - values[place] * vector)) / largest
+    return extremes
 
 
 def hutchinson(product: Product, size: int, probes: int, generator: np.random.Generator) -> tuple[float, float]:

@@ -67,18 +67,18 @@ def described(alpha: np.ndarray, curves: dict[str, np.ndarray], rise: float, fal
     widths: {quantity: {small, large: {outward, inward}}}, in alpha, to a rise by `rise` or a fall by `fall`. All of
     these are lists over seeds.
     """
-    found: dict[str, Any] = {**curves, "barrier": {}, "widths": {}}
+    lines: dict[str, Any] = {**curves, "barrier": {}, "widths": {}}
     at_ends = np.searchsorted(alpha, (0, 1))
     for name, values in curves.items():
         worse, limit = (values, rise) if name.endswith("loss") else (-values, fall)
         barriers = [barrier(alpha, curve) for curve in worse]
-        found["barrier"][name] = {key: [each[key] for each in barriers] for key in ("height", "place")}
+        lines["barrier"][name] = {key: [each[key] for each in barriers] for key in ("height", "place")}
         reached = [widths(alpha, curve - curve[at_ends, None], limit) for curve in worse]
-        found["widths"][name] = {
+        lines["widths"][name] = {
             end: {side: [each[end][side] for each in reached] for side in ("outward", "inward")}
             for end in ("small", "large")
         }
-    return found
+    return lines
 
 
 def first_rise(loss_at: Callable[[float], float], rise: float) -> float:
