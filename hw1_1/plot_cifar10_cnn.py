@@ -34,7 +34,7 @@ def draw_learning(history: dict) -> Any:
     """Three quantities against epochs, and below against the arithmetic they took, in epochs of one net."""
     nets = measured(history)
     unit = "middle" if "middle" in nets else nets[0]
-    figure, panels = figures.grid(2, len(CURVES), 4.0, sharey="col")
+    figure, panels = figures.grid(2, len(CURVES), 3.6, sharey="col")
     for column, name in enumerate(CURVES):
         for net in nets:
             figures.over_epochs(panels[0, column], history, net, name)

@@ -139,7 +139,7 @@ def draw_plane(history: dict) -> Any:
     units = [*layers(history)[:1], *(["whole"] if "whole" in history["results"] else [])]
     if not units:
         return figures.unmeasured("the paths", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, len(units), 3.5)
+    figure, panels = figures.grid(1, len(units), 3.1)
     for axes, unit in zip(panels[0], units, strict=True):
         draw_paths(axes, history, unit, "all")
     if units[-1] == "whole":
@@ -189,7 +189,7 @@ def draw_ends(history: dict) -> Any:
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
     kept = all("predictions" in history["results"]["whole"][name] for name in GROUPS)
-    figure, panels = figures.grid(1, 3 if kept else 1, 2.6)
+    figure, panels = figures.grid(1, 3 if kept else 1, 2.4)
     cosines = panels[0, 0]
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
     spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
