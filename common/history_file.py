@@ -4,6 +4,7 @@ The on-disk format is that of `common.plain_pickle`; this adds which fields ther
 reader takes from them is there: units with their records, results with their summaries.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def not_finite(results: dict[str, Any]) -> list[str]:
     def odd(value: Any) -> bool:
         if isinstance(value, (dict, list)):
             return any(map(odd, value.values() if isinstance(value, dict) else value))
-        return isinstance(value, float) and not np.isfinite(value)
+        return isinstance(value, float) and not math.isfinite(value)
 
     return [name for name, value in plain(results).items() if odd(value)]
 

@@ -103,6 +103,13 @@ def stops_of(chosen: Settings, optimizer: str) -> dict[int, str]:
     return dict(zip(stops[optimizer], STAGES[optimizer], strict=True))
 
 
+def method(chosen: Settings, optimizer: str, end: str) -> tuple[int, float]:
+    """Batch size and learning rate of one of the two trainings that are compared."""
+    if optimizer == "sgd":
+        return {"small": chosen.small_batch, "large": chosen.large_batch}[end], chosen.sgd_learning_rate
+    return chosen.small_batch, {"small": chosen.small_learning_rate, "large": chosen.large_learning_rate}[end]
+
+
 def training_of(chosen: Settings, images: list, optimizer: str, end: str) -> tuple[list, training.Run, list]:
     """The nets of one end, one a seed; the loop that trains them; and all variables that it changes.
 
@@ -110,13 +117,8 @@ def training_of(chosen: Settings, images: list, optimizer: str, end: str) -> tup
     """
     models = seedwise.build(build_model, range(chosen.seeds))
     variables = seedwise.trainable(models)
-    if optimizer == "sgd":
-        batch_size = {"small": chosen.small_batch, "large": chosen.large_batch}[end]
-        apply, slots = optimizers.sgd(variables, chosen.sgd_learning_rate)
-    else:
-        batch_size = chosen.small_batch
-        rate = {"small": chosen.small_learning_rate, "large": chosen.large_learning_rate}[end]
-        apply, slots = optimizers.adam(variables, rate)
+    batch_size, learning_rate = method(chosen, optimizer, end)
+    apply, slots = (optimizers.sgd if optimizer == "sgd" else optimizers.adam)(variables, learning_rate)
     # Batches of their own for each training: the two ends of a line share nothing but what the line is about.
     batches_seed = seeds.stream(0, "batches", f"{optimizer}/{end}")
     run = training.loop(seedwise.classifier_update(models, apply), images, batch_size, batches_seed)
