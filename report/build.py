@@ -116,7 +116,6 @@ def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], d
         "figures": figures,
         "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
         "environments": histories.environments(about),
-        "not_done": histories.not_done(about),
     }
     return shown, drawings
 
@@ -185,18 +184,15 @@ class Built(NamedTuple):
     project: dict[str, bytes]
 
 
-def findings(project: dict[str, bytes]) -> list[dict[str, Any]]:
-    """The sentences of the first page that are borne out, as typst describes them, each with its figure's name."""
+def noted(project: dict[str, bytes], label: str) -> list[dict[str, Any]]:
+    """What the layout notes under a label.
+
+    `withheld`: sentences that are not shown, by section and guard, and whether what the guard reads is measured.
+    `finding`: sentences of the first page that are borne out, as typst describes them, each with its figure's name.
+    """
     import typst
 
-    return [item["value"] for item in json.loads(typst.query(project, "<finding>", ignore_system_fonts=True))]
-
-
-def withheld(project: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Which sentences the report does not show: section, guard, and whether what the guard reads is measured."""
-    import typst
-
-    return [item["value"] for item in json.loads(typst.query(project, "<withheld>", ignore_system_fonts=True))]
+    return [item["value"] for item in json.loads(typst.query(project, f"<{label}>", ignore_system_fonts=True))]
 
 
 def build(root: Path, scale: str, code: Path = ROOT) -> Built:
@@ -273,14 +269,16 @@ def main() -> None:
             f"{path} stays as it is, with numbers that would be lost: {'; '.join(lost)}; restore the history "
             f"(git checkout) or measure it again (its script with --force), or build without it (--force)"
         )
-    missing = withheld(built.project) if arguments.strict else []
+    missing = noted(built.project, "withheld") if arguments.strict else []
     if missing:
         names = ", ".join(f"{item['section']}: {item['guard']}" for item in missing)
         raise Problem(
             f"{len(missing)} sentences are not borne out ({names}): mend the prose, or measure what is missing"
         )
     if text is not None:
-        files.write_atomically(README, readme.with_results(text, built.numbers, findings(built.project), mark).encode())
+        files.write_atomically(
+            README, readme.with_results(text, built.numbers, noted(built.project, "finding"), mark).encode()
+        )
     files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 

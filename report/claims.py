@@ -28,8 +28,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from common import reading
-
 import numpy as np
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
@@ -233,11 +231,6 @@ def score(value: float) -> float:
 def standard_error(share: float, images: int) -> float:
     """Binomial standard error of an accuracy on so many images; NaN where the share is none."""
     return math.sqrt(share * (1 - share) / images) if 0 <= share <= 1 else math.nan
-
-
-def runs_of(found: dict[str, Any], group: str) -> list[dict[str, Any]]:
-    """The results of a group's measured seeds, such as those of deep or sgd."""
-    return [found["results"][unit] for unit in reading.units_of(found, group)]
 
 
 def test_images(found: dict[str, Any]) -> int | None:

@@ -168,22 +168,6 @@ def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dic
     return lines
 
 
-def not_done(histories: dict[str, dict[str, Any]]) -> list[str]:
-    """What the report leaves open: what is not measured, and what nobody tried."""
-    said = []
-    due = [f"{name} ({about['words']})" for name, about in histories.items() if about["state"] != "complete"]
-    if due:
-        said.append(f"Not complete: {listed(due)}.")
-    if any(about.get("other_code") for about in histories.values()):
-        said.append("Those marked \N{DAGGER} were not measured again: the changes were not meant to change results.")
-    said.append(
-        "Not tried: other orders of the batches from the same initial weights, but in 1-2.1; initial weights of "
-        "another scale, but in the earlier recipe of 1-2.3; activations other than ReLU and tanh."
-    )
-    said.append("The earlier report's table of who did what has no counterpart.")
-    return said
-
-
 def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each setting of the machine its values and, where they differ, in which experiments."""
     items: dict[str, dict[str, list[str]]] = {}
@@ -201,15 +185,10 @@ def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "values": [
-                {"value": value, "where": listed(where) if len(values) > 1 else ""} for value, where in values.items()
-            ],
+            "values": [{"value": value, "where": listed(where) * (len(values) > 1)} for value, where in values.items()],
         }
         for name, values in items.items()
     ]
-
-
-# --------------------------------------------------------------------------------------------- formatting
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ its seeds. Of nets that learn wrong labels the last record counts; dead ones are
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,18 +34,21 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     turns = {width: float(np.mean(turn(net))) for width, net in nets.items() if width >= TURNING}
     moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
     fitting = ten_nets.fitting_width(noisy)
-    losses = {width: median(end_loss(net)[net["dead"] == 0]) for width, net in noisy.items()}
+    rows = noise_rows(noisy)
+    losses = {row["width"]: row["test_loss"] for row in rows}
     peak = max(losses, key=lambda width: losses[width] or 0, default=None)
     before = min((loss for width, loss in losses.items() if loss and width < peak), default=None)
-    margins = hump_margins(noisy, end_loss, fitting)
-    humps = [hump(hump_margins(noisy, of, fitting)) for of in (end_loss, end_error, lowest_loss)]
+    ends = {width: net["test_loss"][:, -1] for width, net in noisy.items()}
+    lowest = {width: net["test_loss"].min(axis=1) for width, net in noisy.items()}
+    errors = {width: 1 - net["test_accuracy"][:, -1] for width, net in noisy.items()}
+    margins = hump_margins(noisy, ends, fitting)
+    humped, humped_error, humped_best = (hump(hump_margins(noisy, of, fitting)) for of in (ends, errors, lowest))
     deviation, theirs = single_deviation(nets), [ten_nets.REFERENCE[width]["test_accuracy"] for width in (*LEVEL, 512)]
     numbers = {
         "smallest": parameters(nets, min(nets, default=None)),
         "largest": parameters(nets, max(nets, default=None)),
         "rising_accuracy": accuracy.get(C9_RISING_TO),
         "size_factor": ratio(parameters(nets, max(nets, default=None)), parameters(nets, C9_RISING_TO)),
-        "level_span": parts[2]["value"],
         "turn_least": min(turns.values(), default=None),
         "turn_most": max(turns.values(), default=None),
         "noisy_narrowest": min(noisy, default=None),
@@ -60,14 +62,14 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "level": verdict_guard(parts[2]["verdict"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
         "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
-        "double_descent": known(lambda hump: hump and neighbours(noisy, peak, fitting), humps[0]),
+        "double_descent": known(lambda hump: hump and neighbours(noisy, peak, fitting), humped),
         "every_seed": bool((margins > 0).all()) if margins.shape[1] > 1 else None,
         "largest_is_best": known(lambda least, last: last < least, before, losses[max(losses)] if losses else None),
-        "error_only_falls": known(lambda hump: not hump, humps[1]),
-        "stopping_helps": known(lambda hump: not hump, humps[2]),
+        "error_only_falls": known(lambda hump: not hump, humped_error),
+        "stopping_helps": known(lambda hump: not hump, humped_best),
         "singles_say_little": None if deviation is None else max(theirs) - min(theirs) <= math.sqrt(8) * deviation,
     }
-    tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": noise_rows(noisy)}
+    tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": rows}
     return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(parts)]}
 
 
@@ -174,22 +176,7 @@ def claim(parts: list[dict[str, Any]]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ wrong labels
 
 
-def end_loss(net: Net) -> np.ndarray:
-    """(seeds,): test loss after the last epoch."""
-    return net["test_loss"][:, -1]
-
-
-def end_error(net: Net) -> np.ndarray:
-    """(seeds,): share of test images that are misclassified after the last epoch."""
-    return 1 - net["test_accuracy"][:, -1]
-
-
-def lowest_loss(net: Net) -> np.ndarray:
-    """(seeds,): lowest test loss of all epochs."""
-    return net["test_loss"].min(axis=1)
-
-
-def hump_margins(nets: Nets, quantity: Callable[[Net], np.ndarray], fitting: int | None) -> np.ndarray:
+def hump_margins(nets: Nets, values: dict[int, np.ndarray], fitting: int | None) -> np.ndarray:
     """(2, seeds): how far a quantity at the width that just fits all labels is above that of a net with a quarter of
     its units, and of the widest net; of seeds that are live in all three.
 
@@ -198,12 +185,12 @@ def hump_margins(nets: Nets, quantity: Callable[[Net], np.ndarray], fitting: int
     narrow = max((width for width in nets if fitting and width <= fitting / 4), default=None)
     if narrow is None or fitting == max(nets):
         return np.empty((2, 0))
-    values = [
-        np.where(nets[width]["dead"] == 0, quantity(nets[width]), np.nan) for width in (narrow, fitting, max(nets))
-    ]
-    if len({len(each) for each in values}) > 1:
+    before, peak, after = (
+        np.where(nets[width]["dead"] == 0, values[width], np.nan) for width in (narrow, fitting, max(nets))
+    )
+    if len({len(before), len(peak), len(after)}) > 1:
         return np.empty((2, 0))  # seeds that are not measured of all three
-    margins = np.array([values[1] - values[0], values[1] - values[2]])
+    margins = np.array([peak - before, peak - after])
     return margins[:, np.isfinite(margins).all(axis=0)]
 
 
@@ -233,7 +220,6 @@ def row(width: int, net: Net) -> dict[str, Any]:
         "seeds": len(net["seeds"]),
         **{name: float(np.mean(values)) for name, values in ends.items()},
         **{f"{name}_deviation": float(np.std(values, ddof=1)) if several else None for name, values in ends.items()},
-        "turn": float(np.mean(turn(net))),
         "earlier": ten_nets.REFERENCE.get(width),
     }
 
@@ -243,10 +229,8 @@ def noise_rows(nets: Nets) -> list[dict[str, Any]]:
     rows = []
     for width, net in nets.items():
         live = ~net["dead"].astype(bool)
-        curves = {
-            name: median(net[name][live, -1]) for name in ("train_loss", "train_accuracy", "wrong_learnt", "test_loss")
-        }
-        best = median(1 - net["test_accuracy"][live].max(axis=1))
-        about = {"width": width, "parameters": int(net["parameters"]), "live": int(live.sum()), "seeds": len(live)}
-        rows.append({**about, **curves, "test_error": median(end_error(net)[live]), "best_error": best})
+        row = {"width": width, "parameters": int(net["parameters"]), "live": int(live.sum()), "seeds": len(live)}
+        row |= {name: median(net[name][live, -1]) for name in ("train_accuracy", "wrong_learnt", "test_loss")}
+        row["test_error"] = median(1 - net["test_accuracy"][live, -1])
+        rows.append(row | {"best_error": median(1 - net["test_accuracy"][live].max(axis=1))})
     return rows

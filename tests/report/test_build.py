@@ -18,7 +18,7 @@ import pytest
 import scaffold
 import test_facts_param_count
 
-from report import build, histories, readme
+from report import build, readme
 from report.facts import plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_every_section_stands_without_a_single_number_and_for_readers_that_speak
         numbers["sections"][name] |= {"facts": empty_facts(name), "state": "partial", "words": "partial: 0 of 1 units"}
     project = build.inputs(numbers, drawings, "made-from-nothing")
     assert typst.compile(project, ignore_system_fonts=True, pdf_standards=["ua-1"])
-    held = build.withheld(project)
+    held = build.noted(project, "withheld")
     assert {item["section"] for item in held} >= set(NAMES) and not any(item["measured"] for item in held)
     assert "not measured yet" in scaffold.text_of(project)
 
@@ -159,7 +159,7 @@ def test_a_sentence_that_is_not_borne_out_is_withheld_and_named(tree: Path) -> N
     assert sentence not in text
     assert "not borne out by these runs" in text and "double descent" in text
     item = {"section": "param_count", "guard": "double_descent", "measured": True}
-    assert item in build.withheld(project)
+    assert item in build.noted(project, "withheld")
 
 
 def built_by_command(root: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> bytes:
@@ -317,7 +317,7 @@ def test_the_stamp_follows_histories_and_figures(tree: Path) -> None:
 
 def test_the_readme_shows_findings_claims_and_questions(tree: Path) -> None:
     built = build.build(tree, "paper")
-    found = build.findings(built.project)
+    found = build.noted(built.project, "finding")
     names = ("findings", "claims", "questions")
     marks = [readme.MARK.format(name=name, stamp="none") + "\nstale\n" + readme.END.format(name=name) for name in names]
     text = readme.with_results("# Title\n" + "\n\n".join(marks) + "\nafter\n", built.numbers, found, "made-from-these")
@@ -360,12 +360,3 @@ def test_unknown_flag_is_a_usage_error() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-
-
-def test_what_was_not_done_is_named() -> None:
-    whole = {name: {"state": "complete", "words": "complete", "history": None} for name in build.experiments()}
-    partial = {"state": "partial", "words": "partial: 1 of 2 units", "other_code": True, "history": None}
-    said = " ".join(histories.not_done(whole | {"hw1_3/param_count": partial}))
-    assert "Not complete: hw1_3/param_count (partial: 1 of 2 units)." in said
-    assert "Those marked \N{DAGGER} were not measured again" in said
-    assert "Not complete" not in " ".join(histories.not_done(whole))

@@ -153,13 +153,14 @@ def test_the_rule_of_the_rise(losses: tuple, correlation: float, verdict: str) -
 
 def test_the_hump_is_measured_at_widths_that_training_chooses() -> None:
     _, nets = nets_of(history())
-    margins = reported.hump_margins(nets, reported.end_error, ten_nets.fitting_width(nets))  # 32 units, so 8, 32, 64
+    errors = {width: 1 - net["test_accuracy"][:, -1] for width, net in nets.items()}
+    margins = reported.hump_margins(nets, errors, ten_nets.fitting_width(nets))  # 32 units, so 8, 32, 64
     assert margins[0] == pytest.approx(0.05) and margins[1] == pytest.approx(0.15)
     nets[32]["dead"][0] = 1
-    assert reported.hump_margins(nets, reported.end_error, 32).shape == (2, 7)
-    nets[8]["test_loss"][:] = np.nan
-    assert reported.hump(reported.hump_margins(nets, reported.end_loss, 32)) is None
-    assert reported.hump(reported.hump_margins(nets, reported.end_error, None)) is None
+    assert reported.hump_margins(nets, errors, 32).shape == (2, 7)
+    assert reported.hump(reported.hump_margins(nets, errors, None)) is None
+    errors[8][:] = np.nan
+    assert reported.hump(reported.hump_margins(nets, errors, 32)) is None
 
 
 @pytest.mark.parametrize(
