@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -32,12 +33,8 @@ REMEDIES = {  # by an installer's words; the first that fits
 }
 
 
-class Stopped(SystemExit):
-    """A signal came; ends the driver with 130 or 143."""
-
-
 def handle_signals() -> None:
-    """Have every signal that would end this process raise Stopped, those that are ignored (nohup) excepted."""
+    """Have every signal that would end this process raise SystemExit, those that are ignored (nohup) excepted."""
     for number in signals.ENDING:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _stop)
@@ -46,7 +43,7 @@ def handle_signals() -> None:
 def _stop(number: int, frame: object) -> None:
     for each in signals.ENDING:
         signal.signal(each, signal.SIG_IGN)  # a second signal must not break the leaving
-    raise Stopped(130 if number == signal.SIGINT else 143)
+    raise SystemExit(130 if number == signal.SIGINT else 143)
 
 
 def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None = subprocess.STDOUT) -> int:
@@ -54,16 +51,21 @@ def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None 
 
     stderr: None for the terminal, which progress bars need. On a signal to us the group gets TERM, and soon KILL.
     """
-    admit = [signal.SIG_UNBLOCK, signals.ENDING]
+    block, admit = (signal.SIG_BLOCK, signals.ENDING), (signal.SIG_UNBLOCK, signals.ENDING)
     more = {"stdin": subprocess.DEVNULL, "preexec_fn": lambda: signal.pthread_sigmask(*admit), "bufsize": 0}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # none may come before the child is known
+    signal.pthread_sigmask(*block)  # but for the waits, or a child or a piece of its output could be lost
     child = subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE, stderr=stderr, **more)
     try:
-        signal.pthread_sigmask(*admit)
-        while piece := child.stdout.read(65536):
+        piece = b"none yet"
+        while piece:
+            signal.pthread_sigmask(*admit)
+            select.select([child.stdout], [], [])
+            signal.pthread_sigmask(*block)
+            piece = child.stdout.read(65536)
             sink(piece)
+        signal.pthread_sigmask(*admit)
         return child.wait() if child.wait() >= 0 else 128 - child.returncode
-    except Stopped:
+    except SystemExit:
         os.set_blocking(child.stdout.fileno(), False)
         last = time.monotonic() + 1.5  # a script of ours takes one second at most
         with contextlib.suppress(ProcessLookupError):  # nobody is left
@@ -125,8 +127,7 @@ def make() -> None:
         if missing or others:
             words = f"reported success, but .venv lacks {', '.join([*missing, *others])}"
             sys.exit(f"error: pip {words}: remove target, prefix and the like from its settings (`pip config list`)")
-        if cuda:
-            CUDA.touch()
+        CUDA.touch() if cuda else None
         BEGUN.unlink()
 
 
