@@ -424,8 +424,7 @@ def test_a_fault_while_the_report_is_written_leaves_the_old_one_and_it_stays_due
     tmp_path, monkeypatch, record_property
 ):
     tree, start = tmp_path / "tree", tmp_path / "start"
-    for module in (settings, build):
-        monkeypatch.setattr(module, "ROOT", tree)
+    monkeypatch.setattr(settings, "ROOT", tree)
     monkeypatch.setattr(history, "code_hash", lambda script: "")
     monkeypatch.setattr(build, "build", functools.cache(build.build))  # the same sources give the same bytes
     report = tree / "out" / "quick" / "report" / "hw1.pdf"
