@@ -124,40 +124,26 @@ def foreign_contents() -> dict[str, bytes]:
     checksum = whole[len(body) :]
     return {
         "empty": b"",
-        "a line": b"\n",
         "page": b"<!DOCTYPE html><html><body>404: Not Found</body></html>\n",
-        "gzip": gzip.compress(whole),
         "gzip, sealed": sealed(gzip.compress(whole)),
-        "npy": array.getvalue(),
         "npy, sealed": sealed(array.getvalue()),
-        "npz": arrays.getvalue(),
         "npz, sealed": sealed(arrays.getvalue()),
-        "pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         "lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n",
-        "json": json.dumps(real()).encode(),
         "json, sealed": sealed(json.dumps(real()).encode()),
-        "sqlite": b"SQLite format 3\0" + bytes(84),
         "merge conflict": b"<<<<<<< HEAD\n" + whole + b"=======\n" + whole + b">>>>>>> other\n",
         "LF to CRLF": whole.replace(b"\n", b"\r\n"),
-        "CR to LF": whole.replace(b"\r", b"\n").replace(b"\n", b"\n\n"),
-        "checksum line with CRLF": whole[:-1] + b"\r\n",
         "UTF-16": whole.decode("latin-1").encode("utf-16"),
-        "UTF-8 of Latin-1": whole.decode("latin-1").encode(),
-        "byte order mark": b"\xef\xbb\xbf" + whole,
         "base64": base64.b64encode(whole),
-        "zeros": bytes(len(whole)),
         "tail of zeros": whole[:-200] + bytes(200),
         "without checksum": body,
         "checksum alone": checksum,
         "wrong checksum": body + checksum[:-2] + (b"0" if checksum[-2:-1] != b"0" else b"1") + b"\n",
         "checksum in capitals": body + files.TRAILER + checksum[len(files.TRAILER) :].upper(),
         "checksum twice": whole + checksum,
-        "sealed twice": sealed(whole),
         "byte after it": whole + b"\n",
         "byte before it": b"\n" + whole,
         "two in a row": whole + whole,
         "two under one checksum": sealed(body + body),
-        "three under one checksum": sealed(b"N." + body + body),
     }
 
 
@@ -708,33 +694,6 @@ def test_a_file_that_changes_while_it_is_read_is_whole_or_refused(tmp_path, reco
         writer.join()
     assert all("checksum" in each or each == "" for each in outcomes)
     record_property("cases", len(outcomes))
-
-
-# ------------------------------------------------------------------------------------- the command line
-
-
-def test_the_command_shows_every_committed_history(record_property):
-    done = command("-m", "common.history", *COMMITTED)
-    assert (done.returncode, done.stderr) == (0, "")
-    for path in COMMITTED:
-        kept = history.read(path)
-        shown = done.stdout.partition(f"{path}\n")[2].partition(f"{ROOT}/hw1_")[0]
-        finished, planned = len(kept["results"]), len(kept["units"])
-        for words in (
-            f"experiment   {kept['experiment']}\n", f"scale        {kept['scale']}\n",
-            f"{finished} of {planned}, {'complete' if kept['complete'] else 'partial'}\n",
-            f"measured     {history.measured_on(kept)}", *(f"{name} " for name in list(kept["settings"])[:5]),
-            kept["data"]["name"], f"revision {kept['code']['revision']}", kept["code"]["hash"][:12], "results      ",
-        ):  # fmt: skip
-            assert words in shown, (path, words)
-    table = command("-m", "common.history", "--csv", *COMMITTED)
-    assert table.returncode == 0
-    assert {line.split(",")[0] for line in table.stdout.splitlines()[1:]} == {
-        f"{path.parents[1].name}/{path.stem}" for path in COMMITTED
-    }
-    one_is_bad = command("-m", "common.history", *COMMITTED[:2], ROOT / "README.md", COMMITTED[2])
-    refused(one_is_bad, ROOT / "README.md")
-    record_property("cases", 2 * len(COMMITTED) + 1)
 
 
 # ------------------------------------------------------------------------------------------ checkpoints
