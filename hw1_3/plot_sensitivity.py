@@ -143,7 +143,8 @@ def draw_trends(history: dict) -> Any:
             nets = batch_nets.judged(batch_nets.nets_of(history, budget))
             for row, (_, path) in enumerate(batch_nets.MEASURES.values()):
                 values = batch_nets.trends(nets, (images, *path))
-                draw_cell(axes, column, row, float(np.mean(values)) if values else None)
+                trend = float(np.mean(values)) if values else np.nan
+                draw_cell(axes, column, row, trend if np.isfinite(trend) else None)
         axes.set(xlim=(-0.5, 2.5), ylim=(len(batch_nets.MEASURES) - 0.5, -0.5))
         axes.set_xticks(range(3), [words.replace("equal ", "equal\n", 1) for words in BUDGETS.values()])
         axes.tick_params(length=0)

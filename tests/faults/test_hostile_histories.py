@@ -604,6 +604,7 @@ def test_the_report_names_every_unusable_history(tmp_path, record_property):
         shutil.copytree(
             ROOT / folder, copied / folder, ignore=shutil.ignore_patterns("__pycache__", "history", "*.pdf")
         )
+    shutil.copy(ROOT / "run_all.sh", copied)  # which lists the experiments
     kinds = list(odd_files(tmp_path / "odd").values())
     contents = [packed(real() | {"scale": "quick", "results": {}}), packed([]), gzip.compress(b"x"), b"", sealed(b"(.")]
     for number, content in enumerate(contents):
