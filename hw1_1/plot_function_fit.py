@@ -132,7 +132,8 @@ def at_the_foot(panels: dict[tuple[str, str], Any]) -> list[Any]:
 
 def point_at_lead(axes: Any, ends: dict[str, float]) -> None:
     """An arrow from the shallow net's last median to the lowest, with how many times lower that is."""
-    if "shallow" not in ends or ends["shallow"] < WORTH_SAYING * min(ends.values()):
+    finite = np.isfinite(list(ends.values())).all()
+    if "shallow" not in ends or not finite or ends["shallow"] < WORTH_SAYING * min(ends.values()):
         return
     lowest, where = min(ends, key=ends.get), axes.get_yaxis_transform()
     arrow = {"arrowstyle": "->", "linewidth": 0.9, "shrinkA": 3}
