@@ -75,7 +75,7 @@ def start(
         print(f"data: {dataset.name}: {dataset.source}", file=sys.stderr)
     state, fine = experiment.state()
     if fine and not run.force:
-        print(f"{run.experiment}: kept, {state}; --force retrains", file=sys.stderr)
+        print(f"{run.experiment}: {state}; --force measures it again", file=sys.stderr)
     elif run.base == "paper":
         print(f"{run.experiment}: {state}", file=sys.stderr)
     return experiment

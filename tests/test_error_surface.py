@@ -274,7 +274,7 @@ def test_a_second_run_trains_nothing_and_the_same_seed_gives_the_same(finished, 
     done, path = finished
     before = path.read_bytes()
     again = start(checkout)
-    assert again.returncode == 0 and "kept" in again.stderr and path.read_bytes() == before
+    assert again.returncode == 0 and "up to date" in again.stderr and path.read_bytes() == before
     check = start(checkout, "--check")
     assert check.returncode == 0 and check.stdout.startswith("up to date (measured 20")
     kept = history.read(path)["results"]["sgd/seed-0"]

@@ -367,7 +367,7 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_trains_nothing_and_one_arm_can_be_retrained(checkout, path):
     before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
-    assert "kept" in trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS).stderr
     assert path.read_bytes() == before
     check = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS, "--check")
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")

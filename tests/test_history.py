@@ -96,7 +96,7 @@ def test_a_complete_history_is_not_trained_again(run, capsys):
     assert fine
     assert train(run) == []
     assert run.history.read_bytes() == before
-    assert "hw1_1/tiny: kept, up to date (measured 20" in capsys.readouterr().err
+    assert "hw1_1/tiny: up to date (measured 20" in capsys.readouterr().err
 
 
 def test_each_reason_for_which_a_history_is_due(run):

@@ -315,7 +315,7 @@ def test_a_tiny_run_records_everything(path):
 def test_the_solutions_checkpoints_are_gone_and_a_second_run_trains_nothing(checkout, path):
     assert not list((checkout / "out" / "checkpoints").rglob("*.state"))
     before = path.read_bytes()
-    assert "kept" in trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS).stderr
     assert path.read_bytes() == before
     check = trial_runs.start(checkout, "hw1_3/interpolation.py", *FLAGS, "--check")
     assert (check.returncode, check.stdout[:10]) == (0, "up to date")

@@ -131,7 +131,7 @@ def test_a_second_run_trains_nothing_and_check_agrees(finished, checkout, pictur
     before = path.read_bytes()
     again = start(checkout, pictures, name, folder=tmp_path)
     assert again.returncode == 0
-    assert "kept" in again.stderr
+    assert "up to date" in again.stderr
     assert path.read_bytes() == before
     check = start(checkout, pictures, name, "--check")
     assert check.returncode == 0

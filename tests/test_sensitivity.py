@@ -230,7 +230,7 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_trains_nothing_and_more_seeds_extend_the_history(checkout, path):
     before, results = path.read_bytes(), history.read(path)["results"]
-    assert "kept" in trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS).stderr
+    assert "up to date" in trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS).stderr
     assert path.read_bytes() == before
     check = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS, "--check", "--medium-seeds", "0", "1")
     assert (check.returncode, check.stdout.strip()) == (1, "partial: 3 of 4 units")

@@ -194,7 +194,7 @@ def test_a_tiny_run_records_everything(path):
 
 def test_a_second_run_measures_nothing(checkout, path):
     before = path.read_bytes()
-    assert "kept" in start(checkout, "hw1_3/sharpness.py", *FLAGS).stderr
+    assert "up to date" in start(checkout, "hw1_3/sharpness.py", *FLAGS).stderr
     assert path.read_bytes() == before
 
 
