@@ -73,7 +73,6 @@ time.sleep(float(os.environ.get("UV_SECONDS", 0)))
 if "UV_BREAKS" in os.environ:
     sys.exit(os.environ["UV_BREAKS"])
 [packages] = (pathlib.Path(sys.argv[4]).parents[1] / "lib").glob("*/site-packages")
-packages = pathlib.Path(os.environ.get("UV_ELSEWHERE", packages))
 shutil.copytree({str(PACKAGING)!r}, packages / "packaging", dirs_exist_ok=True)
 for name, version in re.findall(r"(?m)^([\\w-]+)>=([\\d.]+)", open(sys.argv[6]).read()):
     for old in packages.glob(f"{{name}}-*.dist-info"):
@@ -447,15 +446,6 @@ def test_the_environment_is_made_once_and_again_when_it_must(house, uv):
     assert not uv("--check", path=str(gpu), expect=1)[0]
     assert uv(path=str(gpu))[0][0].endswith("requirements.txt tensorflow[and-cuda]")
     assert not uv()[0]  # also serves a machine without
-
-
-def test_an_environment_into_which_nothing_was_installed_is_not_ready(house, uv, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for _ in range(2):
-        lines, done = uv(expect=1, UV_ELSEWHERE=str(elsewhere))
-        assert len(lines) == 1 and ".venv lacks one>=1.5,<2, two>=2.1" in done.stderr and not calls(house)
-    assert len(uv()[0]) == 1 and calls(house)
 
 
 def test_two_runs_make_one_environment(house, uv):

@@ -93,28 +93,6 @@ def test_a_step_that_fails_stops_no_other_and_the_table_names_its_log(house, tur
     ]
 
 
-def test_a_step_that_hangs_and_is_interrupted_stops_no_other(house, record_property):
-    hangs = house / "hangs"
-    for script in BROKEN_KINDS:
-        break_script(house / f"{script}.py", f"print(os.getpid(), file=open({str(hangs)!r}, 'a')); time.sleep(600)")
-    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
-    with (house / "said").open("w") as said, usual_signals():
-        driver = subprocess.Popen(command, env=environment(), stdout=said, stderr=said, text=True)
-    try:
-        for count in range(1, len(BROKEN_KINDS) + 1):
-            wait_until(lambda count=count: hangs.exists() and hangs.read_text().count("\n") == count, 60)
-            os.kill(int(hangs.read_text().split()[-1]), signal.SIGINT)
-        assert driver.wait(60) == 1
-    finally:
-        driver.terminate()
-        driver.wait(20)
-    done = subprocess.CompletedProcess(command, 1, stdout=(house / "said").read_text())
-    for script, title in BROKEN_KINDS.items():
-        assert f"failed (exit 130), see {log_of(title, script)}" in row(done, title)
-    assert "done" in row(done, "hw1_2/minimal_ratio")
-    record_property("cases", len(BROKEN_KINDS))
-
-
 def test_check_and_list_name_scripts_that_crash_or_say_nothing_and_show_the_others(house, record_property):
     ways = BREAKS | SILENT
     drive(house, "--scale", "quick")
