@@ -386,8 +386,9 @@ def test_a_history_that_is_replaced_during_a_run_is_named_or_put_aside(project, 
 
 def test_plots_and_reports_at_once_make_the_files_that_each_alone_makes(tmp_path, record_property):
     root = tmp_path / "the project"
-    for folder in ("common", "report", "hw1_1", "hw1_3"):
+    for folder in ("common", "report", "hw1_1", "hw1_2", "hw1_3"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "history", "*.pdf"))
+    shutil.copy(ROOT / "run_all.sh", root)  # which lists the experiments
     path = settings.history_path(root, "hw1_1/mnist_cnn")
     path.parent.mkdir()
     shutil.copy(settings.history_path(ROOT, "hw1_1/mnist_cnn"), path)
