@@ -102,8 +102,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     records = [*range(0, chosen.steps, chosen.record_every), chosen.steps]
     path = np.zeros((len(records), PARAMETERS), np.float32)
     state = [*(variable.value for variable in model.trainable_variables), *slots, path]
-    points = {"line": [], "unrelated_line": [], "random_plane": [], "path_plane": []}
-    results = checkpoint.restore(state, {"running_loss": [], "points": points})
+    results = checkpoint.restore(state, {"running_loss": [], "values": {}})
 
     # 1. The way from the initial to the final weights
     for step, recorded in training.segments(run, records, checkpoint, "training"):
@@ -123,42 +122,39 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
     def measure(name: str, coefficients: np.ndarray, *losses_at: landscape.At) -> np.ndarray:
         """(points, quantities): loss and accuracy at the points, on each of the sets of images."""
-        measured = results["points"][name]
-        for place in checkpoint.stages(range(0, len(coefficients), POINTS_A_STAGE), name.replace("_", " ")):
+        values = results["values"].setdefault(name, [])
+        for place in checkpoint.stages(range(0, len(coefficients), POINTS_A_STAGE), name):
             some = coefficients[place : place + POINTS_A_STAGE]
-            measured += np.concatenate([losses(some) for losses in losses_at], axis=1).tolist()
-        return np.array(measured)
+            values += np.concatenate([losses(some) for losses in losses_at], axis=1).tolist()
+        return np.array(values)
 
-    # 2. and 3. The lines
-    lines = {}
-    for name, begin, count in (
-        ("line", start, chosen.line_points),
-        ("unrelated_line", unrelated, chosen.unrelated_points),
-    ):
-        alpha = np.linspace(0, 1, count)
+    def on_line(name: str, begin: weights.Arrays, points: int) -> dict[str, Any]:
+        """Losses and accuracies between `begin` and the final weights, and the shape of each loss."""
+        alpha = np.linspace(0, 1, points)
         values = measure(name, landscape.line(alpha), on_fixed(begin, end), on_test(begin, end))
-        lines[name] = line_results(alpha, values)
+        curves = dict(zip(QUANTITIES, values.T, strict=True))
+        shape = {loss: surfaces.line_shape(alpha, curves[loss]) for loss in ("train_loss", "test_loss")}
+        return {"alpha": alpha, **curves, "shape": shape}
 
-    # 4. The planes
-    draws = np.random.default_rng(seeds.stream(seed, "directions"))
-    reach, counts = chosen.plane_reach, (chosen.plane_columns, chosen.plane_rows)
-    planes = {}
-    for name, along, (x, y) in (
-        (
-            "random_plane",
-            [weights.filter_normalised(draws, end) for _ in range(2)],
-            [np.linspace(-reach, reach, count) for count in counts],
-        ),
-        (
-            "path_plane",
-            [weights.unflatten(each, shapes) for each in directions],
-            surfaces.axes_around(coordinates, *counts),
-        ),
-    ):
+    def on_plane(name: str, along: list[weights.Arrays], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """Loss and accuracy on the plane through the final weights along two directions, (rows, columns) each."""
         values = measure(name, landscape.plane(x, y), on_plane_images(end, *along))
         loss, accuracy = values.T.reshape(2, len(y), len(x))
-        within = surfaces.share_within(first - last, np.stack([weights.flatten(a) for a in along]))
-        planes[name] = {"x": x, "y": y, "loss": loss, "accuracy": accuracy, "share_of_displacement": within}
+        share = surfaces.share_within(first - last, np.stack([weights.flatten(each) for each in along]))
+        return {"x": x, "y": y, "loss": loss, "accuracy": accuracy, "share_of_displacement": share}
+
+    # 2. and 3. The lines
+    line = on_line("line", start, chosen.line_points)
+    unrelated_line = on_line("unrelated line", unrelated, chosen.unrelated_points)
+
+    # 4. The planes
+    counts = chosen.plane_columns, chosen.plane_rows
+    draws = np.random.default_rng(seeds.stream(seed, "directions"))
+    random = [weights.filter_normalised(draws, end) for _ in range(2)]
+    x, y = (np.linspace(-chosen.plane_reach, chosen.plane_reach, count) for count in counts)
+    random_plane = on_plane("random plane", random, x, y)
+    components = [weights.unflatten(each, shapes) for each in directions]
+    path_plane = on_plane("path plane", components, *surfaces.axes_around(coordinates, *counts))
 
     return {
         "parameters": PARAMETERS,
@@ -171,17 +167,12 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         "moved": np.linalg.norm(first - last),
         "path": coordinates,
         "explained": explained,
-        **lines,
-        **planes,
-        "summary": summary(results["end"], lines["line"]["shape"]["train_loss"]),
+        "line": line,
+        "unrelated_line": unrelated_line,
+        "random_plane": random_plane,
+        "path_plane": path_plane,
+        "summary": summary(results["end"], line["shape"]["train_loss"]),
     }
-
-
-def line_results(alpha: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-    """Losses and accuracies along a line, values (points, quantities), and the shape of each loss."""
-    curves = dict(zip(QUANTITIES, values.T, strict=True))
-    shape = {name: surfaces.line_shape(alpha, curves[name]) for name in ("train_loss", "test_loss")}
-    return {"alpha": alpha, **curves, "shape": shape}
 
 
 def summary(end: dict[str, float], shape: dict[str, Any]) -> dict[str, float]:
