@@ -148,14 +148,18 @@ def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dic
             "Quick scale: short trainings that show the chain at work. The numbers do not answer the "
             "questions, and the verdicts are of these short trainings only."
         )
+    origins: dict[tuple[str, str], list[str]] = {}
     for experiment, about in histories.items():
-        name = str(about.get("data", ""))
+        origins.setdefault((about.get("data", ""), about.get("source", "")), []).append(experiment)
+    for (name, source), where in origins.items():
         if name == "sample":
-            lines.append(f"Sample data in {experiment}: {about['source']}.")
+            lines.append(f"Sample data in {listed(where)}: {source}.")
         elif name.startswith("unverified"):
-            lines.append(f"Data of unknown origin in {experiment}: {name}, {about['source']}.")
+            lines.append(f"Data of unknown origin in {listed(where)}: {name}, {source}.")
         elif "JPEG copy" in name:
-            lines.append(f"{name} in {experiment}: the pictures were re-encoded as JPEG; they are not the originals.")
+            lines.append(
+                f"{name} in {listed(where)}: the pictures were re-encoded as JPEG; they are not the originals."
+            )
     for experiment, about in histories.items():
         if about["state"] != "complete":
             lines.append(f"{experiment}: {about['words']}.")
