@@ -45,41 +45,27 @@ QUICK = replace(PAPER, epochs=2, batch_size=32, probe_images=1000, seeds=(0,))
 
 def build_model(net: str, dropout: float, dense_dropout: float):
     """The net as a keras.Sequential, from (32, 32, 3) images to ten logits."""
+    layers = keras.layers
 
     def convolution(filters: int, padding: str):
-        return keras.layers.Conv2D(filters, 3, padding=padding, activation="relu")
+        return layers.Conv2D(filters, 3, padding=padding, activation="relu")
 
     def pool():
-        return [keras.layers.MaxPooling2D(2), keras.layers.Dropout(dropout)]
+        return [layers.MaxPooling2D(2), layers.Dropout(dropout)]
+
+    def dense(units: int):
+        return [layers.Flatten(), layers.Dense(units, activation="relu")]
 
     hidden = {
-        "shallow": [
-            convolution(38, "same"),
-            *pool(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-        ],
-        "middle": [
-            convolution(16, "same"),
-            convolution(22, "valid"),
-            *pool(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(250, activation="relu"),
-        ],
+        "shallow": [convolution(38, "same"), *pool(), *dense(128)],
+        "middle": [convolution(16, "same"), convolution(22, "valid"), *pool(), *dense(250)],
         "deep": [
-            convolution(32, "same"),
-            convolution(32, "valid"),
-            *pool(),
-            convolution(64, "same"),
-            convolution(64, "valid"),
-            *pool(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(512, activation="relu"),
+            *(convolution(32, "same"), convolution(32, "valid"), *pool()),
+            *(convolution(64, "same"), convolution(64, "valid"), *pool()),
+            *dense(512),
         ],
     }
-    model = keras.Sequential(
-        [keras.Input((32, 32, 3)), *hidden[net], keras.layers.Dropout(dense_dropout), keras.layers.Dense(10)]
-    )
+    model = keras.Sequential([keras.Input((32, 32, 3)), *hidden[net], layers.Dropout(dense_dropout), layers.Dense(10)])
     if model.count_params() != PARAMETERS[net]:
         raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
     return model

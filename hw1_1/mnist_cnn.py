@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import backend, data, history, seeds, settings, training
 from common.lazy import keras, tf
 
+import numpy as np
+
 REVISION = 1
 NETS = ("shallow", "middle", "deep")
 PARAMETERS = {"shallow": 115_610, "middle": 115_018, "deep": 115_742}
@@ -42,35 +44,31 @@ QUICK = replace(PAPER, epochs=3, probe_images=1000, seeds=(0,))
 
 def build_model(net: str, dropout: float):
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
+    layers = keras.layers
 
     def convolution(filters: int):
-        return keras.layers.Conv2D(filters, 3, activation="relu")
+        return layers.Conv2D(filters, 3, activation="relu")
 
     hidden = {
-        "shallow": [convolution(68), keras.layers.MaxPooling2D(2), keras.layers.Dropout(dropout)],
-        "middle": [convolution(64), keras.layers.MaxPooling2D(2), convolution(64), keras.layers.Dropout(dropout)],
+        "shallow": [convolution(68), layers.MaxPooling2D(2), layers.Dropout(dropout)],
+        "middle": [convolution(64), layers.MaxPooling2D(2), convolution(64), layers.Dropout(dropout)],
         "deep": [
-            convolution(65),
-            keras.layers.MaxPooling2D(2),
-            convolution(65),
-            keras.layers.Dropout(dropout),
-            convolution(64),
-            keras.layers.Dropout(dropout),
-            keras.layers.MaxPooling2D(2),
-            convolution(64),
-            keras.layers.Dropout(dropout),
+            *(convolution(65), layers.MaxPooling2D(2)),
+            *(convolution(65), layers.Dropout(dropout)),
+            *(convolution(64), layers.Dropout(dropout), layers.MaxPooling2D(2)),
+            *(convolution(64), layers.Dropout(dropout)),
         ],
     }
-    model = keras.Sequential([keras.Input((28, 28, 1)), *hidden[net], keras.layers.Flatten(), keras.layers.Dense(10)])
+    model = keras.Sequential([keras.Input((28, 28, 1)), *hidden[net], layers.Flatten(), layers.Dense(10)])
     if model.count_params() != PARAMETERS[net]:
         raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
     return model
 
 
 def right_and_wrong(model):
-    """Compile evaluate(images, labels) -> the mean loss of right and of wrong answers, in nats, and `wrong_confidence`.
+    """Compile evaluate(images, labels) -> mean loss of right and of wrong answers, in nats, and `wrong_confidence`.
 
-    That is the mean of the largest probability of wrong answers. NaN where there are no such answers. Dropout is off.
+    The latter is the mean of the largest probability of wrong answers. NaN without such answers. Dropout is off.
     """
 
     def sums(images, labels):
@@ -86,13 +84,10 @@ def right_and_wrong(model):
     means = training.batchwise(sums)
 
     def evaluate(images, labels) -> dict[str, float]:
-        right, right_loss, wrong, wrong_loss, confidence = map(float, means(images, labels))
-        ratios = {
-            "right_loss": (right_loss, right),
-            "wrong_loss": (wrong_loss, wrong),
-            "wrong_confidence": (confidence, wrong),
-        }
-        return {name: total / count if count else float("nan") for name, (total, count) in ratios.items()}
+        right, right_loss, wrong, wrong_loss, confidence = means(images, labels)
+        with np.errstate(invalid="ignore"):
+            ratios = right_loss / right, wrong_loss / wrong, confidence / wrong
+        return dict(zip(("right_loss", "wrong_loss", "wrong_confidence"), map(float, ratios), strict=True))
 
     return evaluate
 

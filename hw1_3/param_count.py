@@ -12,14 +12,13 @@ then fall with size, rise towards the size that just fits all labels, and fall a
     python hw1_3/param_count.py --scale paper      hours on two CPU cores, most of them for widths 3000 and 4000
 """
 
-import itertools
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training
+from common import backend, data, history, optimizers, seeds, seedwise, settings, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -40,9 +39,8 @@ PARAMETERS = {  # of the ten nets, by width
 MNIST_IMAGES = 60_000  # of its training set
 NARROW, WIDE = 256, 1024  # largest widths of the stacks and of `wide_seeds`
 DEAD_IMAGES = 1000  # test images on which a dead net is known by its constant outputs
-LAST = 5  # epochs, or records, of the mean in the table that is printed
+LAST = 5  # records of the mean in the table that is printed
 Widths = Annotated[tuple[int, ...], settings.Range(1, 10_000)]
-CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,11 @@ class Settings:
     noisy_images: Annotated[int, settings.Range(100, 10**6)] = 4000  # training images, fixed, with wrong labels
     label_noise: Annotated[float, settings.Range(0.01, 0.99)] = 0.2  # share of these images whose label is wrong
     noisy_epochs: settings.Count = 300  # passes over them
-    noisy_every: settings.Count = 5  # of these passes between two records; the first so many are all recorded
+    noisy_every: settings.Count = 5  # passes between two records; of the first five passes each is recorded
     widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
     noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
     stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
-    stacks: settings.Seeds = (0,)  # which stacks: stack k is seeds k x stack_size to (k + 1) x stack_size - 1
+    stacks: settings.Seeds = (0,)  # stack k has seeds k x stack_size to (k + 1) x stack_size - 1
     wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
     widest_seeds: settings.Seeds = (0, 1, 2)  # of wider nets, one training each
 
@@ -142,7 +140,7 @@ def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
 def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: history.Checkpoint) -> dict[str, Any]:
     """Train the nets of one unit. Returns curves, (seeds, records), and which nets ended dead: with constant outputs.
 
-    Running values are averages since the record before. wrong_learnt: share of wrong labels that a net has learnt.
+    Running values are averages since the previous record. wrong_learnt: share of wrong labels that a net has learnt.
     """
     images, labels = digits.train_images, digits.train_labels
     epochs, every = chosen.epochs, 1
@@ -154,36 +152,31 @@ def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: histor
         epochs, every = chosen.noisy_epochs, chosen.noisy_every
     fixed = [tf.constant(array) for array in (probe_images, probe_labels)]
     test = [tf.constant(array) for array in (digits.test_images, digits.test_labels)]
-    names = (*CURVES, "wrong_learnt") if nets.noisy else CURVES
+    names = (*training.CURVES, "wrong_learnt") if nets.noisy else training.CURVES
 
     models = seedwise.build(lambda: build_model(nets.width), nets.seeds)
     apply, slots = optimizers.adam(seedwise.trainable(models), chosen.learning_rate)
     update, batches_seed = seedwise.classifier_update(models, apply), seeds.stream(nets.seeds[0], "batches")
-    loop = training.loop(update, (images, labels), chosen.batch_size, batches_seed)
+    run = training.loop(update, (images, labels), chosen.batch_size, batches_seed)
     evaluate = seedwise.evaluator(models)
 
-    steps = training.steps_per_epoch(len(images), chosen.batch_size)
-    stops = sorted({*range(1, min(every, epochs)), *range(every, epochs, every), epochs})
-    variables = [*seedwise.trainable(models), *slots]
-    curves: dict[str, list] = checkpoint.load(variables) or {name: [] for name in names}
-    done = len(curves["test_loss"])
-    with progress.shown(nets.name, epochs * steps, ([0, *stops][done]) * steps) as tell:
-        for first, last in list(itertools.pairwise([0, *stops]))[done:]:
-            recorded = loop(first * steps, (last - first) * steps, tell)
-            running = training.running_means(recorded, len(images), chosen.batch_size)
-            values = [running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)]
-            if nets.noisy:
-                values.append(evaluate(probe_images[replaced], probe_labels[replaced])[1])
-            for name, value in zip(names, values, strict=True):
-                curves[name].append(np.asarray(value, float).tolist())
-            checkpoint.save(variables, curves)
+    records = sorted({*range(1, min(every, epochs)), *range(every, epochs, every), epochs})  # epochs
+    ends = training.epoch_ends(epochs, len(images), chosen.batch_size)
+    curves = checkpoint.restore([*seedwise.trainable(models), *slots], {name: [] for name in names})
+    for _, recorded in training.segments(run, [ends[epoch - 1] for epoch in records], checkpoint):
+        running = training.running_means(recorded, len(images), chosen.batch_size)
+        values = [running["loss"], running["accuracy"], *evaluate(*fixed), *evaluate(*test)]
+        if nets.noisy:
+            values.append(evaluate(probe_images[replaced], probe_labels[replaced])[1])
+        for name, value in zip(names, values, strict=True):
+            curves[name].append(np.asarray(value, float).tolist())
 
     outputs = tf.stack([model(digits.test_images[:DEAD_IMAGES], training=False) for model in models])
     dead = training.dead_nets(outputs.numpy())
-    found = {name: np.array(curve).T for name, curve in curves.items()}
+    by_net = {name: np.array(curve).T for name, curve in curves.items()}  # (seeds, records)
     about = {"width": nets.width, "parameters": parameter_count(nets.width), "seeds": list(nets.seeds), "dead": dead}
-    summary = {name.replace("_", " "): found[name][:, -LAST:].mean(axis=1) for name in names}
-    return {**about, "epochs": stops, **found, "summary": {"parameters": about["parameters"], **summary}}
+    summary = {name.replace("_", " "): by_net[name][:, -LAST:].mean(axis=1) for name in names}
+    return {**about, "epochs": records, **by_net, "summary": {"parameters": about["parameters"], **summary}}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ so that they say nothing about the images; the labels of the test images stay tr
 
 Kept an epoch: the running loss and accuracy that `fit` would show (the weights still change), and clean evaluations of
 training images that are always the same, by the labels given and by the true ones, and of all test images. The labels
-count as fitted from the first of some epochs in a row with the clean loss low and the clean accuracy high enough.
+count as fitted from the first of five successive epochs with the clean loss low and the clean accuracy high enough.
 
     python hw1_3/random_labels.py --scale paper      four to six hours on two CPU cores
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, settings, training
+from common import backend, data, history, optimizers, seeds, settings, training
 from common.lazy import keras, tf
 
 import numpy as np
@@ -44,9 +44,9 @@ class Settings:
     share_images: settings.Count = 10_000  # training images of which a share of the labels is shuffled
     batch_size: settings.Count = 128  # images
     learning_rate: settings.Positive = 1e-3  # of Adam
-    fit_loss: settings.Positive = 0.055  # clean training loss, at most, of fitted labels
+    fit_loss: settings.Positive = REFERENCE["loss"]  # clean training loss, at most, of fitted labels
     fit_accuracy: settings.Share = 0.99  # clean training accuracy, at least, of fitted labels
-    fit_epochs: settings.Count = 5  # epochs in a row for which both must hold
+    fit_epochs: settings.Count = 5  # successive epochs for which both must hold
     probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
     shares: Annotated[tuple[float, ...], settings.Range(0, 1)] = (0, 0.25, 0.5, 0.75, 1)  # of the labels, shuffled
     seeds: settings.Seeds = (0, 1, 2)  # one training each
@@ -90,10 +90,7 @@ def shuffled(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def first_epoch(losses: Sequence[float], accuracies: Sequence[float], loss: float, accuracy: float, held: int) -> int:
-    """The epoch, from 1, that begins the first `held` in a row with at most this loss and at least this accuracy.
-
-    0 where there is none.
-    """
+    """The first of `held` successive epochs, from 1, with at most this loss and at least this accuracy; 0 for none."""
     row = 0
     for epoch, values in enumerate(zip(losses, accuracies, strict=True), start=1):
         row = row + 1 if values[0] <= loss and values[1] >= accuracy else 0
@@ -103,7 +100,7 @@ def first_epoch(losses: Sequence[float], accuracies: Sequence[float], loss: floa
 
 
 def plan(chosen: Settings, arm: str) -> tuple[float, int | None, int]:
-    """Of an arm: the share of labels to shuffle, how many images (None: all), and at most how many epochs."""
+    """The share of labels that an arm shuffles, its number of images (None: all), and its largest number of epochs."""
     if arm == "full":
         return 1.0, None, chosen.epochs
     if arm == "true":
@@ -112,7 +109,7 @@ def plan(chosen: Settings, arm: str) -> tuple[float, int | None, int]:
 
 
 def fit_epoch(chosen: Settings, curves: dict[str, list[float]]) -> int:
-    """The epoch from which the labels count as fitted; 0 where they do not yet."""
+    """The epoch from which the labels count as fitted; 0 while they do not."""
     return first_epoch(
         curves["train_loss"], curves["train_accuracy"], chosen.fit_loss, chosen.fit_accuracy, chosen.fit_epochs
     )
@@ -145,15 +142,17 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
     # 3. Training, until the labels are fitted; with true labels for the whole number of epochs.
     variables = [variable.value for variable in model.variables] + slots
-    curves: dict[str, list[float]] = checkpoint.load(variables) or {name: [] for name in CURVES}
-    steps = training.steps_per_epoch(len(images), chosen.batch_size)
-    with progress.shown(unit, epochs * steps, len(curves["test_loss"]) * steps) as tell:
-        while (done := len(curves["test_loss"])) < epochs and (arm == "true" or not fit_epoch(chosen, curves)):
-            running = training.running_means(run(done * steps, steps, tell), len(images), chosen.batch_size)
-            values = running["loss"], running["accuracy"], *evaluation(*probe), *evaluate(*test)
-            for name, value in zip(CURVES, values, strict=True):
-                curves[name].append(float(value))
-            checkpoint.save(variables, curves)
+    curves = checkpoint.restore(variables, {name: [] for name in CURVES})
+
+    def fitted(step: int) -> bool:
+        return arm != "true" and fit_epoch(chosen, curves) > 0
+
+    ends = training.epoch_ends(epochs, len(images), chosen.batch_size)
+    for _, recorded in training.segments(run, ends, checkpoint, until=fitted):
+        running = training.running_means(recorded, len(images), chosen.batch_size)
+        values = running["loss"], running["accuracy"], *evaluation(*probe), *evaluate(*test)
+        for name, value in zip(CURVES, values, strict=True):
+            curves[name].append(float(value))
 
     about = {
         "parameters": model.count_params(),
@@ -167,9 +166,9 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
 
 def outcome(chosen: Settings, curves: dict[str, list[float]]) -> dict[str, float]:
-    """When the labels were fitted, by our bounds and by the reference's, and when the test accuracy was highest.
+    """When the labels were fitted, by our limits and by the reference's, and when the test accuracy was highest.
 
-    Epochs from 1; 0 stands for never.
+    Epochs count from 1; 0 stands for never.
     """
     best = int(np.argmax(curves["test_accuracy"]))
     return {

@@ -1,9 +1,9 @@
 """Does a larger batch lead to a net that is more sensitive to its input, and to a worse one?
 
 Homework 1-3, "Flatness v.s. Generalization", part 2. A net with two hidden layers of 64 without biases learns MNIST
-with Adam (Kingma and Ba 2015) at nine batch sizes. Nets of different batch sizes can be compared after as many updates,
-after as many passes over the images, or at the same training loss; all three are done. Before training and at these
-moments loss, accuracy and three lengths are taken on all test images and on a fixed 10,000 training images:
+with Adam (Kingma and Ba 2015) at nine batch sizes. Nets of different batch sizes can be compared after equally many
+updates, after equally many passes over the images, or at the same training loss; all three are done. Before training
+and at these moments, loss, accuracy and three norms are taken on all test images and on a fixed 10,000 training images:
 
     softmax          of the Jacobian of the softmax outputs, an image at a time, Frobenius norm (Novak et al. 2018)
     logits           of the Jacobian of the logits, likewise
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import backend, data, history, optimizers, progress, seeds, seedwise, settings, training, weights
+from common import backend, data, history, optimizers, seeds, seedwise, settings, training, weights
 from common.lazy import keras
 
 import numpy as np
@@ -138,7 +138,7 @@ def nets_of(chosen: Settings, unit: str) -> tuple[int, list[int]]:
 
 
 def stops_of(chosen: Settings, ends: dict[str, int]) -> list[int]:
-    """Steps after which something is looked at: every so many, and the last of each budget. ends: {budget: step}."""
+    """Steps after which something is measured: multiples of `check_every`, and those of `ends`, {budget: step}."""
     most = max(*ends.values(), chosen.most_steps)
     return sorted({*range(chosen.check_every, most + 1, chosen.check_every), *ends.values()})
 
@@ -147,7 +147,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     """Train the nets of a unit once, as long as the longest budget takes, and measure each when a budget ends.
 
     Returns `budgets`: by budget (and `start`, before training) a list over nets of what was measured, None for a net
-    that did not reach the loss; `checks`: steps (checks,) and loss (checks, nets) as looked at until all reached it.
+    that did not reach the loss; `checks`: steps (checks,) and loss (checks, nets) until all had reached it.
     """
     size, numbers = nets_of(chosen, unit)
     models = seedwise.build(build_model, numbers)
@@ -167,46 +167,36 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 
     def measured(net: int, step: int) -> dict[str, Any]:
         arrays = models[net].get_weights()
-        if not all(np.isfinite(array).all() for array in arrays):
-            raise settings.Problem(f"{unit}: the weights are no longer finite: take a smaller learning rate")
-        found = {name: measure(arrays, *examples) for name, examples in sets.items()}
-        return {"step": step, "epoch": step / steps_per_epoch, **moved(births[net], arrays), **found}
+        on_sets = {name: measure(arrays, *examples) for name, examples in sets.items()}
+        return {"step": step, "epoch": step / steps_per_epoch, **moved(births[net], arrays), **on_sets}
 
-    nets, state = range(len(models)), [*variables, *slots]
-    kept = checkpoint.load(state) or {
-        "step": 0,
+    nets = range(len(models))
+    results = {
+        "budgets": {budget: [None for _ in nets] for budget in ("start", *BUDGETS)},
         "checks": {"steps": [], "loss": []},
-        "budgets": {
-            "start": [measured(net, 0) for net in nets],
-            **{budget: [None for _ in nets] for budget in BUDGETS},
-        },
     }
-    budgets, checks = kept["budgets"], kept["checks"]
-    ends = {"steps": chosen.steps, "epochs": chosen.epochs * steps_per_epoch}
-    stops = stops_of(chosen, ends)
-    with progress.shown(unit, stops[-1], kept["step"]) as tell:
-        for stop in stops:
-            waiting = [net for net in nets if stop <= chosen.most_steps and budgets["loss"][net] is None]
-            if stop <= kept["step"]:
-                continue
-            if stop > max(ends.values()) and not waiting:
-                break
-            run(kept["step"], stop - kept["step"], tell)
-            kept["step"] = stop
-            if waiting and stop % chosen.check_every == 0:
-                losses, _ = evaluate(*sets["train"])
-                checks["steps"].append(stop)
-                checks["loss"].append(losses.tolist())
-                for net in waiting:
-                    if losses[net] <= chosen.target_loss:
-                        budgets["loss"][net] = measured(net, stop)
-            for budget, end in ends.items():
-                if stop == end:
-                    budgets[budget] = [measured(net, stop) for net in nets]
-            checkpoint.save(state, kept)
+    results = checkpoint.restore([*variables, *slots], results)
+    budgets, checks = results["budgets"], results["checks"]
+    ends = {"start": 0, "steps": chosen.steps, "epochs": chosen.epochs * steps_per_epoch}
+
+    def all_measured(step: int) -> bool:
+        return step >= max(ends.values()) and None not in budgets["loss"]
+
+    for stop, _ in training.segments(run, stops_of(chosen, ends), checkpoint, until=all_measured):
+        waiting = [net for net in nets if budgets["loss"][net] is None]
+        if waiting and stop % chosen.check_every == 0 and 0 < stop <= chosen.most_steps:
+            losses, _ = evaluate(*sets["train"])
+            checks["steps"].append(stop)
+            checks["loss"].append(losses.tolist())
+            for net in waiting:
+                if losses[net] <= chosen.target_loss:
+                    budgets["loss"][net] = measured(net, stop)
+        for budget, end in ends.items():
+            if stop == end:
+                budgets[budget] = [measured(net, stop) for net in nets]
     about = {"batch_size": size, "images_per_step": min(size, len(digits.train_images))}
     about |= {"steps_per_epoch": steps_per_epoch, "parameters": PARAMETERS, "seeds": numbers}
-    return {**about, "budgets": budgets, "checks": checks, "summary": summary(budgets)}
+    return {**about, **results, "summary": summary(budgets)}
 
 
 def summary(budgets: dict[str, list]) -> dict[str, list[float]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, history
-from common.checkpoint import Checkpoint
 
 import numpy as np
 import pytest
@@ -161,13 +160,9 @@ def test_labels_are_fitted_then_training_stops_and_resumes_to_the_same_bits(digi
     assert whole["wrong_labels"] > 0.75
     assert whole["true_accuracy"][-1] < 0.3
     for last in (2, ends):  # midway, and when it was done but not yet kept
-        stopping = trial_runs.Saving(tmp_path / f"{last}.npz", {"unit": unit})
-        stopping.last = last
-        with pytest.raises(trial_runs.Stopped):
-            random_labels.train(TINY, digits, unit, stopping)
-        resumed = random_labels.train(TINY, digits, unit, Checkpoint(tmp_path / f"{last}.npz", {"unit": unit}))
-        as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
-        assert as_text[0] == as_text[1]
+        again = tmp_path / str(last), last
+        resumed = trial_runs.resumed(lambda checkpoint: random_labels.train(TINY, digits, unit, checkpoint), *again)
+        trial_runs.assert_same_bits(resumed, whole)
 
 
 def test_what_is_not_fitted_says_so(digits, nowhere):

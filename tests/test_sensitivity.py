@@ -1,12 +1,10 @@
 """Sensitivity and batch size: what is measured and when, a tiny run from end to end."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, history
-from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN, encode
 
 import numpy as np
@@ -168,19 +166,15 @@ def test_checks_end_where_the_loss_must_be_reached(digits, nowhere):
 
 @pytest.mark.parametrize("stop", [1, 4, 6])
 def test_resumed_training_equals_uninterrupted(small, digits, tmp_path, stop):
-    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": "batch-12"})
-    stopping.last = stop
-    with pytest.raises(trial_runs.Stopped):
-        sensitivity.train(TINY, digits, "batch-12", stopping)
-    resumed = sensitivity.train(TINY, digits, "batch-12", Checkpoint(tmp_path / "kept.npz", {"unit": "batch-12"}))
-    as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (small, resumed)]
-    assert as_text[0] == as_text[1]
+    again = tmp_path / "unit", stop
+    resumed = trial_runs.resumed(lambda checkpoint: sensitivity.train(TINY, digits, "batch-12", checkpoint), *again)
+    trial_runs.assert_same_bits(resumed, small)
 
 
-def test_weights_that_are_not_finite_is_one_message(digits, nowhere):
+def test_a_loss_that_is_not_finite_is_one_message(digits, nowhere):
     from common import settings
 
-    with pytest.raises(settings.Problem, match=r"batch-12.*learning rate"):
+    with pytest.raises(settings.Problem, match="smaller learning rate"):
         sensitivity.train(replace(TINY, learning_rate=1e9, steps=10), digits, "batch-12", nowhere)
 
 

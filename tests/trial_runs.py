@@ -106,6 +106,11 @@ def resumed(train: Callable[[Checkpoint], Any], path: Path, saves: int) -> Any:
     return train(Checkpoint(path, {}))
 
 
+def assert_same_bits(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """The results of two trainings are equal, NaN included."""
+    assert repr(history.plain(one)) == repr(history.plain(other))
+
+
 def made_up_history(
     experiment: str,
     results: dict[str, Any],
