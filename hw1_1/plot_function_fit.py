@@ -17,8 +17,10 @@ from common import figures, reading, settings
 
 import numpy as np
 
+from hw1_1 import function_fit
+
 NETS = ("shallow", "medium", "deep")
-FUNCTIONS = ("f1", "f2")
+FUNCTIONS = tuple(function_fit.FUNCTIONS)
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 GROUPS = [f"{function}/{activation}/{net}" for function in FUNCTIONS for activation in ACTIVATIONS for net in NETS]
 WORTH_SAYING = 10  # times as high as another: a median loss whose lead is written on the curves

@@ -1,6 +1,7 @@
 """Each training script from end to end at a tiny size, as its user would start it, its history judged."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,23 @@ def test_the_same_seed_gives_the_same_history(finished, checkout, pictures):
     again = start(checkout, pictures, name, "--force")
     assert again.returncode == 0, again.stderr
     assert history.read(path)["results"] == before
+
+
+def test_another_function_is_one_line_and_is_drawn(checkout, tmp_path):
+    copy = shutil.copytree(checkout, tmp_path / "copy", ignore=shutil.ignore_patterns("out"))
+    script = copy / "hw1_1" / "function_fit.py"
+    line = '    "steps": lambda x: np.sign(np.sin(5 * np.pi * x)),\n'
+    script.write_text(script.read_text().replace("FUNCTIONS = {", "FUNCTIONS = {\n" + line, 1))
+    flags = ["--scale", "quick", "--epochs", "4", "--seeds", "3", "--functions", "steps", "--nets", "deep"]
+    done = subprocess.run([sys.executable, script, *flags], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip().splitlines()[-1].removeprefix("history: "))
+    drawn = history.read(path)["results"]["steps/tanh/deep"]
+    assert set(np.round(drawn["curve_target"], 6)) == {-1, 0, 1}
+    plot = [sys.executable, script.with_name("plot_function_fit.py"), "--history", str(path)]
+    done = subprocess.run(plot, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert (path.parents[2] / "figures" / "function_fit_curves.png").is_file()
 
 
 @pytest.mark.parametrize("name", sorted(TINY))
