@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from common import figures, history, settings
 
 import pytest
 from conftest import ROOT
+from matplotlib.text import Text
 from test_driver import fit
 
 from report import build
@@ -220,6 +222,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patterns = [word for name in ignored for word in ("--exclude", name)]
         tar = subprocess.run(["tar", "-C", ROOT, *patterns, "-c", folder], capture_output=True, check=True)
         subprocess.run(["tar", "-C", root, "-x"], input=tar.stdout, check=True)
+    shutil.copy(ROOT / "run_all.sh", root)  # which lists the experiments
     return root
 
 
@@ -317,6 +320,7 @@ def test_a_plot_script_draws_what_is_there_and_says_how_much_of_it(tmp_path, mon
     for name, figure in drawn.items():
         said = figure.get_suptitle()
         assert "quick scale" in said and "sample data" in said, name
-        assert re.search(r"\bof \d+|not measured", said), f"{name}: {said}"
+        words = " ".join(each.get_text() for each in figure.findobj(Text))
+        assert re.search(r"\bof \d+|not measured", words), f"{name}: {words}"
         assert figures.encode(figure, ".svg", "history x").startswith(b"<?xml"), name
     record_property("cases", len(drawn))
