@@ -7,9 +7,10 @@ from common import reading
 
 import numpy as np
 
-from report.facts import ends, guard, median, models, number, plain, ratio
+from report.facts import ends, guard, known, median, models, number, plain, ratio
 from report.facts.image_nets import (
     NETS,
+    POINTS_APART,
     Results,
     at_end,
     claim,
@@ -77,6 +78,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "deep_works_most": guard([ratio(work["deep"], work[net]) for net in NETS[:2]], lambda times: times > 2),
         "loss_rises_accuracy_stays": guard(
             turns["middle"] + turns["deep"], lambda each: each["rise"] > 0.1 and each["gain"] > -0.005
+        ),
+        "more_than_half_left": known(
+            lambda left, gain: left > 0.5 and gain > POINTS_APART, numbers["errors_left"], numbers["deep_over_shallow"]
         ),
         "shallow_units_dead": guard(dead, lambda share: share > 0.25),
         "earlier_higher": guard(short, lambda points: points > 0),

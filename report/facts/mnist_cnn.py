@@ -3,10 +3,11 @@
 from typing import Any
 
 from report import claims
-from report.facts import guard, median, models, plain
+from report.facts import guard, known, median, models, plain
 from report.facts.image_nets import (
     FURTHER,
     NETS,
+    POINTS_APART,
     Results,
     at_end,
     claim,
@@ -30,6 +31,7 @@ EARLIER = {  # one run of each net in the earlier report, after 20 epochs
     "deep": {"running_loss": 0.0136, "running_accuracy": 0.9954, "test_loss": 0.0189, "test_accuracy": 0.9937},
 }
 LAST = 5  # epochs whose mean is judged by the second rule
+LEVEL = 0.001  # of the accuracy: a difference below a standard error of 10,000 images
 FIRST_SEEDS = ("0", "1", "2")  # those seen before that rule was written
 OF_WRONG_ANSWERS = [f"{name}_{when}" for name in ("right", "wrong", "confidence") for when in ("then", "end")]
 
@@ -39,7 +41,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     seeds = whole_seeds(history)
     new = {seed: nets for seed, nets in seeds.items() if seed not in FIRST_SEEDS}
     parts = judged(seeds)
-    fits, fits_best, tests_best, tests_worst = (known(each) for each in parts)
+    fits, fits_best, tests_best, tests_worst = (verdict_of(each) for each in parts)
     turns = {net: [turn(nets[net]) for nets in seeds.values()] for net in NETS}
     rise = {net: median([each["rise"] for each in turns[net]]) for net in NETS}
     wrong = [of_wrong_answers(nets["middle"]) for nets in seeds.values()]
@@ -60,6 +62,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     }
     guards = {
         "middle_fits_best": guard([fits, fits_best], claims.HOLDS.__eq__),
+        "training_lead_small": guard([numbers["middle_over_deep_in_training"]], lambda share: 0 < share < LEVEL),
         "deep_tests_best": guard([tests_best], claims.HOLDS.__eq__),
         "shallow_tests_worst": guard([tests_worst], claims.HOLDS.__eq__),
         "running_agrees": guard(seeds.values(), lambda nets: lead(nets, "middle", at_end("running_accuracy")) > 0),
@@ -70,6 +73,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "wrong_answers_surer": guard(
             wrong,
             lambda each: each["confidence_then"] < each["confidence_end"] and each["wrong_then"] < each["wrong_end"],
+        ),
+        "fewer_than_half_left": known(
+            lambda left, gain: left < 0.5 and gain < POINTS_APART, numbers["errors_left"], numbers["deep_over_shallow"]
         ),
         "right_answers_no_worse": guard(wrong, lambda each: each["right_end"] <= each["right_then"]),
     }
@@ -95,7 +101,7 @@ def judged(seeds: dict[str, dict[str, Results]], last: int = LAST) -> list[dict[
     ]
 
 
-def known(part: dict[str, Any]) -> str | None:
+def verdict_of(part: dict[str, Any]) -> str | None:
     """The verdict on a part; None where no seed is measured."""
     return part["verdict"] if part["seeds"] else None
 

@@ -43,6 +43,7 @@ GUARDS = {
     "deep_tests_ahead": (cnn, lambda: cnn(TEST | {"deep": 0.5})),
     "deep_works_most": (cnn, lambda: cnn(work=WORK | {"middle": 7})),
     "loss_rises_accuracy_stays": (cnn, lambda: cnn(turn=1.05)),
+    "more_than_half_left": (cnn, lambda: cnn(TEST | {"deep": 0.9})),
     "shallow_units_dead": (cnn, lambda: cnn(dead=0.1)),
     "earlier_higher": (cnn, lambda: cnn(TEST | {"deep": 0.9})),
     "jpeg_copy": (cnn, lambda: cnn(data={"name": "CIFAR-10", "fingerprint": ""})),
