@@ -321,6 +321,6 @@ def test_a_plot_script_draws_what_is_there_and_says_how_much_of_it(tmp_path, mon
         said = figure.get_suptitle()
         assert "quick scale" in said and "sample data" in said, name
         words = " ".join(each.get_text() for each in figure.findobj(Text))
-        assert re.search(r"\bof \d+|not measured", words), f"{name}: {words}"
+        assert re.search(r"\bof \d+|not measured|\bmeasured: ", words), f"{name}: {words}"
         assert figures.encode(figure, ".svg", "history x").startswith(b"<?xml"), name
     record_property("cases", len(drawn))
