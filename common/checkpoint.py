@@ -97,13 +97,8 @@ class Checkpoint:
         """The unit and the loop's name, as progress shows them."""
         return f"{self.identity.get('unit', self.path.stem)} {name}".strip()
 
-    def load(self, variables: Sequence[Any]) -> dict[str, Any]:
-        return self.restore(variables, {})
-
-    def save(self, variables: Any = None, results: Any = None, now: bool = False) -> None:
+    def save(self, now: bool = False) -> None:
         """Write the file, seldom unless `now`: saving takes at most a twentieth of the time."""
-        if variables is not None:
-            self._variables, self._results = variables, results
         began = time.monotonic()
         if not now and began - self._saved < self._pause:
             return

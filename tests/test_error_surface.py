@@ -15,7 +15,6 @@ import trial_runs
 ROOT = Path(__file__).resolve().parents[1]
 
 from common import backend, figures, history, landscape, weights
-from common.checkpoint import Checkpoint
 
 backend.start()
 from hw1_2 import error_surface, plot_error_surface, surfaces
@@ -203,14 +202,11 @@ def test_a_line_needs_an_inside():
 
 
 @pytest.mark.parametrize("saves", [2, 5, 7])  # 4 records, 1 stage of each of the lines and planes
-def test_resumed_equals_uninterrupted(tmp_path, nowhere, monkeypatch, saves):
+def test_resumed_equals_uninterrupted(tmp_path, nowhere, saves):
     whole = history.plain(error_surface.train(TINY, digits(), "adam/seed-1", nowhere))
-    monkeypatch.setattr("common.checkpoint.SAVE_SECONDS", 0.0)
-    stopping = trial_runs.Saving(tmp_path / "net", {"of": "a test"})
-    stopping.last = saves
-    with pytest.raises(trial_runs.Stopped):
-        error_surface.train(TINY, digits(), "adam/seed-1", stopping)
-    resumed = error_surface.train(TINY, digits(), "adam/seed-1", Checkpoint(tmp_path / "net", {"of": "a test"}))
+    resumed = trial_runs.resumed(
+        lambda checkpoint: error_surface.train(TINY, digits(), "adam/seed-1", checkpoint), tmp_path / "state", saves
+    )
     assert history.plain(resumed) == whole
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, figures, history, landscape, plain_pickle, weights
-from common.checkpoint import Checkpoint
 from common.history_file import LARGEST_WRITTEN
 
 import numpy as np
@@ -180,11 +179,9 @@ def whole(digits, nowhere) -> dict[str, dict]:
 @pytest.mark.parametrize(("training", "saves"), [("sgd", 3), ("sgd", 11), ("sgd", 25), ("sgd", 40), ("adam", 20)])
 def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, tmp_path, training, saves):
     monkeypatch.setattr(interpolation, "STEPS_A_SEGMENT", 7)
-    stopping = trial_runs.Saving(tmp_path / "training", {"unit": training})
-    stopping.last = saves
-    with pytest.raises(trial_runs.Stopped):
-        interpolation.train(TINY, digits, training, stopping)
-    resumed = interpolation.train(TINY, digits, training, Checkpoint(tmp_path / "training", {"unit": training}))
+    resumed = trial_runs.resumed(
+        lambda checkpoint: interpolation.train(TINY, digits, training, checkpoint), tmp_path / "state", saves
+    )
     assert json.dumps(history.plain(resumed)) == json.dumps(whole[training])  # NaN and all
 
 

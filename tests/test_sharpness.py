@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, history, seeds, weights
-from common.checkpoint import Checkpoint
 
 import numpy as np
 import pytest
@@ -114,12 +113,12 @@ def whole(digits, nowhere) -> dict:
 
 @pytest.mark.parametrize("saves", [2, 7])
 def test_resumed_equals_uninterrupted(saves, whole, digits, tmp_path):
-    stopping = trial_runs.Saving(tmp_path / "kept.npz", {"unit": "batch-0016"})
     steps = len({*range(3, max(*whole["steps"], 16) + 1, 3), 16})
-    stopping.last = saves if saves == 2 else steps + 3  # in training, and among the measures
-    with pytest.raises(trial_runs.Stopped):
-        sharpness.train(TINY, digits, "batch-0016", stopping)
-    resumed = sharpness.train(TINY, digits, "batch-0016", Checkpoint(tmp_path / "kept.npz", {"unit": "batch-0016"}))
+    resumed = trial_runs.resumed(
+        lambda checkpoint: sharpness.train(TINY, digits, "batch-0016", checkpoint),
+        tmp_path / "state",
+        saves if saves == 2 else steps + 3,  # in training, and among the measures
+    )
     as_text = [json.dumps(history.plain(results), sort_keys=True) for results in (whole, resumed)]
     assert as_text[0] == as_text[1]
 

@@ -279,8 +279,8 @@ def classified(pictures, checkpoint, epochs, further=None):
 class Eager(Checkpoint):
     """A checkpoint saved after every epoch."""
 
-    def save(self, variables=None, results=None, now=False):
-        super().save(variables, results, now=True)
+    def save(self, now=False):
+        super().save(now=True)
 
 
 def test_resumed_training_equals_uninterrupted_with_dropout(pictures, tmp_path, nowhere):

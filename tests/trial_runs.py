@@ -90,8 +90,8 @@ class Saving(Checkpoint):
 
     last = 0
 
-    def save(self, variables: Any = None, results: Any = None, now: bool = False) -> None:
-        super().save(variables, results, now=True)
+    def save(self, now: bool = False) -> None:
+        super().save(now=True)
         self.last -= 1
         if not self.last:
             raise Stopped
