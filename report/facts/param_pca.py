@@ -54,12 +54,13 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "equidistant_share": 2 / (len(runs["seeds"]) - 1) if len(runs["seeds"]) > 2 else None,
         "functions_beyond": share,
         "apart": {"solved": median(apart[stuck == 0]), "across": median(apart[stuck == 1]), "control": widest}
+        | {"stalled": median(apart[stuck == 2])}
         if len(apart)
-        else dict.fromkeys(("solved", "across", "control")),
+        else dict.fromkeys(("solved", "across", "control", "stalled")),
         "stalled": runs["seeds"][stalled].astype(int),
         "first_rule": {"share": first_share, "bound": bound, "reach": reach},
     }
-    same, across = (apart[stuck == kind] if len(apart) and widest is not None else [] for kind in (0, 1))
+    same, across, both = (apart[stuck == kind] if len(apart) and widest is not None else [] for kind in (0, 1, 2))
     guards = {
         "ways_orthogonal": guard(runs["cosines"], lambda cosine: abs(cosine) <= 1.5 * band),
         "control_shares_a_way": guard(control["cosines"], lambda cosine: cosine > band),
@@ -68,12 +69,15 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
             *(numbers["plane_share"], numbers["equidistant_share"]),
             *(middle["runs"]["start_distances"], median(runs["lengths"])),
         ),
-        "other_starts_end_farther": guard([None if None in matched else matched], lambda two: two[0] > two[1]),
+        "other_starts_end_farther": guard(
+            [None if None in matched else matched], lambda two: 1 < two[0] / two[1] < 1.5
+        ),
         "matching_shortens_other_starts": shortened(middle["runs"], 0.6, 0.9),
         "matching_leaves_one_start": shortened(middle["control"], 0.95, 1.0),
         "first_rule_out_of_reach": guard([bound], lambda least: reach < least),
         "same_function": guard(same, lambda difference: difference <= widest and usual < SOLVED),
         "plateau_differs": guard(across, lambda difference: difference > widest),
+        "stalled_pair_differs": guard(both, lambda difference: difference > widest),
         "some_stall": guard([stalled] if len(stalled) else [], np.any),
         "stall_at_the_swings": guard(
             runs["late_error"][stalled] if len(runs["late_error"]) else [], lambda late: late > 0.9

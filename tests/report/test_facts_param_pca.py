@@ -43,14 +43,18 @@ def runs(
     dead=0,
     nearest=True,
     early=0.0,
+    alike=False,
 ) -> scaffold.History:
     """Eight runs, those in `stalled` on a plateau, whose functions are off by much more than those that are not, and as
-    many of the control. off: by how much a run's function that solves the task may be; dead: further runs."""
+    many of the control. off: by how much a run's function that solves the task may be; alike: the stalled ones
+    predict the same; dead: further runs."""
     losses = [0.1 if run in stalled else 0.001 for run in range(8)] + [0.289] * dead
     wrong = [3.0 + run if run in stalled else off * (run % 2) for run in range(8)] + [9.0] * dead
     apart = np.full(28, matched)
     about_runs = group(apart, distances, cosine, wrong, losses, dead=range(8, 8 + dead))
     about_runs["predictions"][list(stalled)] += early * (GRID < 0)
+    if alike:
+        about_runs["predictions"][list(stalled)] = about_runs["predictions"][stalled[0]]
     if nearest:
         apart[list(itertools.combinations(range(8), 2)).index(STALLS)] = 13.0
     about = {"matched": 14.0, "distances": 14.1, "cosines": 0.15, "off": [0.0, 0.2] * 4, "losses": [0.001] * 8}
@@ -74,6 +78,7 @@ GUARDS = {
     "first_rule_out_of_reach": (runs, lambda: runs(control={"matched": 5.0})),
     "same_function": (runs, lambda: runs(off=1.0)),
     "plateau_differs": (runs, lambda: runs(control={"off": [0.0, 50.0] * 4})),
+    "stalled_pair_differs": (runs, lambda: runs(alike=True)),
     "stall_at_the_swings": (runs, lambda: runs(early=20.0)),
     "some_stall": (runs, lambda: runs(stalled=())),
     "control_never_stalls": (runs, lambda: runs(control={"losses": [0.001] * 7 + [0.1]})),
