@@ -195,7 +195,7 @@ def draw_index(axes: Any, history: dict, nets: list[str]) -> None:
     for across, up, count in marks(np.array(missing), np.array(index)):
         axes.scatter([across], [up], s=12 * np.sqrt(count), linewidths=0.8, zorder=3, **SADDLE)
         axes.annotate(f"{count}", (across, up), (6, -2), textcoords="offset points", va="top")
-    axes.set(xlabel="hidden units less live", ylabel="index", xlim=(0, widest + 1.5))
+    axes.set(xlabel="missing hidden units", ylabel="index", xlim=(0, widest + 1.5))
     axes.set_ylim(0, widest + 1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_major_locator().set_params(integer=True, nbins=5)

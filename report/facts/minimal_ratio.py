@@ -61,12 +61,14 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers |= {
         "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
         "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
+        "others": sum(int(elsewhere(about).sum()) for about in nets.values()) if nets else None,
         "saddles": len(saddles) if nets else None,
         "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
         "moving_saddles": len(moving) if nets else None,
         "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving) if nets else None,
         "two_unit_loss": shared_loss(saddles, 2),
         "arms_judged": len(decided) if arms else None,
+        "norm_ratio": ratio(numbers["channel_norm"], numbers["other_norm"]),
         "ridge_as_told": ratio(*(sum(each[name] for each in arms) for name in ("saddles_as_told", "saddles"))),
         "ridge_index": extremes([part["value"] for part in ridge["index"]]),
         "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
@@ -77,7 +79,11 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "weights_explode": judged and farther(judged),
         "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
         "same_narrow_net": all(shared_loss(saddles, live) for live in (0, 2)) if {*SHALLOW} <= nets.keys() else None,
-        "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] >= 0.9 * len(moving),
+        "others_share_a_loss": one_loss(np.concatenate([about["loss"][elsewhere(about)] for about in nets.values()]))
+        if nets
+        else None,
+        "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] == len(moving),
+        "as_eigenvalues_predict": None if len(moving) < 8 else min(saddle["predicted"] for saddle in moving) > 0.99,
         "starts_choose_the_kind": judged
         and not {*judged["start"][judged["minimum"]]} & {*judged["start"][judged["saddle"]]},
         "first_holds": judged and verdict_of(first) == claims.HOLDS,
@@ -109,6 +115,7 @@ def points(history: dict[str, Any], unit: str) -> Points:
         "level": levels(about["loss"], LEVEL),
         "index": 1 - about["negative"] / number(history, unit, "parameters"),
         "sampled": reading.field(history, unit, "sampled")[:, RADIUS],
+        "predicted": reading.field(history, unit, "predicted"),
         "minimum": kind == "minimum",
         "saddle": kind == "saddle",
         "zero": about["gradient_norm"] < ZERO,
@@ -155,6 +162,7 @@ def saddles_of(net: str, about: Points) -> list[dict[str, Any]]:
             "index": int(about["negative"][place]),
             "loss": float(about["loss"][place]),
             "sampled": float(about["sampled"][place]),
+            "predicted": float(about["predicted"][place]),
         }
         for place in np.flatnonzero(about["saddle"])
     ]
@@ -164,7 +172,12 @@ def shared_loss(saddles: list[dict[str, Any]], live: int) -> float | None:
     """The one loss of all saddles with so many live units, if both nets have such saddles; else None."""
     losses = [saddle["loss"] for saddle in saddles if saddle["live"] == live]
     nets = {saddle["net"] for saddle in saddles if saddle["live"] == live}
-    return losses[0] if len(nets) > 1 and np.ptp(losses) <= ONE_PLACE * losses[0] else None
+    return losses[0] if len(nets) > 1 and one_loss(np.array(losses)) else None
+
+
+def one_loss(losses: np.ndarray) -> bool:
+    """Whether there are several losses, which could all be of one point."""
+    return len(losses) > 1 and bool(np.ptp(losses) <= ONE_PLACE * losses.min())
 
 
 def never_arrives(about: Points) -> bool:

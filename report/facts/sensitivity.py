@@ -53,20 +53,29 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
             numbers[f"{budget}_{quantity}_change"] = mean(worse(found, numbers["largest"], quantity))
             numbers[f"{budget}_{quantity}_level_to"] = level_to(found, quantity)
             numbers[f"{budget}_{quantity}_best"] = best_size(found, quantity)
+    reached = sorted(medians(nets["loss"], JUDGED))  # the judged batch sizes of which some net reaches the loss
+    numbers["loss_smallest"] = min(reached, default=None)
+    at_reached = {
+        budget: trends({size: found[size] for size in reached if size in found}, JUDGED)
+        for budget, found in nets.items()
+    }
+    numbers |= {f"{budget}_at_reached": mean(values) for budget, values in at_reached.items()}
     rows = trend_rows(everything, nets)
     numbers |= {f"{budget}_{row['measure']}_{row['images']}": row[budget]["mean"] for row in rows for budget in BUDGETS}
     eleven, twelve = c11(everything), c12(everything["steps"])
     return plain(
         {
             "numbers": numbers,
-            "guards": guards_of(nets, numbers, rows, eleven, twelve),
+            "guards": guards_of(nets, numbers, rows, at_reached, eleven, twelve),
             "tables": {"trends": rows, "best": twelve["parts"], "results": result_rows(everything["steps"])},
             "claims": [eleven, twelve],
         }
     )
 
 
-def guards_of(nets: dict[str, Nets], numbers: dict, rows: list, eleven: dict, twelve: dict) -> dict[str, bool | None]:
+def guards_of(
+    nets: dict[str, Nets], numbers: dict, rows: list, at_reached: dict, eleven: dict, twelve: dict
+) -> dict[str, bool | None]:
     """What the section's sentences rest on."""
     way = {(row["measure"], row["images"], budget): row[budget]["direction"] for row in rows for budget in BUDGETS}
     away = {budget: direction(trends(found, DISTANCE)) for budget, found in nets.items()}
@@ -83,6 +92,11 @@ def guards_of(nets: dict[str, Nets], numbers: dict, rows: list, eleven: dict, tw
         "measures_disagree": known(lambda *ways: {-1, 1} <= set(ways), *at_updates),
         "logits_turn": known(lambda *ways: ways == (1, -1), *logits),
         "rises_at_equal_loss": known(lambda rises: rises == 1, way["softmax", "test", "loss"]),
+        "others_open_at_equal_loss": known(
+            lambda *ways: ways == (0, 0), way["logits", "test", "loss"], way["gradient", "test", "loss"]
+        ),
+        "smallest_never_reach": known(lambda first, reached: first < reached, n("smallest"), n("loss_smallest")),
+        "rises_at_sizes_that_reach": known(lambda *ways: {*ways} == {1}, *map(direction, at_reached.values())),
         "unclear_at_equal_updates": known(lambda verdict: verdict == claims.UNCLEAR, updates),
         "smallest_breaks_the_order": breaks_first(medians(nets["steps"], JUDGED)),
         "training_falls": known(lambda falls: falls == -1, way["softmax", "train", "steps"]),

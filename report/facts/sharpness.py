@@ -63,7 +63,10 @@ def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
         "most_of_a_point": known(lambda points: 0.5 < points < 1, n("loss_test_error_change")),
         "sharper": known(lambda ends: ends[0] > 0, n("loss_top_interval")),
         "three_times": known(lambda large, small: round(large / small) == 3, n("loss_top_large"), n("loss_top_small")),
-        "follow_batch_size": known(lambda names: len(names) >= 0.7 * count, between),
+        "follow_batch_size": known(lambda names: len(names) >= 0.7 * count and {*CURVATURE} <= {*names}, between),
+        "smallest_eigenvalue_turns": known(
+            lambda names: names == ["bottom"], sure(there, "between", -1) if there else None
+        ),
         "hardly_any_within": known(lambda up, down: len(up) + len(down) <= 0.2 * count, rising, falling),
         "weak_within": known(lambda found: max(map(abs, found)) < 1 / 3, within),
         "no_curvature_within": known(lambda up, down: not {*up, *down} & {*CURVATURE}, rising, falling),

@@ -28,11 +28,18 @@ REAL: dict[str, dict[str, tuple[float, ...]]] = {  # all that the report says ho
         "distance": UP,
     },
     "epochs": {
+        "softmax": UP,
         "logits": DOWN,
         "loss": (0.4, 0.3, 0.2, 0.12, 0.11, 0.1),
         "distance": DOWN,
     },
-    "loss": {"loss": (0.1,) * 6, "accuracy": (0.98, 0.98, 0.98, 0.98, 0.978, 0.976), "distance": DOWN, "softmax": UP},
+    "loss": {
+        "reached": (0, 0, 1, 1, 1, 1),
+        "softmax": UP,
+        "loss": (0.1,) * 6,
+        "accuracy": (0.98, 0.98, 0.98, 0.98, 0.978, 0.976),
+        "distance": DOWN,
+    },
 }
 PLAIN = {
     "train_loss": (0.01,) * 6,
@@ -40,6 +47,7 @@ PLAIN = {
     "accuracy": (0.98,) * 6,
     "top_percent": (0.3,) * 6,
     "wobble": (0,) * 6,
+    "reached": (1,) * 6,  # 0 for a net that does not come to what the budget asks for
 }
 
 
@@ -65,7 +73,7 @@ def planted(sizes: tuple[int, ...] = SIZES, seeds: int = SEEDS, **changed: dict[
             by_size = dict.fromkeys(sensitivity.COLUMNS, FLAT) | {"gradient": FLAT, "wobble": (0,) * len(sizes)} | PLAIN
             by_size |= REAL[budget] | changed.get(budget, {})
             values = {name: each[place] for name, each in by_size.items()}
-            budgets[budget] = [net(values, seed) for seed in range(seeds)]
+            budgets[budget] = [net(values, seed) if values["reached"] else None for seed in range(seeds)]
         results[f"batch-{size}"] = {"batch_size": size, "seeds": list(range(seeds)), "budgets": budgets}
     return scaffold.made_up("hw1_3/sensitivity", results)
 
@@ -85,6 +93,10 @@ def test_all_guards_hold_where_the_results_are_such():
         ("logits_turn", "epochs", {"logits": UP}),
         ("logits_turn", "steps", {"logits": FLAT}),
         ("rises_at_equal_loss", "loss", {"softmax": FLAT}),
+        ("others_open_at_equal_loss", "loss", {"logits": UP}),
+        ("others_open_at_equal_loss", "loss", {"gradient": DOWN}),
+        ("smallest_never_reach", "loss", {"reached": (1,) * 6}),
+        ("rises_at_sizes_that_reach", "steps", {"softmax": (4.4, 2, 6, 5, 4, 3)}),
         ("unclear_at_equal_updates", "steps", {"softmax": UP}),
         ("smallest_breaks_the_order", "steps", {"softmax": UP, "wobble": FLAT}),
         ("smallest_breaks_the_order", "steps", {"softmax": (5, 2, 3, 2, 5, 6)}),
@@ -115,6 +127,7 @@ def test_swapped_results_withdraw_what_ranks_them(swapped):
     ranking = {"worse_at_equal_loss", "worse_at_equal_updates"} if 50 in swapped else {
         "logits_turn", "smallest_breaks_the_order", "training_falls", "median_falls", "unequal_stages",
         "few_carry_the_mean", "stay_near", "farther_at_equal_updates", "rises_at_equal_loss",
+        "smallest_never_reach", "rises_at_sizes_that_reach",
     }  # fmt: skip
     assert {name for name in ranking if guards[name]} == set()
 
@@ -170,7 +183,7 @@ def test_c12_compares_with_the_twin_at_50(changed, failing):
         "loss": tuple(loss for loss, _ in values.values()),
         "accuracy": tuple(each for _, each in values.values()),
     }
-    others = dict.fromkeys((*sensitivity.COLUMNS, "gradient", "wobble"), np.ones(len(values)))
+    others = dict.fromkeys((*sensitivity.COLUMNS, "gradient", "wobble", "reached"), np.ones(len(values)))
     found = planted(tuple(values), **dict.fromkeys(BUDGETS, others | curves))
     _, claim = sensitivity.facts(found)["claims"]
     assert [(part["size"], part["quantity"]) for part in claim["parts"] if part["verdict"] == claims.FAILS] == failing

@@ -35,13 +35,16 @@ WEAK, STRONGER, AGAINST = [order(13)] * 8, [order(9), order(10)] * 4, [order(21)
 
 
 def planted(
-    within: dict[str, list] | None = None, twin: dict[str, float] | None = None, **changed: Any
+    within: dict[str, list] | None = None,
+    twin: dict[str, float] | None = None,
+    falling: tuple[str, ...] = ("bottom",),
+    **changed: Any,
 ) -> dict[str, Any]:
     """A history in which all that the report says holds, but for what is given.
 
     Batch size moves the gap and every measure; within a batch size the Jacobian alone goes with the gap. within:
     {measure: orders of the nets, one a batch size}. changed: {quantity at equal loss: values, one a batch size}.
-    twin: {measure: its factor in rescaled nets}.
+    twin: {measure: its factor in rescaled nets}. falling: measures that fall where the others rise.
     """
     factors = {"top": 6.0} | (twin or {})
     orders = dict.fromkeys(measures.MEASURES, WEAK) | {"train_jacobian": STRONGER} | (within or {})
@@ -49,7 +52,8 @@ def planted(
     for place, size in enumerate(SIZES):
         stops = {}
         for stop, sign in (("equal_loss", 1), ("equal_epochs", -1)):
-            values = {name: 100.0 + sign * place + 0.01 * each[place] for name, each in orders.items()}
+            ways = {name: -sign if name in falling else sign for name in orders}
+            values = {name: 100.0 + ways[name] * place + 0.01 * each[place] for name, each in orders.items()}
             values |= dict.fromkeys(measures.BESIDE, 1.0 + OWN) | {"gap": 1 + 0.1 * place + 0.01 * OWN}
             values |= {"accuracy_gap": 0.05 + 0.001 * OWN, "test_accuracy": 0.95 - 0.001 * place + 1e-5 * OWN}
             values |= {"train_loss": 0.01 + 1e-5 * OWN[::-1] if sign > 0 else 1 / values["gap"]}
@@ -84,6 +88,8 @@ LINE = np.linspace(0, 1, len(SIZES))
         ("sharper", {"top": 3 + 0 * LINE}),
         ("three_times", {"top": 3 + LINE}),
         ("follow_batch_size", dict.fromkeys(sharpness.CURVATURE, 100 + 0 * LINE)),
+        ("follow_batch_size", {"top": 3 + 0 * LINE}),
+        ("smallest_eigenvalue_turns", {"bottom": -100 - 5 * LINE}),
         ("hardly_any_within", {"within": dict.fromkeys(("path_norm", "distance"), STRONGER)}),
         ("weak_within", {"within": {"path_norm": [order(5)] * 8}}),
         ("no_curvature_within", {"within": {"top": STRONGER}}),
@@ -151,6 +157,6 @@ def test_the_rule_of_a_measure(over_all, fixed, nets, verdict):
 @pytest.mark.parametrize(("within", "verdict"), [(STRONGER, claims.HOLDS), (WEAK, claims.UNCLEAR)])
 def test_the_claim_holds_where_each_measure_does(within, verdict, monkeypatch):
     monkeypatch.setattr(measures, "LEVEL", 0.2)  # ten measures with equal taus, corrected for ten
-    (claim,) = sharpness.facts(planted(within=dict.fromkeys(measures.MEASURES, within)))["claims"]
+    (claim,) = sharpness.facts(planted(dict.fromkeys(measures.MEASURES, within), falling=()))["claims"]
     assert claim["verdict"] == verdict
     assert {part["verdict"] for part in claim["parts"]} == {verdict}
