@@ -30,7 +30,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers, guards, tables and C9 of a history of param_count.py."""
     nets, noisy = ten_nets.by_width(history), ten_nets.by_width(history, noisy=True)
     parts = c9(nets)
-    accuracy = means(nets, "test_accuracy")
+    accuracy, fit = means(nets, "test_accuracy"), means(nets, "train_loss")
+    beyond = beyond_rising(nets)
     turns = {width: float(np.mean(turn(net))) for width, net in nets.items() if width >= TURNING}
     moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
     fitting = ten_nets.fitting_width(noisy)
@@ -59,12 +60,20 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     }
     guards = {
         "accuracy_rises": verdict_guard(parts[1]["verdict"]),
-        "level": verdict_guard(parts[2]["verdict"]),
+        "no_gain_beyond": known(
+            lambda best, last: max(best) <= last, beyond["test_accuracy"], accuracy.get(C9_RISING_TO)
+        ),
+        "larger_fit_worse": known(lambda least, last: min(least) > last, beyond["train_loss"], fit.get(C9_RISING_TO)),
+        "largest_once": known(lambda counts: min(counts) == 1, beyond["seeds"]),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
         "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
         "double_descent": known(lambda hump: hump and neighbours(noisy, peak, fitting), humped),
         "every_seed": bool((margins > 0).all()) if margins.shape[1] > 1 else None,
-        "largest_is_best": known(lambda least, last: last < least, before, losses[max(losses)] if losses else None),
+        "largest_is_best": known(
+            lambda least, last, learnt: last < least and learnt > 0.99,
+            before,
+            *(rows[-1][name] if rows else None for name in ("test_loss", "wrong_learnt")),
+        ),
         "error_only_falls": known(lambda hump: not hump, humped_error),
         "stopping_helps": known(lambda hump: not hump, humped_best),
         "singles_say_little": None if deviation is None else max(theirs) - min(theirs) <= math.sqrt(8) * deviation,
@@ -81,6 +90,15 @@ def parameters(nets: Nets, width: int | None) -> int | None:
 def means(nets: Nets, name: str) -> dict[int, float]:
     """{width: mean over the seeds of a curve's end}."""
     return {width: float(np.mean(ten_nets.at_the_end(net, name))) for width, net in nets.items()}
+
+
+def beyond_rising(nets: Nets) -> dict[str, list[float] | None]:
+    """Of the nets that are larger than where accuracy is said to rise to: a value each; None if one is missing."""
+    larger = [width for width in ten_nets.REFERENCE if width > C9_RISING_TO]
+    if not set(larger) <= set(nets):
+        return dict.fromkeys(("test_accuracy", "train_loss", "seeds"))
+    ends = {name: [means(nets, name)[width] for width in larger] for name in ("test_accuracy", "train_loss")}
+    return ends | {"seeds": [len(nets[width]["seeds"]) for width in larger]}
 
 
 def turn(net: Net) -> np.ndarray:

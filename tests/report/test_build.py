@@ -100,7 +100,7 @@ def test_every_section_stands_without_a_single_number_and_for_readers_that_speak
     assert typst.compile(project, ignore_system_fonts=True, pdf_standards=["ua-1"])
     held = build.noted(project, "withheld")
     assert {item["section"] for item in held} >= set(NAMES) and not any(item["measured"] for item in held)
-    assert "not measured yet" in scaffold.text_of(project)
+    assert "these runs do not settle" in scaffold.text_of(project)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,13 +151,13 @@ def test_numbers_as_the_reader_sees_them() -> None:
 
 
 def test_a_sentence_that_is_not_borne_out_is_withheld_and_named(tree: Path) -> None:
-    sentence = "there is a worst size"
+    sentence = "test loss peaks near the size"
     assert sentence in scaffold.text_of(build.build(tree, "paper").project)
     put(tree, test_facts_param_count.disputed())
     project = build.build(tree, "paper").project
     text = scaffold.text_of(project)
     assert sentence not in text
-    assert "not borne out by these runs" in text and "double descent" in text
+    assert "left out because these runs contradict" in text and "double descent" in text
     item = {"section": "param_count", "guard": "double_descent", "measured": True}
     assert item in build.noted(project, "withheld")
 
@@ -170,11 +170,17 @@ def built_by_command(root: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -
     return (root / "report" / "hw1.pdf").read_bytes()
 
 
-def test_strict_fails_with_names_and_the_plain_build_does_not(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(settings.Problem, match=r"page 1: function_fit\.\w+.*: mend the prose, or measure"):
-        built_by_command(tree, monkeypatch, "--strict")
-    assert not (tree / "report" / "hw1.pdf").exists()
-    assert built_by_command(tree, monkeypatch).startswith(b"%PDF-")
+def test_strict_fails_on_what_runs_contradict_lists_what_they_leave_open_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(settings, "tree", lambda scale: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["build.py", "--scale", "paper", "--strict"])
+    build.main()
+    assert "page 1: function_fit.most_deep_born_dead" in capsys.readouterr().err
+    path = put(tmp_path, test_facts_param_count.disputed())
+    with pytest.raises(settings.Problem, match=r"contradict sentences .*param_count: double_descent.*: correct"):
+        build.main()
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
 
 
 # ------------------------------------------------------------------------------------ missing, partial, damaged

@@ -43,18 +43,21 @@ def history(
     spread: float = 0.002,
     best: float | None = None,
     learnt: dict[int, float] = LEARNT,
+    beyond: float = 0.0001,
+    harder: float = 0.0,
 ) -> dict[str, Any]:
     """Ten nets that improve up to 512 units and are then level; nets whose test loss and error have a hump.
 
     errors: of the nets with wrong labels, in place of a hump. worse: seeds in which training gets worse from 512 to
     1,024 units. wider: accuracy gained at 4,000. turning: test loss at the end over its lowest. falling: accuracy lost
     since then. spread: of the seeds' accuracies. best: error at the best epoch of nets with wrong labels.
+    beyond: accuracy gained with each width above 512. harder: what training loss gains at 1,024 and keeps.
     """
     results = {}
     loss = np.full(seeds, 0.2)
     for place, width in enumerate(WIDTHS):
-        loss = loss - np.where((width == 1024) & (np.arange(seeds) < worse), -0.01, 0.01)
-        accuracy = 0.97 + 0.002 * min(place, 5) + 0.0001 * max(0, place - 5) + wider * (width == 4000)
+        loss = loss - np.where((width == 1024) & (np.arange(seeds) < worse), -0.01, 0.01) + harder * (width == 1024)
+        accuracy = 0.97 + 0.002 * min(place, 5) + beyond * max(0, place - 5) + wider * (width == 4000)
         accuracy = accuracy + spread * (np.arange(seeds) - (seeds - 1) / 2)
         test = np.stack([loss, *[turning * loss] * 5], axis=1)
         curves = {
@@ -90,7 +93,9 @@ def high_after() -> dict[str, Any]:
 
 GUARDS = {
     "accuracy_rises": (history, lambda: history(reverse=True)),
-    "level": (history, lambda: history(wider=0.01)),
+    "no_gain_beyond": (lambda: history(beyond=-0.0001), history),
+    "larger_fit_worse": (lambda: history(harder=0.2), history),
+    "largest_once": (lambda: history(seeds=1), history),
     "nothing_crosses": (lambda: history(worse=2), lambda: history(worse=3)),
     "surer_not_worse": (history, lambda: history(turning=1.0)),
     "double_descent": (history, disputed),
