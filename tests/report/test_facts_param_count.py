@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from common import training
+
 import numpy as np
 import pytest
 import scaffold
@@ -179,4 +181,4 @@ def test_double_descent_peaks_where_the_labels_are_just_fitted(learnt: dict, the
 
 def test_the_reference_has_the_ten_nets() -> None:
     assert list(ten_nets.REFERENCE) == WIDTHS
-    assert (ten_nets.CURVES, ten_nets.LAST) == (script.CURVES, script.LAST)
+    assert (ten_nets.CURVES, ten_nets.LAST) == (training.CURVES, script.LAST)
