@@ -3,7 +3,6 @@
 A net 1-40-40-1 with ReLU, in float32, from normal initial weights: gradient descent on the loss, then on the norm of
 its gradient with a learning rate of 1e-10. The ratio is the share of moves of 3e-6 of the kernels, the biases held,
 after which the loss is not lower. What the recipe leaves open is as for the other nets: full batches, the same points.
-Imports TensorFlow when it trains.
 """
 
 from collections.abc import Callable
@@ -78,7 +77,7 @@ def ratios(
     """Shares in [0, 1] of `count` moves from one net (n,), float32: `ratio`, as the recipe counts; `ties`, of equal
     losses; `exact_ratio`, of the same moves in float64; `by_slope`, whose rise or fall the gradient alone tells.
 
-    losses, gradients: of (nets, n), a tensor of either type.
+    losses, gradients: of (nets, n), a tensor in float32 or float64.
     """
     kernels = np.concatenate(
         [

@@ -30,13 +30,13 @@ def layers(parameters: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarr
     """
     if parameters.dtype != np.float64:
         raise TypeError(f"the parameters are {parameters.dtype}, not float64")
-    found, position = [], 0
+    by_layer, position = [], 0
     for rows, columns in stacked.layer_shapes(widths):
         place = slice(position, position + rows * columns)
         kernel = parameters[:, place].reshape(-1, rows, columns)
-        found.append((kernel, parameters[:, place.stop : place.stop + columns], place))
+        by_layer.append((kernel, parameters[:, place.stop : place.stop + columns], place))
         position = place.stop + columns
-    return found
+    return by_layer
 
 
 def activations(parameters: np.ndarray, inputs: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
@@ -104,20 +104,20 @@ def sensitivities(parameters: np.ndarray, passed: Sequence[np.ndarray], widths: 
 
     One array (nets, units, parameters so far, points) a layer; the last is the Jacobian of the outputs.
     """
-    found: list[np.ndarray] = []
+    by_layer: list[np.ndarray] = []
     points = passed[0].shape[2]
     for depth, (kernel, _, place) in enumerate(layers(parameters, widths)):
         nets, rows, columns = kernel.shape
         slopes = np.zeros((nets, columns, place.stop + columns, points))
         if depth:  # through the layer below
-            below = found[-1] * (1 - passed[depth] ** 2)[:, :, None, :]
+            below = by_layer[-1] * (1 - passed[depth] ** 2)[:, :, None, :]
             through = kernel.swapaxes(1, 2) @ below.reshape(nets, rows, -1)
             slopes[:, :, : place.start] = through.reshape(nets, columns, place.start, points)
         for unit in range(columns):
             slopes[:, unit, place.start + unit : place.stop : columns] = passed[depth]
             slopes[:, unit, place.stop + unit] = 1
-        found.append(slopes)
-    return found
+        by_layer.append(slopes)
+    return by_layer
 
 
 def hessians(
@@ -252,7 +252,7 @@ def _trust_region(
     steps: int,
     tolerance: float,
 ) -> np.ndarray:
-    """The loop of both: try a damped step, keep it where it gains, and damp more or less by how well it was foretold.
+    """The loop of both: try a damped step, keep it if it gains, damp more or less by how well the gain was predicted.
 
     objective(losses, gradients) -> (nets,), what shall fall. move(curvatures, slopes, damping) -> steps (nets, n) and
     promised gains (nets,), where curvatures and slopes (nets, n) are along the eigenvectors of the curvature.

@@ -111,9 +111,9 @@ def condensed(batch: np.ndarray, fixed: np.ndarray, stops: np.ndarray, every: in
         kept["fixed"][name] = of_fixed[regular].T
         kept["window"][name] = of_batch[window.start : window.stop].T
         kept["window"][f"fixed_{name}"] = of_fixed[inside].T
-    found = []
+    by_seed = []
     for seed in range(batch.shape[2]):
         one_fixed = {name: kept["fixed"][name][seed] for name in PAIR} | {"iterations": stops[regular]}
         one_window = {name: values[seed] for name, values in kept["window"].items() if name != "iterations"}
-        found.append(statistics(batch[0, :, seed], batch[1, :, seed], one_fixed, one_window, epoch))
-    return {**kept, "statistics": {name: [each[name] for each in found] for name in found[0]}}  # (seeds,)
+        by_seed.append(statistics(batch[0, :, seed], batch[1, :, seed], one_fixed, one_window, epoch))
+    return {**kept, "statistics": {name: [each[name] for each in by_seed] for name in by_seed[0]}}  # (seeds,)

@@ -33,7 +33,6 @@ REVISION = 1
 WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
 PARAMETERS = 2136
 SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
-SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
 PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], for the functions that the runs end in
 
 
@@ -161,25 +160,6 @@ def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
 # -------------------------------------------------------------------------------------------- measurements
 
 
-def plane_loss(
-    origin: np.ndarray, directions: np.ndarray, across: np.ndarray, along: np.ndarray, points: np.ndarray
-) -> np.ndarray:
-    """(along, across): loss on `points` at origin + x first direction + y second; a row of x values at a time."""
-    outputs = compiled(stacked.copies_of(build_model()), points)
-    rows = [origin + across[:, None] * directions[0] + y * directions[1] for y in along]
-    return np.stack([mean_loss(outputs(nets), points) for nets in rows])
-
-
-def surface(plane: Any, paths: np.ndarray, steps: int, points: np.ndarray) -> dict[str, np.ndarray]:
-    """The loss on a square of the plane around the paths (nets, 2, records): across, along, loss (along, across)."""
-    low, high = paths.min(axis=(0, 2)), paths.max(axis=(0, 2))
-    half = (0.5 + SURFACE_MARGIN) * max(float((high - low).max()), 1e-6)
-    across, along = (np.linspace(middle - half, middle + half, steps) for middle in (low + high) / 2)
-    shown = points[:: -(-len(points) // SURFACE_POINTS)]
-    loss = plane_loss(plane.mean_, plane.components_[:2], across, along, shown)
-    return {"across": across, "along": along, "loss": loss}
-
-
 def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
     """The results of one unit: PCA of a layer, or PCA, loss surface, distances and functions of the whole model.
 
@@ -206,8 +186,12 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
     for name in ("runs", "control"):
         results[name] = {key: value for key, value in trained[name].items() if key != "records"}
     if unit == "whole":
-        results["surface"] = surface(plane, paths, chosen.surface_steps, np.linspace(-1, 1, chosen.points))
-        predictions = compiled(stacked.copies_of(build_model()), np.linspace(-1, 1, PREDICTION_POINTS))
+        forward, points = stacked.copies_of(build_model()), np.linspace(-1, 1, chosen.points)
+        some = points[:: -(-len(points) // SURFACE_POINTS)]
+        outputs, predictions = compiled(forward, some), compiled(forward, np.linspace(-1, 1, PREDICTION_POINTS))
+        results["surface"] = weight_paths.surface(
+            plane, paths, chosen.surface_steps, lambda nets: mean_loss(outputs(nets), some)
+        )
         for name in ("runs", "control"):
             records, live = trained[name]["records"], ~trained[name]["dead"]
             results[name] |= weight_paths.between_ends(records[:, live], WIDTHS)

@@ -1,17 +1,18 @@
-"""Paths of nets through weight space: their principal plane, and how far apart they end. NumPy and scikit-learn.
+"""Paths of nets through weight space: principal plane, loss on it, distances of their ends. NumPy and scikit-learn.
 
 Records of weights are arrays (records, nets, numbers); a net's flat weights stand in the order of `common.stacked`.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common import stacked, weights
 
 import numpy as np
 
-COMPONENTS = 10  # whose share of the variance is kept
+COMPONENTS = 10  # whose share of the variance is recorded
+SURFACE_MARGIN = 0.1  # of the paths' extent, on each side
 
 
 def principal_plane(fitted: np.ndarray) -> Any:
@@ -28,17 +29,32 @@ def coordinates(plane: Any, records: np.ndarray) -> np.ndarray:
     return (flat @ plane.components_[:2].T).reshape(*records.shape[:2], 2).transpose(1, 2, 0)
 
 
+def surface(
+    plane: Any, paths: np.ndarray, steps: int, loss: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The loss on a square of the plane around the paths (nets, 2, records): across, along, loss (along, across).
+
+    loss: of nets (nets, numbers), returns (nets,); it is asked for a row of the square at a time.
+    """
+    low, high = paths.min(axis=(0, 2)), paths.max(axis=(0, 2))
+    half = (0.5 + SURFACE_MARGIN) * max(float((high - low).max()), 1e-6)
+    across, along = (np.linspace(middle - half, middle + half, steps) for middle in (low + high) / 2)
+    first, second = plane.components_[:2]
+    rows = [plane.mean_ + across[:, None] * first + y * second for y in along]
+    return {"across": across, "along": along, "loss": np.stack([loss(nets) for nets in rows])}
+
+
 def matched_distance(first: np.ndarray, second: np.ndarray, widths: Sequence[int]) -> float:
-    """Smallest distance found between two nets (parameters,) over orders of their hidden units.
+    """Smallest distance between two nets (parameters,) over orders of their hidden units.
 
     Matching is a local search whose result depends on which net is moved, so both are tried.
     """
     pair = [stacked.split(net.astype(np.float64), widths) for net in (first, second)]
-    found = [float(np.linalg.norm(second.astype(np.float64) - first))]
+    distances = [float(np.linalg.norm(second.astype(np.float64) - first))]
     for reference, other in (pair, pair[::-1]):
         matched, _ = weights.match_units(reference, other)
-        found.append(float(np.linalg.norm(weights.flatten(matched) - weights.flatten(reference))))
-    return min(found)
+        distances.append(float(np.linalg.norm(weights.flatten(matched) - weights.flatten(reference))))
+    return min(distances)
 
 
 def between_ends(records: np.ndarray, widths: Sequence[int]) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -227,13 +228,16 @@ def test_a_layers_slice_is_its_kernel_and_bias(number):
     assert net[weight_paths.layer_slice(number, param_pca.WIDTHS)].tolist() == expected.tolist()
 
 
-def test_the_loss_in_a_plane_that_is_not_square():
+def test_the_loss_on_a_square_around_paths():
     origin, first, second = random_nets(3).astype(float)
     points = np.linspace(-1, 1, 15)
-    across, along = np.array([-0.2, 0.0, 0.1, 0.4]), np.array([-0.3, 0.5])
-    found = param_pca.plane_loss(origin, np.stack([first, second]), across, along, points)
-    assert found.shape == (2, 4)
-    for row, column in itertools.product(range(2), range(4)):
+    outputs = param_pca.compiled(stacked.copies_of(param_pca.build_model()), points)
+    plane = SimpleNamespace(mean_=origin, components_=np.stack([first, second]))
+    paths = np.array([[[-0.2, 0.4], [-0.3, 0.1]]])  # nets, 2, records
+    ground = weight_paths.surface(plane, paths, 3, lambda nets: param_pca.mean_loss(outputs(nets), points))
+    across, along, found = ground["across"], ground["along"], ground["loss"]
+    np.testing.assert_allclose([across, along], [[-0.26, 0.1, 0.46], [-0.46, -0.1, 0.26]], atol=1e-12)
+    for row, column in itertools.product(range(3), range(3)):
         model = keras_net(origin + across[column] * first + along[row] * second)
         errors = model.predict(points[:, None], verbose=0)[:, 0] - np.sin(np.exp(np.pi * points))
         assert found[row, column] == pytest.approx(np.mean(errors**2), rel=1e-3)
