@@ -229,7 +229,7 @@ def draw_functions(axes: Any, history: dict) -> None:
 
 def draw_differences(axes: Any, history: dict) -> None:
     """Root mean square differences of two runs' predictions, in standard deviations of the target, by kind of pair."""
-    found: dict[str, list[float]] = {"both\nsolve f1": [], "one or\nboth stall": [], "one\nstart": []}
+    found: dict[str, list[float]] = {"both\nsolve f1": [], "either\nstalls": [], "one\nstart": []}
     solved, stalled, control = found
     for name in GROUPS:
         live = live_of(history, "whole", name)

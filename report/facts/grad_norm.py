@@ -10,7 +10,7 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import ends, guard, known, median, plain
+from report.facts import ends, guard, known, median, plain, ratio
 
 ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": "f1, Adam"}
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
@@ -68,6 +68,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers["lowest_norm"] = min(values("lowest_norm", *images)) if all(seeds[arm] for arm in images) else None
     numbers["f1_large_scale"] = ends(seeds["f1_adam"].get("large_scale", np.zeros(0)).tolist())
     numbers["seeds"] = max(len(about.get("large_scale", [])) for about in seeds.values())
+    settings = history["settings"]
+    numbers["all_noise_ratio"] = (ratio(settings.get("fixed_examples"), settings.get("batch_size")) or 0) ** 0.5 or None
     f1 = seeds["f1_adam"]
     numbers["f1_stalled_seeds"] = f1["seed"][f1["stalled"]] if f1 else []
     rows = [{"arm": words, "seeds": seeds[arm]} for arm, words in ARMS.items() if seeds[arm]]
