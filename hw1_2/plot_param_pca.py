@@ -194,7 +194,7 @@ def draw_ends(history: dict) -> Any:
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
     spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
     cosines.axhspan(-spread, spread, color=CHANCE["color"], alpha=CHANCE["alpha"], zorder=0)
-    cosines.set_ylabel("cosine of two ways")
+    cosines.set_ylabel("cosine of displacements")
     entries = {"a pair of runs": POINTS, "median": MEDIAN, "random directions: 95 %": CHANCE}
     titles = ["directions"]
     if kept:
