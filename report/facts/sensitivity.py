@@ -100,7 +100,9 @@ def guards_of(
         "unclear_at_equal_updates": known(lambda verdict: verdict == claims.UNCLEAR, updates),
         "smallest_breaks_the_order": breaks_first(medians(nets["steps"], JUDGED)),
         "training_falls": known(lambda falls: falls == -1, way["softmax", "train", "steps"]),
-        "median_falls": known(lambda falls: falls == -1, way["median", "test", "steps"]),
+        "median_vanishes": known(
+            lambda falls, last: falls == -1 and last < 1e-6, way["median", "test", "steps"], n("steps_largest_median")
+        ),
         "unequal_stages": known(lambda small, large: large < small / 1000, *losses),
         "few_carry_the_mean": known(lambda small, large: small < 0.25 and large > 0.5, *shares),
         "worse_at_equal_loss": judged_worse(nets["loss"], n("largest"), "accuracy"),

@@ -69,7 +69,7 @@ def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
         ),
         "hardly_any_within": known(lambda up, down: len(up) + len(down) <= 0.2 * count, rising, falling),
         "weak_within": known(lambda found: max(map(abs, found)) < 1 / 3, within),
-        "no_curvature_within": known(lambda up, down: not {*up, *down} & {*CURVATURE}, rising, falling),
+        "no_curvature_within": known(lambda up, down: not {*up, *down} & {*CURVATURE, "bottom"}, rising, falling),
         "jacobian_within": known(lambda names: names == ["train_jacobian"], rising),
         "all_lean_up": known(lambda found: min(found) > 0, within),
         "gap_is_batch_size": known(lambda share: share > 0.75, n("gap_share")),

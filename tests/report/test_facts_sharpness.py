@@ -93,6 +93,7 @@ LINE = np.linspace(0, 1, len(SIZES))
         ("hardly_any_within", {"within": dict.fromkeys(("path_norm", "distance"), STRONGER)}),
         ("weak_within", {"within": {"path_norm": [order(5)] * 8}}),
         ("no_curvature_within", {"within": {"top": STRONGER}}),
+        ("no_curvature_within", {"within": {"bottom": STRONGER}}),
         ("jacobian_within", {"within": {"train_jacobian": WEAK}}),
         ("all_lean_up", {"within": {"path_norm": AGAINST}}),
         ("gap_is_batch_size", {"gap": 1 + 0.001 * LINE}),
