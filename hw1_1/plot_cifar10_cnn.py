@@ -34,7 +34,7 @@ def draw_learning(history: dict) -> Any:
     """Three quantities against epochs, and below against the arithmetic they took, in epochs of one net."""
     nets = measured(history)
     unit = "middle" if "middle" in nets else nets[0]
-    figure, panels = figures.grid(2, len(CURVES), 3.6, sharey="col")
+    figure, panels = figures.grid(2, len(CURVES), 3.2, sharey="col")
     for column, name in enumerate(CURVES):
         for net in nets:
             figures.over_epochs(panels[0, column], history, net, name)
@@ -79,7 +79,7 @@ def point(panels: np.ndarray, history: dict) -> None:
 
 def draw_running(history: dict) -> Any:
     """Three further quantities against epochs."""
-    figure, panels = figures.grid(1, len(OTHERS), 2.4)
+    figure, panels = figures.grid(1, len(OTHERS), 2.1)
     for axes, name in zip(panels[0], OTHERS, strict=True):
         for net in measured(history):
             figures.over_epochs(axes, history, net, name)

@@ -83,7 +83,7 @@ def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
 
 def draw_loss(history: dict) -> Any:
     """Training loss against epoch, all three nets: live at birth as median and band, dead at birth as one line."""
-    figure, panels = panels_of(history, 1.5)
+    figure, panels = panels_of(history, 1.35)
     ends = {axes: draw_losses(axes, history, measured(history, *pair)) for pair, axes in panels.items()}
     add_headroom(panels)
     for (_, activation), axes in panels.items():
@@ -148,7 +148,7 @@ def point_at_lead(axes: Any, ends: dict[str, float]) -> None:
 def draw_curves(history: dict, name: str = "median") -> Any:
     """Predicted curves over the truth, of the net of each kind that is called so: median or best."""
     pairs = measured_pairs(history)
-    figure, panels = panels_of(history, 1.2)
+    figure, panels = panels_of(history, 1.1)
     for pair, axes in panels.items():
         axes.set_yscale("linear")
         draw_curve(axes, history, measured(history, *pair), name)
@@ -186,7 +186,7 @@ def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> No
 
 def draw_end_loss(history: dict) -> Any:
     """The last loss of every net: a strip for each kind, dead at birth as crosses, medians as bars."""
-    figure, panels = panels_of(history, 1.9)
+    figure, panels = panels_of(history, 1.45)
     for pair, axes in panels.items():
         units = measured(history, *pair)
         for place, unit in enumerate(units.values()):

@@ -54,7 +54,7 @@ def draw_adam(history: dict) -> Any:
     arms = measured(history, "mnist/adam", "f1/adam")
     if not arms:
         return figures.unmeasured("trainings with Adam", figures.caveats(history, list(ARMS)))
-    figure, panels = figures.grid(len(ROWS), len(arms), 3.3, sharex="col")
+    figure, panels = figures.grid(len(ROWS), len(arms), 3.0, sharex="col")
     for column, arm in zip(panels.T, arms, strict=True):
         for axes, name in zip(column, ROWS, strict=True):
             draw_training(axes, history, arm, name)
@@ -66,7 +66,7 @@ def draw_momentum(history: dict) -> Any:
     """Whole trainings with momentum: norm and loss."""
     if not measured(history, "mnist/sgd"):
         return figures.unmeasured("training with momentum", figures.caveats(history, list(ARMS)))
-    figure, panels = figures.grid(1, len(ROWS), 2.1)
+    figure, panels = figures.grid(1, len(ROWS), 1.9)
     for axes, name in zip(panels[0], ROWS, strict=True):
         draw_training(axes, history, "mnist/sgd", name)
         axes.set_xlabel("iteration")
@@ -125,7 +125,7 @@ def draw_window(history: dict) -> Any:
     arms = measured(history, "mnist/adam", "f1/adam")
     if not arms:
         return figures.unmeasured("trainings with Adam", figures.caveats(history, list(ARMS)))
-    figure, panels = figures.grid(1, len(arms), 2.0)
+    figure, panels = figures.grid(1, len(arms), 1.8)
     for axes, arm in zip(panels[0], arms, strict=True):
         seed = int(np.argmin(dead_of(history, arm)))  # the first that is not dead
         iterations = reading.field(history, arm, "window", "iterations")
@@ -170,7 +170,7 @@ def end(figure: Any, panels: np.ndarray, history: dict, entries: dict[str, dict]
 def draw_correlation(history: dict) -> Any:
     """Rank correlations of norm and loss by arm, a mark a seed, and from where on they agree with the claim."""
     arms = measured(history)
-    figure, panels = figures.grid(1, len(CORRELATIONS), 2.7, sharey=True)
+    figure, panels = figures.grid(1, len(CORRELATIONS), 2.1, sharey=True)
     any_dead = False
     for axes, (name, (_, agrees, denies)) in zip(panels[0], CORRELATIONS.items(), strict=True):
         for place, arm in enumerate(arms):

@@ -134,7 +134,7 @@ def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
 def draw_ratio(history: dict) -> Any:
     """Above the net 1-4-1 and what its saddles are, below nets with a ridge and what channels are."""
     nets, arms, drawn = nets_of(history), arms_of(history), []
-    figure, panels = figures.grid(2, 3, 4.9)
+    figure, panels = figures.grid(2, 3, 4.2)
     (curvature, sphere, index), (ridge, ranks, step) = panels
     if JUDGED in nets:
         draw_against_loss(curvature, history, JUDGED, "not_negative")
@@ -254,7 +254,7 @@ def draw_nets(history: dict) -> Any:
     nets = [net for net in nets_of(history) if net != JUDGED]
     if not nets:
         return figures.unmeasured("the larger nets", figures.caveats(history, []))
-    figure, panels = figures.grid(len(nets), len(RATIOS), 1.7 * len(nets) + 0.6, sharex="col", sharey="row")
+    figure, panels = figures.grid(len(nets), len(RATIOS), 1.45 * len(nets) + 0.5, sharex="col", sharey="row")
     for net, row in zip(nets, panels, strict=True):
         for axes, ratio in zip(row, RATIOS, strict=True):
             draw_against_loss(axes, history, net, ratio)
@@ -272,7 +272,7 @@ def draw_ridge(history: dict) -> Any:
     if not arms:
         return figures.unmeasured("nets with a ridge", figures.caveats(history, []))
     rows = -(-len(arms) // 3)
-    figure, panels = figures.grid(rows, min(3, len(arms)), 1.45 * rows + 0.7)
+    figure, panels = figures.grid(rows, min(3, len(arms)), 1.15 * rows + 0.6)
     for axes in panels.flat[len(arms) :]:
         axes.remove()
     for axes, arm in zip(panels.flat, arms, strict=False):
@@ -289,7 +289,7 @@ def draw_ridge(history: dict) -> Any:
 def draw_checks(history: dict) -> Any:
     """Gradient norms of the net 1-4-1; sampled against predicted share; the recipe's in float32 against float64."""
     nets, recipe = nets_of(history), RECIPE in history["results"]
-    figure, ((norms, predicted, rounded),) = figures.grid(1, 3, 2.7)
+    figure, ((norms, predicted, rounded),) = figures.grid(1, 3, 2.2)
     if JUDGED in nets:
         draw_norms(norms, history)
     if nets:

@@ -139,7 +139,7 @@ def draw_plane(history: dict) -> Any:
     units = [*layers(history)[:1], *(["whole"] if "whole" in history["results"] else [])]
     if not units:
         return figures.unmeasured("the paths", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, len(units), 3.1)
+    figure, panels = figures.grid(1, len(units), 2.7)
     for axes, unit in zip(panels[0], units, strict=True):
         draw_paths(axes, history, unit, "all")
     if units[-1] == "whole":
@@ -158,7 +158,7 @@ def draw_over_loss(history: dict) -> Any:
     """The whole model: the plane of the runs from different starts, over the loss there."""
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, 1, 3.6)
+    figure, panels = figures.grid(1, 1, 3.0)
     draw_surface(figure, panels[0], history)
     draw_paths(panels[0, 0], history, "whole", "runs")
     figures.subtitle(figure, figures.caveats(history, list(history["units"])))
@@ -189,7 +189,7 @@ def draw_ends(history: dict) -> Any:
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
     kept = all("predictions" in history["results"]["whole"][name] for name in GROUPS)
-    figure, panels = figures.grid(1, 3 if kept else 1, 2.4)
+    figure, panels = figures.grid(1, 3 if kept else 1, 2.2)
     cosines = panels[0, 0]
     draw_strips(cosines, history, [(name, "cosines", words) for name, words in GROUPS.items()])
     spread = NORMAL_95 / np.sqrt(reading.field(history, "whole", "parameters"))
@@ -257,7 +257,7 @@ def draw_distances(history: dict) -> Any:
     """Distances of the ends over all pairs of live runs, before and after matching units."""
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, 1, 2.3)
+    figure, panels = figures.grid(1, 1, 2.1)
     axes = panels[0, 0]
     columns = [
         (name, quantity, f"{GROUPS[name]},\n{words}")

@@ -56,7 +56,7 @@ def draw_roads(history: dict) -> Any:
     rows = {stage: found for stage, found in two_ends.measured(history).items() if stage in ("converged", "adam")}
     if not rows:
         return figures.unmeasured("converged solutions", figures.caveats(history, list(two_ends.STAGES.values())))
-    figure, panels = figures.grid(len(rows), 3, 1.95 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
+    figure, panels = figures.grid(len(rows), 3, 1.7 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
     for (loss, accuracy, heights), (stage, results) in zip(panels, rows.items(), strict=True):
         draw_line(loss, results, "loss")
         draw_line(accuracy, results, "accuracy")
@@ -92,7 +92,7 @@ def draw_stages(history: dict) -> Any:
     rows = {stage: found for stage, found in two_ends.measured(history).items() if stage in ("early", "late")}
     if not rows:
         return figures.unmeasured("earlier stages", figures.caveats(history, list(two_ends.STAGES.values())))
-    figure, panels = figures.grid(len(rows), 3, 1.9 * len(rows) + 0.5)
+    figure, panels = figures.grid(len(rows), 3, 1.55 * len(rows) + 0.5)
     for row, (stage, results) in zip(panels, rows.items(), strict=True):
         draw_line(row[0], results, "loss")
         draw_line(row[1], results, "accuracy")
@@ -165,7 +165,7 @@ def finish(figure: Any, history: dict) -> None:
 def draw_flatness(history: dict) -> Any:
     """A panel a stage: how far from either end the training loss has risen along random directions, seed by seed."""
     stages = two_ends.measured(history)
-    figure, panels = figures.grid(1, len(stages), 2.6, sharey=True)
+    figure, panels = figures.grid(1, len(stages), 2.1, sharey=True)
     for axes, (stage, results) in zip(panels[0], stages.items(), strict=True):
         distances = [two_ends.distances(results, end) for end in two_ends.ENDS]
         axes.plot([0, 1], distances, **PAIR)

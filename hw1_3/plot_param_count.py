@@ -83,7 +83,7 @@ def draw_sizes(history: dict) -> Any:
     nets = ten_nets.by_width(history)
     if not nets:
         return figures.unmeasured("nets that learn all images", figures.caveats(history, []))
-    figure, ((loss, accuracy),) = figures.grid(1, 2, 2.5)
+    figure, ((loss, accuracy),) = figures.grid(1, 2, 2.2)
     for axes, quantity, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         for data, style in (("train", TRAINING), ("test", TESTING)):
             values = [unit * ten_nets.at_the_end(net, f"{data}_{quantity}") for net in nets.values()]
@@ -117,7 +117,7 @@ def draw_reference(history: dict) -> Any:
     nets = ten_nets.by_width(history)
     if not nets:
         return figures.unmeasured("nets that learn all images", figures.caveats(history, []))
-    figure, panels = figures.grid(2, 2, 5.3, sharex=True)
+    figure, panels = figures.grid(2, 2, 3.9, sharex=True)
     sizes = sizes_of(nets)
     known = {width: float(net["parameters"]) for width, net in nets.items() if width in ten_nets.REFERENCE}
     for axes, quantity, unit in zip(panels[0], ("loss", "accuracy"), (1, 100), strict=True):
@@ -169,7 +169,7 @@ def draw_noise(history: dict) -> Any:
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
-    figure, ((loss, learnt, error),) = figures.grid(1, 3, 2.6, width_ratios=(1.6, 1, 1))
+    figure, ((loss, learnt, error),) = figures.grid(1, 3, 2.3, width_ratios=(1.6, 1, 1))
     points(loss, nets, [net["test_loss"][:, -1] for net in nets.values()], TESTING, "test")
     points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
     learnt.axhline(100 * GUESSING, **CHANCE)
@@ -210,7 +210,7 @@ def draw_epochs(history: dict) -> Any:
     nets = ten_nets.by_width(history, noisy=True)
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
-    figure, ((fit, loss_by_epoch, error_by_epoch),) = figures.grid(1, 3, 2.4)
+    figure, ((fit, loss_by_epoch, error_by_epoch),) = figures.grid(1, 3, 2.1)
     points(fit, nets, [net["train_loss"][:, -1] for net in nets.values()], TRAINING, "train")
     size_axis(fit)
     fit.set_yscale("log")

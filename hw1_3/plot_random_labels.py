@@ -63,7 +63,7 @@ def unmeasured(axes: Any, words: str) -> None:
 
 def draw_labels(kept: dict) -> Any:
     """Above all labels shuffled: loss, accuracy and the loss close up; below a share of them."""
-    figure, panels = figures.grid(2, 3, 4.3)
+    figure, panels = figures.grid(2, 3, 3.7)
     (loss, accuracy, closer), (by_epoch, ends, speed) = panels
     full, shares, lasts, colours, unfitted = reading.units_of(kept, "full"), shares_of(kept), {}, {}, False
     if full:
@@ -208,7 +208,7 @@ def draw_epochs_to_fit(axes: Any, kept: dict, shares: dict) -> bool:
 
 def draw_more(kept: dict) -> Any:
     """True labels: loss and accuracy by epoch; shuffled ones: accuracy around chance."""
-    figure, (panels,) = figures.grid(1, 3, 2.6)
+    figure, (panels,) = figures.grid(1, 3, 2.1)
     loss, accuracy, chance = panels
     true, full = (reading.units_of(kept, arm) for arm in ("true", "full"))
     for unit in true:

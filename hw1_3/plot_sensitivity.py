@@ -113,7 +113,7 @@ def row_title(history: dict, budget: str) -> str:
 
 def draw_main(history: dict) -> Any:
     """Loss, accuracy and sensitivity: at equal updates above, at equal training loss below."""
-    figure, panels = figures.grid(2, 3, 3.9)
+    figure, panels = figures.grid(2, 3, 3.5)
     for row, budget in zip(panels, ("steps", "loss"), strict=True):
         nets = batch_nets.nets_of(history, budget)
         for axes, path in zip(row, MAIN.values(), strict=True):
@@ -137,7 +137,7 @@ def tell_passes(axes: Any, nets: batch_nets.Nets) -> None:
 
 def draw_trends(history: dict) -> Any:
     """A table of rank correlations with batch size, for test and for training images: measures by budgets."""
-    figure, panels = figures.grid(1, 2, 1.75, sharey=True)
+    figure, panels = figures.grid(1, 2, 1.6, sharey=True)
     for axes, images in zip(panels[0], IMAGES, strict=True):
         for column, budget in enumerate(BUDGETS):
             nets = batch_nets.judged(batch_nets.nets_of(history, budget))
@@ -180,7 +180,7 @@ def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
 
 def draw_passes(history: dict) -> Any:
     """Loss, accuracy and sensitivity at equal passes; below, the way from the initial weights at each budget."""
-    figure, panels = figures.grid(2, 3, 4.0)
+    figure, panels = figures.grid(2, 3, 3.4)
     nets = batch_nets.nets_of(history, "epochs")
     for axes, path in zip(panels[0], MAIN.values(), strict=True):
         draw_panel(axes, nets, of_images(path))
@@ -194,7 +194,7 @@ def draw_passes(history: dict) -> Any:
 
 def draw_measures(history: dict) -> Any:
     """Other measures of sensitivity: a row for each budget."""
-    figure, panels = figures.grid(3, 3, 5.2)
+    figure, panels = figures.grid(3, 3, 4.8)
     for row, budget in zip(panels, BUDGETS, strict=True):
         for axes, path in zip(row, OTHERS.values(), strict=True):
             draw_panel(axes, batch_nets.nets_of(history, budget), of_images(path))
