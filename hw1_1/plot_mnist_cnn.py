@@ -44,7 +44,7 @@ def draw_learning(history: dict) -> Any:
     """Training above test: loss, accuracy, and where every run kept them, the test answers that were wrong."""
     kept = all(name in results for results in history["results"].values() for name in WRONG)
     names = [name for name in TITLES if "running" not in name and (kept or name not in WRONG)]
-    figure, panels = figures.grid(2, len(names) // 2, 3.0, sharex=True)
+    figure, panels = figures.grid(2, len(names) // 2, 3.2, sharex=True)
     draw_curves(figure, panels, history, names)
     if "middle" in measured(history):
         point_at_lowest(panels.flat[names.index("test_loss")], history)
