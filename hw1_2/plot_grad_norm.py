@@ -138,7 +138,7 @@ def draw_window(history: dict) -> Any:
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * (high / low) ** 0.35)
         rank = reading.field(history, arm, "statistics", "batch_with_fixed")[seed]
-        words = "fixed set follows" if rank > 0.5 else "fixed set hardly follows"
+        words = "fixed set follows" if rank > 0.5 else "fixed set mostly does not follow"
         axes.text(0.99, 0.98, f"{words}\n(rank correlation {rank:.2f})", transform=axes.transAxes, ha="right", va="top")
     figures.letters(panels[0], [ARMS[arm] for arm in arms])
     return end(figure, panels, history, {"mini-batch": BATCH, "fixed set": FIXED})

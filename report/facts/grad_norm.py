@@ -55,7 +55,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
             lambda *two: claims.HOLDS not in two and np.ptp(seeds["f1_adam"]["large_scale"]) > SHARED,
             *verdicts("f1_adam"),
         ),
-        "jumps_of_the_batch": guard(values("batch_with_fixed", *images), lambda rank: rank < SHARED / 2),
+        "jumps_of_the_batch": guard(values("batch_with_fixed", *images), lambda rank: rank < SHARED),
         "jumps_of_the_landscape": guard(values("batch_with_fixed", "f1_adam"), lambda rank: rank > SHARED),
         "mostly_noise": guard(values("noise_share", *images), lambda share: share > 0.8),
         "hardly_noise_on_f1": guard(values("noise_share", "f1_adam"), lambda share: share < 0.2),
