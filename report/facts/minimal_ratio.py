@@ -61,7 +61,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers |= {
         "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
         "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
-        "others": sum(int(elsewhere(about).sum()) for about in nets.values()) if nets else None,
         "saddles": len(saddles) if nets else None,
         "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
         "moving_saddles": len(moving) if nets else None,

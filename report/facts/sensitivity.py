@@ -59,7 +59,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         budget: trends({size: found[size] for size in reached if size in found}, JUDGED)
         for budget, found in nets.items()
     }
-    numbers |= {f"{budget}_at_reached": mean(values) for budget, values in at_reached.items()}
     rows = trend_rows(everything, nets)
     numbers |= {f"{budget}_{row['measure']}_{row['images']}": row[budget]["mean"] for row in rows for budget in BUDGETS}
     eleven, twelve = c11(everything), c12(everything["steps"])

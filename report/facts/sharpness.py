@@ -60,7 +60,6 @@ def guards_of(numbers: dict, taus: dict, nets: dict) -> dict[str, bool | None]:
     bottoms = [value for found in nets.values() for value in found.get("bottom", ())]
     return {
         "worse_at_equal_loss": known(lambda ends, apart, loss: ends[0] > 0 and abs(apart) < loss / 10, *worse),
-        "most_of_a_point": known(lambda points: 0.5 < points < 1, n("loss_test_error_change")),
         "sharper": known(lambda ends: ends[0] > 0, n("loss_top_interval")),
         "three_times": known(lambda large, small: round(large / small) == 3, n("loss_top_large"), n("loss_top_small")),
         "follow_batch_size": known(lambda names: len(names) >= 0.7 * count and {*CURVATURE} <= {*names}, between),

@@ -83,8 +83,6 @@ LINE = np.linspace(0, 1, len(SIZES))
     [
         ("worse_at_equal_loss", {"train_loss": 0.01 + 0.01 * LINE}),
         ("worse_at_equal_loss", {"test_accuracy": 0.95 + 0 * LINE}),
-        ("most_of_a_point", {"test_accuracy": 0.95 - 0.015 * LINE}),
-        ("most_of_a_point", {"test_accuracy": 0.95 - 0.003 * LINE}),
         ("sharper", {"top": 3 + 0 * LINE}),
         ("three_times", {"top": 3 + LINE}),
         ("follow_batch_size", dict.fromkeys(sharpness.CURVATURE, 100 + 0 * LINE)),
@@ -111,7 +109,7 @@ def test_swapped_results_withdraw_what_ranks_them():
     units = list(found["results"])
     found["results"] = dict(zip(units, reversed(found["results"].values()), strict=True))
     guards = sharpness.facts(found)["guards"]
-    ranking = {"worse_at_equal_loss", "most_of_a_point", "sharper", "three_times"}
+    ranking = {"worse_at_equal_loss", "sharper", "three_times"}
     assert {name for name in ranking if guards[name]} == set()
     found = planted()
     for about in found["results"].values():
