@@ -15,7 +15,6 @@ import numpy as np
 from scipy import stats
 
 from report import claims
-from report.facts import ends as extremes
 from report.facts import guard, known, median, number, plain, ratio
 
 NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
@@ -53,35 +52,29 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
     moving = [saddle for saddle in saddles if saddle["live"]]
     numbers: dict[str, Any] = {name: measure(judged) if judged else None for name, measure in OF_JUDGED.items()}
-    numbers |= {f"recipe_{name}": median(recipe[name]) if recipe else None for name in OF_RECIPE}
-    for name in RATIOS:
-        numbers[f"first_{name}"] = next((part["value"] for part in first if part["name"] == name), None)
-        numbers[f"once_{name}"] = next((part["value"] for part in once if part["name"] == name), None)
-        numbers[f"once_p_{name}"] = next((part["p"] for part in once if part["name"] == name), None)
+    numbers["recipe_by_slope"] = median(recipe["by_slope"]) if recipe else None
+    numbers["once_p_sampled"] = next((part["p"] for part in once if part["name"] == "sampled"), None)
     numbers |= {
         "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
         "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
         "saddles": len(saddles) if nets else None,
         "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
         "moving_saddles": len(moving) if nets else None,
-        "moving_all_higher": sum(saddle["sampled"] == 1 for saddle in moving) if nets else None,
-        "two_unit_loss": shared_loss(saddles, 2),
         "arms_judged": len(decided) if arms else None,
-        "norm_ratio": ratio(numbers["channel_norm"], numbers["other_norm"]),
+        "norm_ratio": judged and norm_ratio(judged),
         "ridge_as_told": ratio(*(sum(each[name] for each in arms) for name in ("saddles_as_told", "saddles"))),
-        "ridge_index": extremes([part["value"] for part in ridge["index"]]),
         "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
     }
     guards = {
         "mirages": guard(nets.values(), lambda about: in_channel(about).sum() > 0.75 * about["minimum"].sum()),
         "never_arrives": guard(nets.values(), never_arrives),
-        "weights_explode": judged and farther(judged),
+        "weights_explode": known(lambda times: times > 10, numbers["norm_ratio"]),
         "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
         "same_narrow_net": all(shared_loss(saddles, live) for live in (0, 2)) if {*SHALLOW} <= nets.keys() else None,
         "others_share_a_loss": one_loss(np.concatenate([about["loss"][elsewhere(about)] for about in nets.values()]))
         if nets
         else None,
-        "sphere_misses_saddles": None if len(moving) < 8 else numbers["moving_all_higher"] == len(moving),
+        "sphere_misses_saddles": None if len(moving) < 8 else all(saddle["sampled"] == 1 for saddle in moving),
         "as_eigenvalues_predict": None if len(moving) < 8 else min(saddle["predicted"] for saddle in moving) > 0.99,
         "starts_choose_the_kind": judged
         and not {*judged["start"][judged["minimum"]]} & {*judged["start"][judged["saddle"]]},
@@ -185,10 +178,9 @@ def never_arrives(about: Points) -> bool:
     return bool(inside.any()) and about["step"][inside].min() > 0.05 and (about["step"][outside] < 1e-6).all()
 
 
-def farther(about: Points) -> bool | None:
-    """Whether the weights in channels are over ten times as long as at the other minima; None without either."""
-    norms = [about["weight_norm"][mask] for mask in (in_channel(about), elsewhere(about))]
-    return bool(np.median(norms[0]) > 10 * np.median(norms[1])) if len(norms[0]) and len(norms[1]) else None
+def norm_ratio(about: Points) -> float | None:
+    """How many times as long the weights in channels are as those at the other minima; None without either."""
+    return ratio(*(median(about["weight_norm"][mask]) for mask in (in_channel(about), elsewhere(about))))
 
 
 def elsewhere(about: Points) -> np.ndarray:
@@ -196,18 +188,11 @@ def elsewhere(about: Points) -> np.ndarray:
     return about["minimum"] & ~about["channel"]
 
 
-def starts_apart(about: Points) -> bool:
-    """Whether no start leads to minima as well as to saddles."""
-    return set(about["start"][about["minimum"]]).isdisjoint(about["start"][about["saddle"]])
-
-
 OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that decides by the first rule
     "trainings": lambda about: len(about["loss"]),
     "distinct": lambda about: len(one_a_place(about)),
     "at_zero": lambda about: int(about["zero"].sum()),
     "adam_norm": lambda about: median(about["adam_norm"]),
-    "channel_norm": lambda about: median(about["weight_norm"][in_channel(about)]),
-    "other_norm": lambda about: median(about["weight_norm"][elsewhere(about)]),
     "channel_step": lambda about: median(about["step"][in_channel(about)]),
 }
 OF_RECIPE = ("norm_before", "norm_after", "ratio", "exact_ratio", "by_slope")

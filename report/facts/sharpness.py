@@ -128,12 +128,9 @@ def twin_factors(history: dict[str, Any]) -> dict[str, list[float]]:
 
 def row(name: str, taus: dict[str, dict]) -> dict[str, Any]:
     """A row of the table: tau in its kinds at both stops, with interval and corrected p."""
-    found = {"name": name, "words": measures.MEASURES[name], "verdict": verdict(taus["loss"][name])}
+    found = {"words": measures.MEASURES[name], "verdict": verdict(taus["loss"][name])}
     for stop, about in taus.items():
-        found |= {f"{stop}_{kind}": about[name][kind] if about else None for kind in KINDS}
-        found |= {
-            f"{stop}_{third}": about[name][third] if about else None for third in ("partial_batch", "partial_loss")
-        }
+        found |= {f"{stop}_{kind}": about[name][kind] if about else None for kind in (*KINDS, "partial_batch")}
     return found
 
 
