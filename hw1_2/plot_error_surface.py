@@ -40,7 +40,7 @@ def measured(history: dict) -> list[str]:
 def draw_surface(history: dict) -> Any:
     """A column for each optimizer: loss, log, on the lines, above the plane of the path of its first seed."""
     optimizers, bumps = measured(history), False
-    figure, panels = figures.grid(2, len(optimizers), 4.4)
+    figure, panels = figures.grid(2, len(optimizers), 4.2)
     for axes, optimizer in zip(panels[0], optimizers, strict=True):
         axes.set_yscale("log", nonpositive="mask")
         for unit in reading.units_of(history, optimizer):
@@ -66,7 +66,7 @@ def draw_surface(history: dict) -> Any:
 def draw_more(history: dict) -> Any:
     """A column for each optimizer: accuracy on the lines, above the random plane of its first seed."""
     optimizers = measured(history)
-    figure, panels = figures.grid(2, len(optimizers), 3.9)
+    figure, panels = figures.grid(2, len(optimizers), 3.7)
     for axes, optimizer in zip(panels[0], optimizers, strict=True):
         for unit in reading.units_of(history, optimizer):
             draw_lines(axes, history, unit, "accuracy", 100)

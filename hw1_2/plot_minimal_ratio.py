@@ -134,7 +134,7 @@ def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
 def draw_ratio(history: dict) -> Any:
     """Above the net 1-4-1 and what its saddles are, below nets with a ridge and what channels are."""
     nets, arms, drawn = nets_of(history), arms_of(history), []
-    figure, panels = figures.grid(2, 3, 4.2)
+    figure, panels = figures.grid(2, 3, 4.0)
     (curvature, sphere, index), (ridge, ranks, step) = panels
     if JUDGED in nets:
         draw_against_loss(curvature, history, JUDGED, "not_negative")
@@ -272,7 +272,7 @@ def draw_ridge(history: dict) -> Any:
     if not arms:
         return figures.unmeasured("nets with a ridge", figures.caveats(history, []))
     rows = -(-len(arms) // 3)
-    figure, panels = figures.grid(rows, min(3, len(arms)), 1.15 * rows + 0.6)
+    figure, panels = figures.grid(rows, min(3, len(arms)), 1.05 * rows + 0.6)
     for axes in panels.flat[len(arms) :]:
         axes.remove()
     for axes, arm in zip(panels.flat, arms, strict=False):

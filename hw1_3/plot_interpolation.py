@@ -56,7 +56,7 @@ def draw_roads(history: dict) -> Any:
     rows = {stage: found for stage, found in two_ends.measured(history).items() if stage in ("converged", "adam")}
     if not rows:
         return figures.unmeasured("converged solutions", figures.caveats(history, list(two_ends.STAGES.values())))
-    figure, panels = figures.grid(len(rows), 3, 1.7 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
+    figure, panels = figures.grid(len(rows), 3, 1.6 * len(rows) + 0.4, width_ratios=(1, 1, 1.05))
     for (loss, accuracy, heights), (stage, results) in zip(panels, rows.items(), strict=True):
         draw_line(loss, results, "loss")
         draw_line(accuracy, results, "accuracy")

@@ -63,7 +63,7 @@ def unmeasured(axes: Any, words: str) -> None:
 
 def draw_labels(kept: dict) -> Any:
     """Above all labels shuffled: loss, accuracy and the loss close up; below a share of them."""
-    figure, panels = figures.grid(2, 3, 3.7)
+    figure, panels = figures.grid(2, 3, 3.5)
     (loss, accuracy, closer), (by_epoch, ends, speed) = panels
     full, shares, lasts, colours, unfitted = reading.units_of(kept, "full"), shares_of(kept), {}, {}, False
     if full:

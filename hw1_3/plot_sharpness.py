@@ -60,7 +60,7 @@ def draw_against_gap(history: dict) -> Any:
         return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
     sizes = sorted({int(size) for size in nets["batch_size"]})
     styles = styles_of(sizes)
-    figure, panels = figures.grid(2, 3, 3.2, sharey=True)
+    figure, panels = figures.grid(2, 3, 3.0, sharey=True)
     for axes, (name, (_, unit)) in zip(panels.flat, PANELS.items(), strict=True):
         axes.set_xscale("log")
         for size in sizes:
@@ -99,7 +99,7 @@ def draw_finding(history: dict) -> Any:
     nets = measures.nets_of(history, "equal_loss")
     if not len(nets.get("gap", ())):
         return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
-    figure = Figure(figsize=(figures.WIDE, 3.9))
+    figure = Figure(figsize=(figures.WIDE, 3.5))
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.3))
     (accuracy, eigenvalue, scatter), taus = above.subplots(1, 3), below.subplots()
     sizes = sorted({int(size) for size in nets["batch_size"]})
