@@ -44,11 +44,14 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     errors = {width: 1 - net["test_accuracy"][:, -1] for width, net in noisy.items()}
     margins = hump_margins(noisy, ends, fitting)
     humped, humped_error, humped_best = (hump(hump_margins(noisy, of, fitting)) for of in (ends, errors, lowest))
+    images, risen = claims.test_images(history), accuracy.get(C9_RISING_TO)
+    error_of_one = None if images is None or risen is None else claims.standard_error(risen, images)
     deviation, theirs = single_deviation(nets), [ten_nets.REFERENCE[width]["test_accuracy"] for width in (*LEVEL, 512)]
     numbers = {
         "smallest": parameters(nets, min(nets, default=None)),
         "largest": parameters(nets, max(nets, default=None)),
-        "rising_accuracy": accuracy.get(C9_RISING_TO),
+        "rising_accuracy": risen,
+        "accuracy_error_points": None if error_of_one is None else 100 * error_of_one,
         "size_factor": ratio(parameters(nets, max(nets, default=None)), parameters(nets, C9_RISING_TO)),
         "turn_least": min(turns.values(), default=None),
         "turn_most": max(turns.values(), default=None),
@@ -61,7 +64,10 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     guards = {
         "accuracy_rises": verdict_guard(parts[1]["verdict"]),
         "no_gain_beyond": known(
-            lambda best, last: max(best) <= last, beyond["test_accuracy"], accuracy.get(C9_RISING_TO)
+            lambda best, last, error: max(best) <= last + error,
+            beyond["test_accuracy"],
+            risen,
+            error_of_one,
         ),
         "larger_fit_worse": known(lambda least, last: min(least) > last, beyond["train_loss"], fit.get(C9_RISING_TO)),
         "largest_once": known(lambda counts: min(counts) == 1, beyond["seeds"]),
