@@ -3,6 +3,7 @@
 from typing import Any
 
 from common import reading
+from common.settings import Problem
 
 import numpy as np
 from scipy import stats
@@ -22,7 +23,9 @@ Nets = dict[tuple[str, str, str], dict[str, np.ndarray]]  # by function, activat
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
-    """Numbers, guards, tables and C1. Factors are between medians over seeds."""
+    """Numbers, guards, tables and C1; Problem where no net is of a kind. Factors are between medians over seeds."""
+    if history["results"] and not any(set(ACTIVATIONS) & set(unit.split("/")) for unit in history["results"]):
+        raise Problem(f"it holds no nets with {' or '.join(ACTIVATIONS.values())}")
     nets = {name: about for function in FUNCTIONS for name, about in measured(history, function).items()}
     pairs = compared(nets)
     middle = {name: median(about["loss"]) for name, about in nets.items()}

@@ -21,11 +21,13 @@ Score = Callable[[Results], float]  # of its results, higher for the better net
 
 
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, Results]]:
-    """{seed: {net: results}} of the seeds for which all three nets were measured."""
+    """{seed: {net: results}} of the seeds for which all three nets were measured; Problem where no net is theirs."""
     seeds: dict[str, dict[str, Results]] = {}
     for net in NETS:
         for unit in reading.units_of(history, net):
             seeds.setdefault(unit.rpartition("/seed-")[2], {})[net] = results_of(history, unit)
+    if history["results"] and not seeds:
+        raise Problem(f"it holds none of the nets {', '.join(NETS)}")
     return {
         seed: seeds[seed] for seed in sorted(seeds, key=lambda name: (len(name), name)) if set(NETS) <= set(seeds[seed])
     }

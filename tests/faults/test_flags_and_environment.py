@@ -377,7 +377,7 @@ def test_a_link_to_the_repository_and_a_checkout_that_is_read_only(project, tmp_
     (tmp_path / "tiny link.py").symlink_to(project / "hw1_1" / "tiny.py")
     first = call([sys.executable, tmp_path / "link" / "hw1_1" / "tiny.py", "--scale", "quick"])
     second = call([sys.executable, project / "hw1_1" / "tiny.py", "--scale", "quick"])
-    assert first.returncode == 0 and "kept, up to date" in second.stderr
+    assert first.returncode == 0 and "up to date" in second.stderr
     shutil.rmtree(project / "out")
     folders = [project, *(path for path in project.rglob("*") if path.is_dir())]
     for folder in folders:
@@ -411,7 +411,7 @@ def test_clocks_that_go_wrong_lose_nothing(project, record_property):
         for file in [*files_in(project / "out"), temporary]:
             os.utime(file, (moment, moment))
         again = call([sys.executable, script, "--scale", "quick"])
-        assert again.returncode == 0 and "kept, up to date" in again.stderr, (moment, again.stderr)
+        assert again.returncode == 0 and "up to date" in again.stderr, (moment, again.stderr)
         text = script.read_text()
         script.write_text(re.sub(r"REVISION = \d+", f"REVISION = {number + 2}", text))
         other = call(
@@ -533,7 +533,7 @@ def test_figures_have_the_same_bytes_in_a_hostile_environment(checkout, tmp_path
     done = call(command)
     assert done.returncode == 0, done.stderr
     expected = {path.name: path.read_bytes() for path in (checkout / "figures").iterdir()}
-    assert len(expected) == 2
+    assert {"mnist_cnn.svg", "mnist_cnn.png"} <= set(expected)
     surrounding = [hostile(tmp_path / "a", "{}"), hostile(tmp_path / "b", "{}"), hostile(tmp_path / "c", "{}")]
     surrounding[0] |= {"MPLBACKEND": "TkAgg"}
     surrounding[1] |= {"MPLBACKEND": "", "MATPLOTLIBRC": str(tmp_path / "nowhere")}
