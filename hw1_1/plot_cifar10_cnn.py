@@ -79,7 +79,7 @@ def point(panels: np.ndarray, history: dict) -> None:
 
 def draw_running(history: dict) -> Any:
     """Three further quantities against epochs."""
-    figure, panels = figures.grid(1, len(OTHERS), 2.1)
+    figure, panels = figures.grid(1, len(OTHERS), 1.9)
     for axes, name in zip(panels[0], OTHERS, strict=True):
         for net in measured(history):
             figures.over_epochs(axes, history, net, name)

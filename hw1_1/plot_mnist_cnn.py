@@ -53,7 +53,7 @@ def draw_learning(history: dict) -> Any:
 
 def draw_running(history: dict) -> Any:
     """Loss and accuracy of training itself."""
-    figure, panels = figures.grid(1, 2, 2.0)
+    figure, panels = figures.grid(1, 2, 1.8)
     draw_curves(figure, panels, history, [name for name in TITLES if "running" in name])
     return figure
 

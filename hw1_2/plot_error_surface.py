@@ -66,7 +66,7 @@ def draw_surface(history: dict) -> Any:
 def draw_more(history: dict) -> Any:
     """A column for each optimizer: accuracy on the lines, above the random plane of its first seed."""
     optimizers = measured(history)
-    figure, panels = figures.grid(2, len(optimizers), 3.7)
+    figure, panels = figures.grid(2, len(optimizers), 3.3)
     for axes, optimizer in zip(panels[0], optimizers, strict=True):
         for unit in reading.units_of(history, optimizer):
             draw_lines(axes, history, unit, "accuracy", 100)

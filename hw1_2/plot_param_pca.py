@@ -158,7 +158,7 @@ def draw_over_loss(history: dict) -> Any:
     """The whole model: the plane of the runs from different starts, over the loss there."""
     if "whole" not in history["results"]:
         return figures.unmeasured("the whole model", figures.caveats(history, list(history["units"])))
-    figure, panels = figures.grid(1, 1, 3.0)
+    figure, panels = figures.grid(1, 1, 2.5)
     draw_surface(figure, panels[0], history)
     draw_paths(panels[0, 0], history, "whole", "runs")
     figures.subtitle(figure, figures.caveats(history, list(history["units"])))

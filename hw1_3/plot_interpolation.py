@@ -92,7 +92,7 @@ def draw_stages(history: dict) -> Any:
     rows = {stage: found for stage, found in two_ends.measured(history).items() if stage in ("early", "late")}
     if not rows:
         return figures.unmeasured("earlier stages", figures.caveats(history, list(two_ends.STAGES.values())))
-    figure, panels = figures.grid(len(rows), 3, 1.55 * len(rows) + 0.5)
+    figure, panels = figures.grid(len(rows), 3, 1.45 * len(rows) + 0.5)
     for row, (stage, results) in zip(panels, rows.items(), strict=True):
         draw_line(row[0], results, "loss")
         draw_line(row[1], results, "accuracy")

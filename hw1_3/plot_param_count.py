@@ -117,7 +117,7 @@ def draw_reference(history: dict) -> Any:
     nets = ten_nets.by_width(history)
     if not nets:
         return figures.unmeasured("nets that learn all images", figures.caveats(history, []))
-    figure, panels = figures.grid(2, 2, 3.9, sharex=True)
+    figure, panels = figures.grid(2, 2, 3.5, sharex=True)
     sizes = sizes_of(nets)
     known = {width: float(net["parameters"]) for width, net in nets.items() if width in ten_nets.REFERENCE}
     for axes, quantity, unit in zip(panels[0], ("loss", "accuracy"), (1, 100), strict=True):

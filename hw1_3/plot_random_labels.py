@@ -208,7 +208,7 @@ def draw_epochs_to_fit(axes: Any, kept: dict, shares: dict) -> bool:
 
 def draw_more(kept: dict) -> Any:
     """True labels: loss and accuracy by epoch; shuffled ones: accuracy around chance."""
-    figure, (panels,) = figures.grid(1, 3, 2.1)
+    figure, (panels,) = figures.grid(1, 3, 1.9)
     loss, accuracy, chance = panels
     true, full = (reading.units_of(kept, arm) for arm in ("true", "full"))
     for unit in true:

@@ -180,7 +180,7 @@ def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
 
 def draw_passes(history: dict) -> Any:
     """Loss, accuracy and sensitivity at equal passes; below, the way from the initial weights at each budget."""
-    figure, panels = figures.grid(2, 3, 3.4)
+    figure, panels = figures.grid(2, 3, 3.1)
     nets = batch_nets.nets_of(history, "epochs")
     for axes, path in zip(panels[0], MAIN.values(), strict=True):
         draw_panel(axes, nets, of_images(path))
@@ -194,11 +194,11 @@ def draw_passes(history: dict) -> Any:
 
 def draw_measures(history: dict) -> Any:
     """Other measures of sensitivity: a row for each budget."""
-    figure, panels = figures.grid(3, 3, 4.8)
+    figure, panels = figures.grid(3, 3, 3.9)
     for row, budget in zip(panels, BUDGETS, strict=True):
         for axes, path in zip(row, OTHERS.values(), strict=True):
             draw_panel(axes, batch_nets.nets_of(history, budget), of_images(path))
-        row[0].set_ylabel(row_title(history, budget))
+        row[0].set_ylabel(row_title(history, budget).replace(" (", "\n("))
     figures.letters(panels.flat, 3 * list(OTHERS))
     return finish(figure, panels, history, BUDGETS)
 

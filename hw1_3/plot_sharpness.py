@@ -60,7 +60,7 @@ def draw_against_gap(history: dict) -> Any:
         return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
     sizes = sorted({int(size) for size in nets["batch_size"]})
     styles = styles_of(sizes)
-    figure, panels = figures.grid(2, 3, 3.0, sharey=True)
+    figure, panels = figures.grid(2, 3, 2.7, sharey=True)
     for axes, (name, (_, unit)) in zip(panels.flat, PANELS.items(), strict=True):
         axes.set_xscale("log")
         for size in sizes:
