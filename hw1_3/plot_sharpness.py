@@ -99,7 +99,7 @@ def draw_finding(history: dict) -> Any:
     nets = measures.nets_of(history, "equal_loss")
     if not len(nets.get("gap", ())):
         return figures.unmeasured("nets at equal training loss", figures.caveats(history, groups_of(history)))
-    figure = Figure(figsize=(figures.WIDE, 3.5))
+    figure = Figure(figsize=(figures.WIDE, 4.0))
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.3))
     (accuracy, eigenvalue, scatter), taus = above.subplots(1, 3), below.subplots()
     sizes = sorted({int(size) for size in nets["batch_size"]})
@@ -108,7 +108,7 @@ def draw_finding(history: dict) -> Any:
     eigenvalue.set_yscale("log")
     few_ticks(eigenvalue.yaxis)
     accuracy.set_ylabel("test accuracy (%)")
-    eigenvalue.set_ylabel("largest eigenvalue (nats)")
+    eigenvalue.set_ylabel("largest eigenvalue")
     for size, style in styles_of(sizes).items():
         there = nets["batch_size"] == size
         scatter.plot(nets["top"][there], nets["gap"][there], **style)
