@@ -26,7 +26,9 @@ from report import build
 sys.path.insert(0, str(ROOT / "tests" / "report"))
 import scaffold
 
-DRAWINGS = [name for each in build.experiments() for name in build.drawings_of(each)]
+# Those with a committed history: one of a user's own may have none.
+EXPERIMENTS = [each for each in build.experiments() if settings.history_path(ROOT, each).is_file()]
+DRAWINGS = [name for each in EXPERIMENTS for name in build.drawings_of(each)]
 
 
 def shown(root: Path, scale: str = "paper") -> str:
@@ -108,7 +110,7 @@ def put_fault(fault: str, path: Path, experiment: str) -> str:
         return "unreadable: it is not a regular file"
     whole = settings.history_path(ROOT, experiment).read_bytes()
     kept = committed(experiment)
-    other = build.experiments()[build.experiments().index(experiment) - 2]  # the one before may look alike
+    other = EXPERIMENTS[EXPERIMENTS.index(experiment) - 2]  # the one before may look alike
     foreign = settings.history_path(ROOT, other).read_bytes()
     content, words = {
         "missing": (None, "nothing measured yet"),
@@ -189,7 +191,7 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
         root = tmp_path / f"tree {turn}"
         (root / "figures").mkdir(parents=True)
         expected = {}
-        for place, experiment in enumerate(build.experiments()):
+        for place, experiment in enumerate(EXPERIMENTS):
             fault = HISTORY_FAULTS[(place + turn) % len(HISTORY_FAULTS)]
             words = put_fault(fault, settings.history_path(root, experiment), experiment)
             expected[experiment] = (fault, words if fault == "sample" else f"{experiment}: {words}")
@@ -209,7 +211,7 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
             assert name in " ".join(line for line in numbers["box"] if line.startswith("Figure")), name
         assert str(tmp_path) not in text
         subprocess.run(["rm", "-rf", root], check=True)
-    record_property("cases", len(HISTORY_FAULTS) * len(build.experiments()) + figure_cases)
+    record_property("cases", len(HISTORY_FAULTS) * len(EXPERIMENTS) + figure_cases)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +239,7 @@ def command(root: Path, script: str, *flags: str) -> subprocess.CompletedProcess
 
 
 def test_the_report_command_exits_as_documented_among_faults(copied, record_property):
-    for place, experiment in enumerate(build.experiments()):
+    for place, experiment in enumerate(EXPERIMENTS):
         fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
         put_fault(fault, settings.history_path(copied, experiment), experiment)
     (copied / "figures").mkdir()
@@ -260,14 +262,14 @@ def test_the_report_command_exits_as_documented_among_faults(copied, record_prop
     failed = command(copied, "report/build.py")
     assert failed.returncode == 1 and failed.stderr.startswith("error: typst cannot build the report: ")
     assert failed.stderr.count("\n") == 1 and not pdf.exists()
-    for place, experiment in enumerate(build.experiments()):  # one process for each plot script, with a fault each
+    for place, experiment in enumerate(EXPERIMENTS):  # one process for each plot script, with a fault each
         fault = HISTORY_FAULTS[place % len(HISTORY_FAULTS)]
         if fault not in DRAWABLE:
             done = command(copied, fit(experiment) + ".py")
             assert (done.returncode, done.stdout) == (1, ""), fault
             assert done.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
             assert done.stderr.count("\n") <= 2, fault
-    record_property("cases", 6 + len(build.experiments()) - len(DRAWABLE))
+    record_property("cases", 6 + len(EXPERIMENTS) - len(DRAWABLE))
 
 
 # ------------------------------------------------------------------------------------------- plot scripts
@@ -289,7 +291,7 @@ def plot_script(experiment: str) -> ModuleType:
 
 def test_a_plot_script_gives_one_message_for_what_cannot_be_drawn(tmp_path, monkeypatch, capsys, record_property):
     faults = [fault for fault in HISTORY_FAULTS if fault not in DRAWABLE]
-    for experiment, fault in itertools.product(build.experiments(), faults):
+    for experiment, fault in itertools.product(EXPERIMENTS, faults):
         path = settings.history_path(tmp_path / f"{fault} {experiment.replace('/', ' ')}", experiment)
         put_fault(fault, path, experiment)
         for flags in ((), ("--check",)):
@@ -304,13 +306,13 @@ def test_a_plot_script_gives_one_message_for_what_cannot_be_drawn(tmp_path, monk
                 assert isinstance(ending.value, settings.Problem), (experiment, fault)
                 assert str(path) in str(ending.value) and "\n" not in str(ending.value)
         assert not list(path.parents[2].glob("figures/*"))
-    record_property("cases", 2 * len(build.experiments()) * len(faults))
+    record_property("cases", 2 * len(EXPERIMENTS) * len(faults))
 
 
 def test_a_plot_script_draws_what_is_there_and_says_how_much_of_it(tmp_path, monkeypatch, record_property):
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(figures.Drawing, "save", lambda drawing, name, figure: drawn.update({name: figure}))
-    for experiment in build.experiments():
+    for experiment in EXPERIMENTS:
         path = settings.history_path(tmp_path, experiment)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(history.encode(from_sample(half(committed(experiment))) | {"scale": "quick"}))
