@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # ./run_all.sh [options]: from a bare machine to the report; trains, draws and reports what is not up to date.
 #   --scale quick|paper   quick: minutes on a CPU; paper: the settings of the report (default with an NVIDIA GPU)
 #   --only NAME           one experiment, one folder or the report; may be repeated
@@ -10,26 +10,25 @@
 #   --list                prints one command a line: first the data, then each unit that is to be trained:
 #                         ./run_all.sh --list | tr '\n' '\0' | xargs -0 -n1 -P2 bash -c
 # Exit codes: 0 done, 1 a step failed, 2 usage, 130 and 143 stopped. Output of each step: out/logs/
-[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # started as `sh run_all.sh`, where sh is another shell
-set -u
+set -u # in plain POSIX shell, so that `bash`, the old bash of macOS and `sh` all run it
 unset CDPATH
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+root=$(cd "$(dirname "$0")" && pwd -P)
 
 # NAME trains with NAME.py and is drawn by plot_NAME.py beside it. A new experiment is one more word here.
-experiments=(
-    hw1_1/function_fit
-    hw1_1/mnist_cnn
-    hw1_1/cifar10_cnn
-    hw1_2/param_pca
-    hw1_2/grad_norm
-    hw1_2/minimal_ratio
-    hw1_2/error_surface
-    hw1_3/random_labels
-    hw1_3/param_count
-    hw1_3/interpolation
-    hw1_3/sensitivity
-    hw1_3/sharpness
-)
+experiments="
+hw1_1/function_fit
+hw1_1/mnist_cnn
+hw1_1/cifar10_cnn
+hw1_2/param_pca
+hw1_2/grad_norm
+hw1_2/minimal_ratio
+hw1_2/error_surface
+hw1_3/random_labels
+hw1_3/param_count
+hw1_3/interpolation
+hw1_3/sensitivity
+hw1_3/sharpness
+"
 
 # The steps in their order: a kind, what it leaves, what Python runs. Lines with NAME are done for each experiment. Every
 # command gets --scale; data and training --data-dir, all but data --force, where they are given. At quick scale the
@@ -41,13 +40,14 @@ figures  figures/NAME*            FOLDER/plot_NAME.py
 report   report/hw1.pdf           report/build.py
 "
 
-if [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
+case " $* " in *" --help "* | *" -h "*)
     sed -n '2,/^# Exit/s/^# //p' "$root/run_all.sh"
-    exec printf 'Names: %s report\n' "${experiments[*]}"
-fi
+    echo "Names:" $experiments report
+    exit ;;
+esac
 
 # The flow. Python 3.11 to 3.13 is all that must be there. driver.py reads the options, has driver_venv.py make .venv, asks
 # all scripts in one process what is due (as --check and --list do), and runs that, with logs and a table at the end.
-source "$root/common/environment.sh"
+. "$root/common/environment.sh"
 find_python "$@"
-exec "$python" "$root/common/driver.py" "${experiments[*]}" "$steps" "$@"
+exec "$python" "$root/common/driver.py" "$experiments" "$steps" "$@"

@@ -31,7 +31,7 @@ from report.facts import plain
 
 HERE = Path(__file__).resolve().parent
 README = ROOT / "README.md"
-LISTED = re.compile(r"^experiments=\(([^)]*)\)", re.MULTILINE)  # in run_all.sh
+LISTED = re.compile(r'^experiments="([^"]*)"', re.MULTILINE)  # in run_all.sh
 BESIDE = re.compile(r"^from (hw1_\d) import (\w+)", re.MULTILINE)  # in facts
 SHOWN = re.compile(r'\bfig\(\s*"(\w+)"')  # in a section: the drawings that it places
 STAMP = "made-from-"

@@ -30,7 +30,7 @@ def house(tmp_path_factory) -> Path:
     for name, content in scripts:
         (copy / name).write_text(content)
     driver = copy / "run_all.sh"
-    driver.write_text(driver.read_text().replace("    hw1_2/grad_norm\n", f"    hw1_2/grad_norm\n    {NAME}\n"))
+    driver.write_text(driver.read_text().replace("hw1_2/grad_norm\n", f"hw1_2/grad_norm\n{NAME}\n"))
     return copy
 
 

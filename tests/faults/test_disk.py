@@ -48,7 +48,7 @@ if __name__ == "__main__":
 def house(project: Path) -> Path:
     """The copy of the project with its driver, whose one experiment is the tiny one; its data are obtained at once."""
     driver = (ROOT / "run_all.sh").read_text()
-    driver = re.sub(r"experiments=\(.*?\)", "experiments=(hw1_1/tiny)", driver, flags=re.DOTALL)
+    driver = re.sub(r'experiments=".*?"', 'experiments="hw1_1/tiny"', driver, flags=re.DOTALL)
     (project / "run_all.sh").write_text(driver)
     shutil.copy(ROOT / "requirements.txt", project)
     (project / "common" / "data.py").write_text("print('data')\n")
