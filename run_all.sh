@@ -7,7 +7,7 @@
 #   --data-dir DIR        a folder with MNIST and CIFAR-10, see README (or set HW1_DATA_DIR)
 #   --no-venv             uses python3 of the PATH (or $PYTHON) instead of making .venv
 #   --check               only says what is up to date; exit 1 if anything is due
-#   --list                prints one command a line: first the data, then each unit that is to be trained:
+#   --list                prints one command a line: first the data, then each unit that is to be trained (makes .venv):
 #                         ./run_all.sh --list | tr '\n' '\0' | xargs -0 -n1 -P2 bash -c
 # Exit codes: 0 done, 1 a step failed, 2 usage, 130 and 143 stopped. Output of each step: out/logs/
 set -u # in plain POSIX shell, so that `bash`, the old bash of macOS and `sh` all run it

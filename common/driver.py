@@ -210,7 +210,7 @@ def main(experiments: str, lines: str, *arguments: str) -> int:
     sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape", line_buffering=True)
     try:
         options = read_options(experiments.split(), arguments)
-        python = driver_venv.prepare(not options.no_venv, change=not (options.check or options.list))
+        python = driver_venv.prepare(not options.no_venv, change=not options.check)
         os.chdir(ROOT)
         os.environ["PYTHONUNBUFFERED"] = "1"
         steps = plan(options, lines.strip().splitlines(), experiments.split(), python)

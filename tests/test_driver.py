@@ -402,9 +402,8 @@ def test_no_venv_says_what_is_missing_and_proposes_nothing_that_the_system_refus
         assert "no-such-distribution>=1,<2: bash run_all.sh makes " in done.stderr and "pip" not in done.stderr
 
 
-@pytest.mark.parametrize("option", ["--check", "--list"])
-def test_asking_never_makes_an_environment(house, option):
-    done = drive(house, option, "--scale", "quick", expect=1, venv=True)
+def test_check_never_makes_an_environment(house):
+    done = drive(house, "--check", "--scale", "quick", expect=1, venv=True)
     assert done.stderr.count("error") == 1 and "./run_all.sh makes it" in done.stderr
     assert not (house / ".venv").exists() and not (house / "out").exists()
 
@@ -426,6 +425,11 @@ def uv(house):
         return lines, done
 
     return made
+
+
+def test_list_makes_the_environment_that_its_commands_need(house, uv):
+    lines, done = uv("--list", "--only", FIRST)
+    assert len(lines) == 1 and len(done.stdout.splitlines()) == 2
 
 
 def test_the_environment_is_made_once_and_again_when_it_must(house, uv):
