@@ -1,9 +1,9 @@
 """How long do our steps take beside what one would otherwise write, and how near are they to the machine's peak?
 
-    python tests/bench.py                               every row
-    python tests/bench.py --only tiny dnn-2x64          rows whose names begin so
-    python tests/bench.py --against jax                 ours and these contenders only
-    python tests/bench.py --protocol                    run_all.sh at paper scale, summed up from measured steps
+    python tests/bench/bench.py                               every row
+    python tests/bench/bench.py --only tiny dnn-2x64          rows whose names begin so
+    python tests/bench/bench.py --against jax                 ours and these contenders only
+    python tests/bench/bench.py --protocol                    run_all.sh at paper scale, summed up from measured steps
 
 Contenders, each in a process of its own: the loops of `common` with the threads of the scripts; Keras `fit` with its
 defaults and with `steps_per_execution` tuned; eager PyTorch with fused Adam and JAX, where they are installed. They
@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 from common import backend, gpu, settings
 from common.data_files import CIFAR10, MNIST
 
@@ -125,7 +125,7 @@ def started() -> Iterator[Callable[..., Contender]]:
                 clean["CUDA_VISIBLE_DEVICES"] = "-1"  # the table is of processors
             errors = ends.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(
-                [sys.executable, ROOT / "tests" / "contenders" / "process.py", name],
+                [sys.executable, ROOT / "tests" / "bench" / "contenders" / "process.py", name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -65,8 +65,7 @@ def test_contenders_of_a_row(monkeypatch):
 
 def test_the_protocol_counts_the_experiments_of_the_driver():
     counted = bench_protocol.experiments()
-    driver = (Path(bench.ROOT) / "run_all.sh").read_text()
-    listed = re.search(r"experiments=\(([^)]*)\)", driver)[1].split()
+    listed = re.search(r'experiments="(.*?)"', (bench.ROOT / "run_all.sh").read_text(), re.DOTALL)[1].split()
     published = [name for name in listed if settings.history_path(bench.ROOT, name).is_file()]
     assert list(counted) == published  # one of a user's own needs no count
     assert all(steps > 0 for parts in counted.values() for _, steps in parts)

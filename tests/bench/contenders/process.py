@@ -1,6 +1,6 @@
 """A contender: a process that loads one piece of work, then does as many steps of it as it is asked to, and no more.
 
-    python tests/contenders/process.py NAME
+    python tests/bench/contenders/process.py NAME
 
 NAME is a key of MODULES. Commands are lines of JSON on stdin, answers such lines on stdout; what libraries print goes
 to stderr.
@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:1] = [str(ROOT), str(ROOT / "tests" / "bench")]
 from contenders.work import Work, script_module
 
 MODULES = {
