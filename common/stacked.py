@@ -1,14 +1,14 @@
 """Many small fully connected nets of one shape, computed at once.
 
-All weights of all nets stand in one array (nets, parameters), in the order of Keras's `get_weights`
-(kernel row by row, then bias, layer by layer). Activations are feature-major, (nets, units, points): so
-the matrix products of a stack of tiny layers are fastest on a CPU.
+One array (nets, parameters) holds the weights of all nets, each in the order of Keras's `get_weights` (kernel row by
+row, then bias, layer by layer). Activations have the shape (nets, units, points), for which the matrix products of
+many tiny layers are fastest on a CPU.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from common.lazy import tf
+from common.lazy import keras, tf
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def parameter_count(widths: Sequence[int]) -> int:
 def glorot_uniform(widths: Sequence[int], seeds: Sequence[int]) -> np.ndarray:
     """Initial weights (nets, parameters), float64: Glorot and Bengio 2010, equation 16; zero biases.
 
-    One seed a net: net i is the same whichever others it is stacked with.
+    seeds: one for each net. A seed gives the same weights whatever the other seeds are.
     """
     nets = []
     for seed in seeds:
@@ -71,7 +71,11 @@ def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any
 
 
 def copies_of(model: Any) -> Any:
-    """forward(parameters, points) of many nets like this keras.Sequential of Dense layers, as `forward` above."""
-    widths = [layer.units for layer in model.layers]
-    activation = model.layers[0].activation  # of all hidden layers
-    return lambda parameters, points: forward(parameters, points, widths, activation)
+    """forward(parameters, points), as `forward` above, of many copies of a keras.Sequential of Dense layers.
+
+    ValueError unless all hidden layers have one activation and the last layer none.
+    """
+    widths, activations = [layer.units for layer in model.layers], [layer.activation for layer in model.layers]
+    if len(set(activations[:-1])) > 1 or activations[-1] is not keras.activations.linear:
+        raise ValueError("the copies of a net need one activation in all hidden layers, and none in the last layer")
+    return lambda parameters, points: forward(parameters, points, widths, activations[0])

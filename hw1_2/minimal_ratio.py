@@ -1,23 +1,24 @@
 """What is it like where the gradient is almost zero: a minimum, a saddle, or merely flat?
 
-Homework 1-2, "What happens when gradient is almost zero". A hundred small tanh nets learn f1(x) = sin(exp(pi x)) from
-an even grid of points, everything in float64. L is the mean squared error, g its gradient and H its Hessian.
-1. Adam minimises L. Its weights after some epochs are starting points, and so are its last weights after further
-   Levenberg-Marquardt steps on L.
-2. From a starting point, damped Newton steps -(H^2 + mu I)^-1 H g with mu = damping |g| minimise |g|; they go to
-   critical points of any kind. Net i takes starting point i mod m first, and the next one while |g| exceeds 1e-8.
-3. g and H tell the kind of each end (`critical_points.kinds`; Dauphin et al. 2014, Frye et al. 2021).
+Homework 1-2, "What happens when gradient is almost zero". A hundred small tanh nets learn f1(x) = sin(exp(pi x)) on an
+even grid of points. L is the mean squared error, g its gradient and H its Hessian. Keras has no Hessians: `newton.py`
+computes the nets and their derivatives in NumPy and float64, all seeds at once.
+1. Adam minimises L. The weights after several epochs are starting points. Further Levenberg-Marquardt steps on L from
+   Adam's last weights give one more.
+2. From a starting point, damped Newton steps -(H^2 + mu I)^-1 H g with mu = damping |g| minimise |g|. They end at
+   critical points of any kind. Net i takes starting point i mod m first, and then the next one while |g| exceeds 1e-8.
+3. g and H decide what kind of point each end is (`critical_points.kinds`; Dauphin et al. 2014, Frye et al. 2021).
 4. The minimal ratio, sampled: the share of random points on a sphere around the end at which L is higher.
 5. The minimal ratio by curvature: the share of eigenvalues of H that are positive, and the share that are negative.
 6. Where g = 0 and the sphere is small, the ratio of step 4 is P(sum lambda_i z_i^2 > 0) for eigenvalues lambda_i and
    standard normal z_i: the predicted share. So the two definitions need not agree.
-7. A minimum with one hidden unit doubled computes the same function; is it a saddle (Fukumizu and Amari 2000)?
+7. A minimum with one hidden unit doubled computes the same function. Is it a saddle (Fukumizu and Amari 2000)?
 
-Most of these nets end in few different points, or in channels that fall towards infinity. Units such as
-ridge-1e-4/f2/1-4-1 close the channels: L gets a ridge, 1e-4 times the sum of squares of all weights and biases, and the
-target is f1 or f2(x) = cos(10 x^3). L, g, H and both ratios are then those with the ridge; initial weights and sampled
-directions are those without it. Ends with the same loss and eigenvalues count once (`critical_points.distinct`), as the
-one of the smallest seed. The net 1-40-40-1 follows the recipe of an earlier report, to see what it measures.
+Most of these nets end at a few points, or in channels along which L falls towards infinity. Units such as
+ridge-1e-4/f2/1-4-1 close the channels: they add to L a ridge, 1e-4 times the sum of squares of all weights and biases,
+and learn f1 or f2(x) = cos(10 x^3). L, g, H and both ratios then include the ridge. Initial weights and sampled
+directions are the same as without it. Ends with the same loss and eigenvalues count once, for the smallest seed
+(`critical_points.distinct`). The net 1-40-40-1 follows the recipe of an earlier report, to show what it measures.
 
     python hw1_2/minimal_ratio.py --scale paper      about 5 minutes on one CPU core
 """
@@ -34,7 +35,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: several thre
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import backend, history, progress, seeds, settings, stacked
-from common.lazy import keras
 
 import numpy as np
 
@@ -42,10 +42,10 @@ from hw1_2 import critical_points, earlier_recipe, newton
 
 REVISION = 1
 FUNCTIONS = {"f1": lambda x: np.sin(np.exp(np.pi * x)), "f2": lambda x: np.cos(10 * x**3)}
-WIDTHS = {"1-4-1": (4, 1), "1-8-1": (8, 1), "1-4-4-1": (4, 4, 1)}  # tanh layers, and a linear output
+WIDTHS = {"1-4-1": (4, 1), "1-8-1": (8, 1), "1-4-4-1": (4, 4, 1)}  # units of the tanh layers and of the linear output
 RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
-START_EPOCHS = (0, 10, 30, 100, 300, 500, 700, 1000, 1500)  # of Adam, and its last
-INPUT_SCALE = 3.0  # the nets see the interval as [-3, 3], on which tanh bends
+START_EPOCHS = (0, 10, 30, 100, 300, 500, 700, 1000, 1500)  # of Adam, whose last epoch is added
+INPUT_SCALE = 3.0  # the nets see the interval as [-3, 3], where tanh is curved
 CONVERGED = 1e-12  # gradient norm at which a search stops
 RADII = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the spheres, relative to the norm of the weights
 
@@ -59,7 +59,7 @@ class Settings:
     levenberg_steps: settings.Count = 1000  # on the loss, before the last starting point
     sphere_points: settings.Count = 100  # random points on each sphere, in the recipe moves
     draws: settings.Count = 100_000  # of the predicted share
-    seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
+    seeds: settings.Count = 100  # copies of each net, trained at once, each from its own initial weights
     nets: tuple[Literal["1-4-1", "1-8-1", "1-4-4-1", "1-40-40-1"], ...] = (*WIDTHS, RECIPE)  # nets to train
     ridges: Annotated[tuple[float, ...], settings.Range(settings.SMALLEST, 1)] = (1e-4, 1e-3)  # not with 1-40-40-1
     ridge_functions: tuple[Literal["f1", "f2"], ...] = ("f1", "f2")  # targets of the trainings with a ridge
@@ -88,14 +88,8 @@ def arms(chosen: Settings) -> dict[str, Arm]:
     return units
 
 
-def build_model(net: str):
-    """One net of WIDTHS as a keras.Sequential in float64; `newton` computes the same for all seeds at once."""
-    hidden = [keras.layers.Dense(width, activation="tanh", dtype="float64") for width in WIDTHS[net][:-1]]
-    return keras.Sequential([keras.Input((1,), dtype="float64"), *hidden, keras.layers.Dense(1, dtype="float64")])
-
-
 def grid(chosen: Settings, function: str) -> tuple[np.ndarray, np.ndarray]:
-    """Points of [-1, 1] and what the function is there, (points,)."""
+    """Points of [-1, 1], and the function's values there; (points,) each."""
     points = np.linspace(-1, 1, chosen.points)
     return points, FUNCTIONS[function](points)
 
@@ -117,18 +111,18 @@ def sampled_ratio(
 def predicted_share(eigenvalues: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """(nets,): P(sum lambda_i z_i^2 > 0) over standard normal z, estimated from draws. eigenvalues: (nets, n)."""
     generator = np.random.default_rng(seed)
-    risen, chunk = np.zeros(len(eigenvalues)), 10_000
+    rises, chunk = np.zeros(len(eigenvalues)), 10_000
     for first in range(0, draws, chunk):  # all draws at once would take much memory
         squares = generator.standard_normal((min(chunk, draws - first), eigenvalues.shape[1])) ** 2
-        risen += np.sum(squares @ eigenvalues.T > 0, axis=0)
-    return risen / draws
+        rises += np.sum(squares @ eigenvalues.T > 0, axis=0)
+    return rises / draws
 
 
 # ------------------------------------------------------------------------------------------------ training
 
 
 def train(chosen: Settings, arm: Arm) -> dict[str, Any]:
-    """Train all seeds of one net, take each to zero gradient, and measure what is there."""
+    """Train all seeds of one net, move each to a point of zero gradient, and measure that point."""
     newton.keep_large_arrays()
     widths = WIDTHS[arm.net]
     points, targets = grid(chosen, arm.function)
@@ -154,37 +148,37 @@ def train(chosen: Settings, arm: Arm) -> dict[str, Any]:
 
 
 def search(starts: np.ndarray, problem: tuple, steps: int) -> dict[str, Any]:
-    """Step 2: minimise each net's gradient norm from one of `starts` (starts, nets, n) after another until it is zero.
+    """Step 2: minimise the gradient norm of each net from one of `starts` (starts, nets, n) after another.
 
-    problem: inputs, targets, widths and ridge. Returns the weights (nets, n) with the smallest norm, the `start` they
-    came from, and of each net and start `search_norm` and `search_kind`, NaN and "" where not tried.
+    problem: inputs, targets, widths and ridge. Returns the weights (nets, n) with the smallest norm, the number of the
+    `start` they came from, and for each net and start `search_norm` and `search_kind`, NaN and "" where not tried.
     """
     count, nets = len(starts), np.arange(starts.shape[1])
     lowest = np.full(len(nets), np.inf)
     ends, start = starts[-2].copy(), np.zeros(len(nets), int)
     norms, kinds = np.full((len(nets), count), np.nan), np.full((len(nets), count), "", object)
     with progress.shown("critical points", len(nets)) as tell:
-        for turn in range(count):
-            waiting = nets[lowest >= critical_points.CRITICAL]
-            if not len(waiting):
+        for attempt in range(count):
+            open_nets = nets[lowest >= critical_points.CRITICAL]
+            if not len(open_nets):
                 break
-            tried = (waiting + turn) % count
+            tried = (open_nets + attempt) % count
             reached = newton.minimise_gradient_norm(
-                lambda at: newton.hessians(at, *problem), starts[tried, waiting], steps, CONVERGED
+                lambda at: newton.hessians(at, *problem), starts[tried, open_nets], steps, CONVERGED
             )
             _, gradient, hessian = newton.hessians(reached, *problem)
-            norms[waiting, tried] = newton.norms(gradient)
-            kinds[waiting, tried] = critical_points.kinds(gradient, hessian)["kind"]
-            better = norms[waiting, tried] < lowest[waiting]
-            closer = waiting[better]
-            ends[closer], start[closer] = reached[better], tried[better]
-            lowest[closer] = norms[closer, start[closer]]
+            norms[open_nets, tried] = newton.norms(gradient)
+            kinds[open_nets, tried] = critical_points.kinds(gradient, hessian)["kind"]
+            better = norms[open_nets, tried] < lowest[open_nets]
+            improved = open_nets[better]
+            ends[improved], start[improved] = reached[better], tried[better]
+            lowest[improved] = norms[improved, start[improved]]
             tell(int(np.sum(lowest < critical_points.CRITICAL)))
     return {"weights": ends, "start": start, "search_norm": norms, "search_kind": kinds.tolist()}
 
 
 def measure(chosen: Settings, arm: Arm, ends: np.ndarray, problem: tuple) -> dict[str, Any]:
-    """Steps 3 to 7: what stands at the ends (nets, n). problem: inputs, targets, widths and ridge."""
+    """Steps 3 to 7: what kind of points the ends (nets, n) are, and both ratios there. problem: as in `search`."""
     loss, gradient, hessian = newton.hessians(ends, *problem)
     at_ends = critical_points.kinds(gradient, hessian)  # 3 and 5
     sampled = []  # 4

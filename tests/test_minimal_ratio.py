@@ -92,9 +92,11 @@ def test_the_hessian_of_a_linear_net_is_that_of_least_squares():
 
 @pytest.mark.parametrize("net", minimal_ratio.WIDTHS)
 def test_the_stack_predicts_what_keras_predicts(net):
+    from contenders import keras_fit
+
     widths = minimal_ratio.WIDTHS[net]
     weights = stacked.glorot_uniform(widths, [5])
-    model = minimal_ratio.build_model(net)
+    model = keras_fit.build_model("hw1_2/minimal_ratio", (net,))
     model.set_weights(stacked.split(weights[0], widths))
     assert model.count_params() == weights.shape[1]
     expected = model.predict(POINTS[:, None], verbose=0)[:, 0]

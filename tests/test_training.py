@@ -188,15 +188,20 @@ def test_the_evaluation_counts_every_batch_whatever_their_size(pictures, monkeyp
 def test_stacked_nets_predict_what_keras_predicts(net, activation):
     weights = function_fit.initial_weights(net, 3) + 0.1  # biases too must be in their place
     points = np.linspace(-1, 1, 20, dtype=np.float32)
-    outputs = stacked.forward(
-        tf.constant(weights), tf.constant(points), function_fit.WIDTHS[net], getattr(tf.nn, activation)
-    )
+    model = function_fit.build_model(net, activation)
+    outputs = stacked.copies_of(model)(tf.constant(weights), tf.constant(points))
     for index in range(3):
-        model = function_fit.build_model(net, activation)
         model.set_weights(stacked.split(weights[index], function_fit.WIDTHS[net]))
         np.testing.assert_allclose(
             outputs[index], model.predict(points[:, None], verbose=0)[:, 0], rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("activations", [("relu", "tanh", None), ("relu", "relu", "tanh")])
+def test_a_stack_refuses_a_net_that_it_would_compute_otherwise(activations):
+    layers = [keras.layers.Dense(1, activation=activation) for activation in activations]
+    with pytest.raises(ValueError, match="one activation in all hidden layers"):
+        stacked.copies_of(keras.Sequential([keras.Input((1,)), *layers]))
 
 
 def test_initial_weights_are_glorot_uniform_with_zero_biases():

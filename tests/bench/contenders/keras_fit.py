@@ -22,11 +22,20 @@ EVALUATION_BATCH = 1000  # of `fit tuned`
 JACOBIAN_BATCH = 500  # images at once
 
 
+def build_model(script: str, net: tuple) -> keras.Model:
+    """The net of a script in Keras; of minimal_ratio, which computes its nets in NumPy, the same net in float64."""
+    module = script_module(script)
+    if hasattr(module, "build_model"):
+        return module.build_model(*net)
+    *hidden, outputs = module.WIDTHS[net[0]]
+    layers = [keras.layers.Dense(units, activation="tanh", dtype="float64") for units in hidden]
+    return keras.Sequential([keras.Input((1,), dtype="float64"), *layers, keras.layers.Dense(outputs, dtype="float64")])
+
+
 def describe(script: str, net: tuple) -> list[dict[str, Any]]:
     """The layers of a net: `kind`, what its other makers need, `parameters`, and `multiply_adds` of one example."""
     found = []
-    model = script_module(script).build_model(*net)
-    for layer in model.layers:
+    for layer in build_model(script, net).layers:
         about: dict[str, Any] = {"kind": type(layer).__name__, "parameters": layer.count_params(), "multiply_adds": 0}
         if hasattr(layer, "kernel"):
             places = np.prod(layer.output.shape[1:-1], dtype=int)  # 1 for Dense
@@ -45,7 +54,7 @@ def load(work: Work, name: str, layers: list) -> tuple[Steps, str]:
     """run(steps) -> seconds, and what was tuned."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
-    model = script_module(work.script).build_model(*work.net)
+    model = build_model(work.script, work.net)
     if work.kind in TRAINING:
         return fit(work, model, name == "fit tuned")
     if work.kind == "hessian":

@@ -24,8 +24,8 @@ class Work:
     """One kind of step on one net of a script. A step of anything but training takes all examples at once."""
 
     kind: str  # of TRAINING, MEASURING or OURS_ONLY
-    script: str  # whose build_model gives the net, such as hw1_1/mnist_cnn
-    net: tuple = ()  # arguments of that build_model
+    script: str  # whose net it is, such as hw1_1/mnist_cnn
+    net: tuple = ()  # arguments of its build_model; of minimal_ratio, a name of its WIDTHS
     batch_size: int = 0  # examples of a step of training
     examples: int = 0  # of the whole set
     nets: int = 1  # in one step
