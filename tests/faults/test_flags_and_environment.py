@@ -154,7 +154,9 @@ def test_every_command_refuses_a_wrong_flag_in_one_message(checkout, tmp_path, r
     wrong = ["--scale huge", "--history /dev/zero", "--chek", "extra", "--scale quick --history x", "--history"]
     commands += [(path.relative_to(ROOT), wrong[number % len(wrong)]) for number, path in enumerate(PLOTTING)]
     commands += [("report/build.py", flags) for flags in ("--scale huge", "--chek", "extra")]
-    commands += [("tests/bench/bench.py", flags) for flags in ("--only nothing", "--onl x", "--only", "--json /nowhere/x")]
+    commands += [
+        ("tests/bench/bench.py", flags) for flags in ("--only nothing", "--onl x", "--only", "--json /nowhere/x")
+    ]
     commands += [("common.history", flags) for flags in ("", "--cvs x", "nowhere.pkl", "/dev/zero", "/", "common")]
     commands += [("common.data", flags) for flags in ("--scale huge", "--data-dir /nowhere", "--dat x", "--data-dir")]
     before = files_in(checkout)
