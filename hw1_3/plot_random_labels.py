@@ -1,7 +1,7 @@
 """Draw how a network fits shuffled labels, from the history of random_labels.py.
 
-random_labels        all labels shuffled: loss, accuracy, a close-up; a share shuffled: test accuracy, epochs to fit
-random_labels_more   true labels of all images: loss and accuracy; shuffled ones: accuracy around chance
+random_labels        all labels shuffled: loss and accuracy; a share shuffled: test accuracy by epoch, peak and end
+random_labels_more   true labels: loss; shuffled ones: training loss close up, and accuracy around chance
 
     python hw1_3/plot_random_labels.py
 """
@@ -29,8 +29,6 @@ LEVEL = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zord
 SEED = {"linestyle": "", "markersize": 4, "alpha": 0.8, "markeredgewidth": 0}
 END = {"color": "#BB5566", "marker": "s", "linestyle": "--"}
 PEAK = {"color": "#004488", "marker": "o"}
-FIT = {"color": "black", "marker": "o"}
-UNFITTED = SEED | {"color": "black", "marker": "^", "markersize": 5}
 MARK = {"color": "black", "marker": "o", "markersize": 4.5, "markerfacecolor": "white", "zorder": 3}
 THINNED = 10  # one epoch in so many is drawn close up, as dashes are lost in what jumps at every epoch,
 MANY = 60  # where there are more epochs than this
@@ -62,28 +60,26 @@ def unmeasured(axes: Any, words: str) -> None:
 
 
 def draw_labels(kept: dict) -> Any:
-    """Above all labels shuffled: loss, accuracy and the loss close up; below a share of them."""
-    figure, panels = figures.grid(2, 3, 3.5)
-    (loss, accuracy, closer), (by_epoch, ends, speed) = panels
-    full, shares, lasts, colours, unfitted = reading.units_of(kept, "full"), shares_of(kept), {}, {}, False
+    """Above all labels shuffled: loss and accuracy; below a share of them: test accuracy by epoch, its peak and end."""
+    figure, panels = figures.grid(2, 2, 3.5)
+    full, shares, lasts, colours = reading.units_of(kept, "full"), shares_of(kept), {}, {}
     if full:
-        draw_full(kept, full, loss, accuracy)
-        draw_close_up(closer, kept, full[0])
+        draw_full(kept, full, *panels[0])
     if shares:
-        lasts, colours = draw_epoch_curves(by_epoch, kept, shares)
-        draw_ends(ends, kept, shares)
-        unfitted = draw_epochs_to_fit(speed, kept, shares)
-    for axes in (*([] if full else panels[0]), *([] if shares else panels[1])):
-        unmeasured(axes, "all labels shuffled" if axes in panels[0] else "a share shuffled")
-    titles = ["loss, all shuffled", "accuracy, all shuffled", "training loss, close up"]
-    figures.letters(panels.flat, [*titles, "by share shuffled", "at its peak, at the end", "epochs to fit"])
+        lasts, colours = draw_epoch_curves(panels[1, 0], kept, shares)
+        draw_ends(panels[1, 1], kept, shares)
+    for there, words, row in ((full, "all labels shuffled", panels[0]), (shares, "a share shuffled", panels[1])):
+        for axes in () if there else row:
+            unmeasured(axes, words)
+    titles = ["all labels shuffled: loss", "all labels shuffled: accuracy", "by share of labels shuffled"]
+    figures.letters(panels.flat, [*titles, "at its peak and at the end"])
     entries = {"training": TRAINING, "test": TESTING}
     entries |= {"test, net with true labels": TRUE_LABELS} if reading.units_of(kept, "true") else {}
-    figures.key(figure, entries | ({"not fitted by then": UNFITTED} if unfitted else {}))
+    figures.key(figure, entries)
     planned = [history.group_of(unit) for unit in kept["units"]]
     figures.subtitle(figure, figures.caveats(kept, list(dict.fromkeys(planned))))
     if lasts:
-        figures.label_ends(figure, {by_epoch: lasts}, colours)
+        figures.label_ends(figure, {panels[1, 0]: lasts}, colours)
     return figure
 
 
@@ -104,12 +100,12 @@ def draw_full(kept: dict, units: list[str], loss: Any, accuracy: Any) -> None:
     loss.set_yscale("log", nonpositive="mask")
     loss.set_ylim(top=2 * loss.get_ylim()[1])
     figures.log_ticks(loss.yaxis)
-    loss.set_ylabel("cross-entropy (nats)")
-    level(loss, UNIFORM_LOSS, "ln 10, a guess", above=False)
+    loss.set_ylabel("loss (nats)")
+    level(loss, UNIFORM_LOSS, "guessing: ln 10", above=False)
     last = float(np.median([reading.field(kept, unit, "test_loss")[-1] for unit in units]))
     if last > 2 * UNIFORM_LOSS:
         epochs = len(reading.field(kept, units[0], "test_loss"))
-        figures.note(loss, "sure and wrong", (epochs, last), (0.34, 0.9), color="#BB5566")
+        figures.note(loss, "sure and wrong", (epochs, last), (0.55, 0.9), color="#BB5566")
     accuracy.set_ylim(0, 103)
     accuracy.set_ylabel("accuracy (%)")
     level(accuracy, 100 * CHANCE, "chance")
@@ -125,7 +121,7 @@ def draw_close_up(axes: Any, kept: dict, unit: str) -> None:
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.set_ylim(bottom=0, top=1.25 * np.nanmax(values[first - 1 :]))
-    axes.set_ylabel("cross-entropy (nats)")
+    axes.set_ylabel("loss (nats)")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1, nbins=4)
     axes.text(0.03, 0.04, f"dashed: {REFERENCE_LOSS}", color="#BB5566", transform=axes.transAxes, va="bottom")
     if reached:
@@ -161,60 +157,36 @@ def draw_epoch_curves(axes: Any, kept: dict, shares: dict) -> tuple[dict[str, fl
     return lasts, colours
 
 
-def strip(axes: Any, shares: dict, values: list[list[float]], style: dict) -> None:
-    """A point a seed and a line through the medians, against the share in percent."""
-    places = [100 * share for share in shares]
-    axes.plot(places, [np.median(each) if each else np.nan for each in values], linewidth=1.1, **style | {"marker": ""})
-    for place, each in zip(places, values, strict=True):
-        axes.plot(np.full(len(each), place), each, **style | SEED)
-    axes.set(xlabel="labels shuffled (%)", xlim=(-8, 108), xticks=[0, 25, 50, 75, 100])
-
-
 def draw_ends(axes: Any, kept: dict, shares: dict) -> None:
-    """Test accuracy at its peak and at the end, beside the share of labels that are true."""
+    """Test accuracy at its peak and at the end against the share shuffled, beside the share of labels that are true."""
+    places = [100 * share for share in shares]
+    middle = len(places) // 2
     for name, words, style in (("peak_test_accuracy", "peak", PEAK), ("test_accuracy", "end", END)):
         values = [[100 * reading.field(kept, unit, name).flat[-1] for unit in units] for units in shares.values()]
-        strip(axes, shares, values, style)
-        middle = len(values) // 2
-        figures.note(
-            axes,
-            words,
-            (100 * list(shares)[middle], float(np.median(values[middle]))),
-            (0.8, 0.97) if words == "peak" else (0.24, 0.42),
-            color=style["color"],
-        )
+        medians = [float(np.median(each)) for each in values]
+        axes.plot(places, medians, linewidth=1.1, **style | {"marker": ""})
+        for place, each in zip(places, values, strict=True):
+            axes.plot(np.full(len(each), place), each, **style | SEED)
+        spot = (0.8, 0.97) if words == "peak" else (0.24, 0.42)
+        figures.note(axes, words, (places[middle], medians[middle]), spot, color=style["color"])
     right = [[1 - float(reading.field(kept, unit, "wrong_labels")) for unit in units] for units in shares.values()]
-    axes.plot([100 * share for share in shares], [100 * np.median(each) for each in right], **LEVEL)
-    axes.text(0.03, 0.04, "dotted: labels\nthat are true", color="#555555", transform=axes.transAxes, va="bottom")
+    axes.plot(places, [100 * np.median(each) for each in right], **LEVEL)
+    axes.text(0.03, 0.04, "dotted: labels that are true", color="#555555", transform=axes.transAxes, va="bottom")
+    axes.set(xlabel="labels shuffled (%)", xlim=(-8, 108), xticks=[0, 25, 50, 75, 100])
     axes.set(ylabel="test accuracy (%)", ylim=(0, 103))
-
-
-def draw_epochs_to_fit(axes: Any, kept: dict, shares: dict) -> bool:
-    """Epochs until the labels were fitted; whether some were not, which are marked at their last epoch."""
-    ran = {unit: len(reading.field(kept, unit, "test_accuracy")) for units in shares.values() for unit in units}
-    fit = {unit: int(reading.field(kept, unit, "fit_epoch")) for unit in ran}
-    strip(axes, shares, [[fit[unit] for unit in units if fit[unit]] for units in shares.values()], FIT)
-    for share, units in shares.items():
-        missed = [ran[unit] for unit in units if not fit[unit]]
-        axes.plot(np.full(len(missed), 100 * share), missed, **UNFITTED)
-    axes.set_ylim(0, 1.15 * max(fit[unit] or ran[unit] for unit in ran))
-    axes.set_ylabel("epochs")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    return not all(fit.values())
 
 
 # -------------------------------------------------------------------------------------------- second rank
 
 
 def draw_more(kept: dict) -> Any:
-    """True labels: loss and accuracy by epoch; shuffled ones: accuracy around chance."""
+    """True labels: loss by epoch; shuffled ones: the training loss of one seed close up, and accuracy around chance."""
     figure, (panels,) = figures.grid(1, 3, 1.9)
-    loss, accuracy, chance = panels
+    loss, closer, chance = panels
     true, full = (reading.units_of(kept, arm) for arm in ("true", "full"))
     for unit in true:
         for name, style in (("running", RUNNING), ("test", TESTING), ("train", TRAINING)):
             curve(loss, kept, unit, f"{name}_loss", style)
-            curve(accuracy, kept, unit, f"{name}_accuracy", style, 100)
     for unit in full:
         every = THINNED if len(reading.field(kept, unit, "test_accuracy")) > MANY else 1
         for name, style in (("test_accuracy", TESTING), ("true_accuracy", BY_TRUTH)):
@@ -222,23 +194,19 @@ def draw_more(kept: dict) -> Any:
     if true:
         loss.set_yscale("log", nonpositive="mask")
         figures.log_ticks(loss.yaxis)
-        loss.set_ylabel("cross-entropy (nats)")
-        accuracy.set_ylabel("accuracy (%)")
-        tested = 100 * np.concatenate([reading.field(kept, unit, "test_accuracy") for unit in true])
-        low = min(float(np.nanquantile(tested, 0.1)), 99.5) if np.isfinite(tested).any() else 99.5
-        accuracy.set_ylim(low - 0.1 * (100 - low), 100 + 0.05 * (100 - low))
+        loss.set(xlabel="epoch", ylabel="loss (nats)")
+        loss.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if full:
+        draw_close_up(closer, kept, full[0])
         majority = 100 * float(reading.field(kept, full[0], "majority"))
         level(chance, 100 * CHANCE, "chance", above=False)
         level(chance, majority, "most frequent class")
         low, high = chance.get_ylim()
         chance.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(low - 0.1 * (high - low), high + 0.2 * (high - low)))
-    for axes in panels[: 2 if true else 0]:
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    for axes in (*([] if true else panels[:2]), *([] if full else panels[2:])):
-        unmeasured(axes, "all labels shuffled" if axes is chance else "true labels")
-    figures.letters(panels, ["loss, true labels", "accuracy, true labels", "accuracy, shuffled"])
+    for there, words, missing in ((true, "true labels", (loss,)), (full, "all labels shuffled", (closer, chance))):
+        for axes in () if there else missing:
+            unmeasured(axes, words)
+    figures.letters(panels, ["loss, true labels", "training loss, shuffled", "accuracy, shuffled"])
     entries = {"training": TRAINING, "training, running": RUNNING, "test": TESTING}
     figures.key(figure, entries | {"training, by true labels": BY_TRUTH})
     figures.subtitle(figure, figures.caveats(kept, ["full", "true"]))

@@ -89,6 +89,12 @@ def verdict_of(values: Sequence[float], above: float = 0.0) -> dict[str, Any]:
     return {"mean": mean(values), "interval": interval(values), **claims.by_margins(np.asarray(values, float) - above)}
 
 
+def claim(name: str, statement: str, parts: list[dict[str, Any]], evidence: list[str]) -> dict[str, Any]:
+    """A row of the table of claims, judged by its parts: it holds if all of them do."""
+    verdict = claims.combined([part["verdict"] for part in parts])
+    return {"name": name, "statement": statement, "verdict": verdict, "parts": parts, "evidence": evidence}
+
+
 def plain(value: Any) -> Any:
     """NumPy's types as built-in ones, and None for each number that is not finite."""
     return _finite(plain_pickle.plain(value))

@@ -3,7 +3,6 @@
 Losses and accuracies are clean evaluations. An epoch 0 in the history stands for never.
 """
 
-import math
 from typing import Any
 
 from common import reading
@@ -12,12 +11,13 @@ import numpy as np
 
 from report import claims
 from report.claims import C8_AROUND, C8_CHANCE, C8_REACHED, UNIFORM_LOSS
-from report.facts import guard, median, number, plain
+from report.facts import claim, guard, median, number, plain
 
 CURVES = ("train_loss", "train_accuracy", "true_accuracy", "test_loss", "test_accuracy")
 EPOCHS = ("images", "fit_epoch", "reference_epoch", "running_reference_epoch", "peak_test_epoch")
 LAST = 100  # epochs at the end, over which it is counted how often the reference's result is held
 ERRORS = 2  # binomial standard errors of a test accuracy from which on a fall is more than noise
+LABELS = {"full": "shuffled", "true": "true"}
 
 Run = dict[str, Any]
 Shares = dict[float, dict[str, Run]]  # {share of labels shuffled: {seed: results}}, least share first
@@ -25,34 +25,32 @@ Shares = dict[float, dict[str, Run]]  # {share of labels shuffled: {seed: result
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (medians over seeds unless named otherwise), guards, tables and C8."""
-    full, true = ([results(history, unit) for unit in reading.units_of(history, arm)] for arm in ("full", "true"))
+    full, true = ([results(history, unit) for unit in reading.units_of(history, arm)] for arm in LABELS)
     shares = shares_of(history)
-    parts, images, fits = c8(full), claims.test_images(history), median_fits(shares)
+    parts, images = c8(full), claims.test_images(history)
     mixed = [run for share, runs in shares.items() if 0 < share < 1 for run in runs.values()]
     most = list(shares[max(share for share in shares if share < 1)].values()) if mixed else []
     common = set.intersection(*(set(runs) for runs in shares.values())) if len(shares) > 1 else set()
     by_seed = [[runs[seed] for runs in shares.values()] for seed in sorted(common)]
-    harder = updates_by_images(full, list(shares.get(1.0, {}).values()), history["settings"].get("batch_size"))
+    fits = [fit_epochs(runs) for share, runs in shares.items() if share > 0]
+    reached = [run["reference_epoch"] for run in full if run["reference_epoch"]]
     numbers = {
-        "seeds": len(full) if full else None,
+        "seeds": len(full) or None,
         "images": full[0]["images"] if full else None,
-        "reached_first": min(reached_epochs(full), default=None),
-        "reached_last": max(reached_epochs(full), default=None),
-        "held": median([held(run) for run in full]),
+        "reached_first": min(reached, default=None),
+        "reached_last": max(reached, default=None),
         "met_at_the_end": sum(bool(met(run)[-1]) for run in full) if full else None,
         "train_accuracy": median([run["all_train_accuracy"] for run in full]),
         "test_loss": median([run["test_loss"][-1] for run in full]),
-        "true_epoch": median(reached_epochs(true)),
-        "true_test_accuracy": median(at_reference(true)),
-        "fit_clean": median([run["fit_epoch"] for run in shares.get(0.0, {}).values()]),
+        "true_epoch": median([run["reference_epoch"] for run in true if run["reference_epoch"]]),
+        "true_test_accuracy": median(tests_when_reached(true)),
+        "fit_clean": fit_epochs(shares.get(0.0, {})),
         "least_share": min((share for share in shares if share > 0), default=None),
-        "fit_least": fits[0] if fits and fits[0] else None,
+        "fit_least": fits[0] if fits else None,
         "most_share": max((share for share in shares if share < 1), default=None) if mixed else None,
         "most_right_labels": median([right_labels(run) for run in most]),
         "most_true_at_peak": median([true_at_peak(run) for run in most]),
-        "most_end": median([run["test_accuracy"][-1] for run in most]),
-        "image_ratio": harder[0],
-        "update_ratio": harder[1],
+        "most_end": median(last_tests(most)),
     }
     guards = {
         "learnt": as_guard(parts[0]),
@@ -61,19 +59,24 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "held_half": guard(full, lambda run: 1 / 3 <= held(run) <= 2 / 3),
         "true_labels_generalize": generalizes(full, true),
         "wrong_labels_take_longer": None if 0.0 not in shares else guard(by_seed, takes_longer),
-        "number_does_not_matter": None if len(fits) < 2 else min(fits) > 0 and max(fits) <= 1.25 * min(fits),
-        "more_images_are_harder": None if harder[1] is None else harder[1] > 2 * harder[0],
+        "number_does_not_matter": None if len(fits) < 2 else None not in fits and max(fits) <= 1.25 * min(fits),
         "common_first": guard(mixed, lambda run: true_at_peak(run) > right_labels(run)),
         "peaks_early": guard(mixed, lambda run: run["peak_test_epoch"] <= 5),
         "falls_back": None if images is None else guard(mixed, lambda run: falls_back(run, images)),
-        "more_wrong_is_worse": guard(by_seed, lambda runs: falling([run["test_accuracy"][-1] for run in runs])),
+        "more_wrong_is_worse": guard(
+            by_seed, lambda runs: np.diff([run["test_accuracy"][-1] for run in runs]).max() < 0
+        ),
         "ends_near_its_labels": guard(mixed, lambda run: abs(run["test_accuracy"][-1] - right_labels(run)) <= 0.1),
     }
     tables = {
         "trainings": [training(run) for run in full + true],
         "shares": [share_row(share, list(runs.values())) for share, runs in shares.items()],
     }
-    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(parts, full)]})
+    names = ("fitted", "test accuracy at chance", "test loss above ln 10")
+    shown = [f"{name} in {part['agree']} of {part['seeds']}" for name, part in zip(names, parts, strict=True)]
+    statement = "The net fits shuffled labels in training, and learns nothing about the test set"
+    judged = claim("C8", statement, parts, shown if full else [])
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [judged]})
 
 
 def shares_of(history: dict[str, Any]) -> Shares:
@@ -86,9 +89,6 @@ def shares_of(history: dict[str, Any]) -> Shares:
     return dict(sorted(shares.items()))
 
 
-# ------------------------------------------------------------------------------------------ of one training
-
-
 def results(history: dict[str, Any], unit: str) -> Run:
     """What is used of one training: its arm and seed, `CURVES` by epoch and single numbers; epochs are whole."""
     run: Run = dict(zip(("arm", "seed"), unit.split("/seed-"), strict=True))
@@ -96,6 +96,9 @@ def results(history: dict[str, Any], unit: str) -> Run:
     run |= {name: int(number(history, unit, name)) for name in EPOCHS}
     run |= {name: number(history, unit, name) for name in ("wrong_labels", "peak_test_accuracy")}
     return run | {f"all_{name}": number(history, unit, "all_images", name) for name in ("train_loss", "train_accuracy")}
+
+
+# ------------------------------------------------------------------------------------------- of trainings
 
 
 def met(run: Run) -> np.ndarray:
@@ -124,31 +127,28 @@ def falls_back(run: Run, images: int) -> bool:
     return peak - end > ERRORS * max(claims.standard_error(value, images) for value in (peak, end))
 
 
-def reached(run: Run) -> float:
-    """1 where a run reached the reference's training result in time, -1 where it did not; 0 where it ended earlier."""
-    if 0 < run["reference_epoch"] <= C8_REACHED["epochs"]:
-        return 1.0
-    return -1.0 if len(run["test_loss"]) >= C8_REACHED["epochs"] else 0.0
+def last_tests(runs: list[Run]) -> list[float]:
+    """Test accuracies after the last epoch."""
+    return [run["test_accuracy"][-1] for run in runs]
 
 
-# -------------------------------------------------------------------------------------------- of several
-
-
-def reached_epochs(runs: list[Run]) -> list[int]:
-    return [run["reference_epoch"] for run in runs if run["reference_epoch"]]
-
-
-def at_reference(runs: list[Run]) -> list[float]:
+def tests_when_reached(runs: list[Run]) -> list[float]:
     """Test accuracies at the epoch at which each run first reached the reference's training result."""
     return [run["test_accuracy"][run["reference_epoch"] - 1] for run in runs if run["reference_epoch"]]
 
 
 def generalizes(full: list[Run], true: list[Run]) -> bool | None:
     """Whether all nets reach that result, and there each with true labels is far better than any with shuffled ones."""
-    tests = at_reference(full), at_reference(true)
+    shuffled, tested = tests_when_reached(full), tests_when_reached(true)
     if not full or not true:
         return None
-    return len(tests[0] + tests[1]) == len(full + true) and min(tests[1]) > max(tests[0]) + 0.5
+    return len(shuffled + tested) == len(full + true) and min(tested) > max(shuffled) + 0.5
+
+
+def fit_epochs(runs: dict[str, Run]) -> float | None:
+    """Median epochs to fit; None where not all seeds do."""
+    epochs = [run["fit_epoch"] for run in runs.values()]
+    return median(epochs) if all(epochs) else None
 
 
 def takes_longer(runs: list[Run]) -> bool:
@@ -157,89 +157,46 @@ def takes_longer(runs: list[Run]) -> bool:
     return none > 0 and min(some) > 3 * none
 
 
-def median_fits(shares: Shares) -> list[float]:
-    """Median epochs to fit of each share above 0; 0 where not all seeds fit."""
-    fits = [[run["fit_epoch"] for run in runs.values()] for share, runs in shares.items() if share > 0]
-    return [float(np.median(each)) if all(each) else 0.0 for each in fits]
-
-
-def falling(values: list[float]) -> bool:
-    return bool(np.all(np.diff(values) < 0))
-
-
-def updates_by_images(many: list[Run], few: list[Run], batch: int | None) -> tuple[float | None, float | None]:
-    """Ratio of images, and of the updates to the reference's training result, all labels shuffled in both."""
-    if not many or not few or not batch or not all(run["reference_epoch"] for run in many + few):
-        return None, None
-    updates = [
-        float(np.median([run["reference_epoch"] * math.ceil(run["images"] / batch) for run in runs]))
-        for runs in (many, few)
-    ]
-    return round(many[0]["images"] / few[0]["images"]), updates[0] / updates[1]
-
-
 # --------------------------------------------------------------------------------------------- tables and C8
 
 
 def training(run: Run) -> dict[str, Any]:
     """A row of the table of trainings on all images; epochs are None for never."""
-    return {
-        "labels": {"full": "shuffled", "true": "true"}[run["arm"]],
-        "seed": run["seed"],
-        "epochs": len(run["test_loss"]),
-        "fitted_from": run["fit_epoch"] or None,
-        "reference_clean": run["reference_epoch"] or None,
-        "reference_running": run["running_reference_epoch"] or None,
-        "held": held(run),
-        "train_loss": run["all_train_loss"],
-        "train_accuracy": run["all_train_accuracy"],
-        "test_loss": run["test_loss"][-1],
-        "test_accuracy": run["test_accuracy"][-1],
-        "peak": run["peak_test_accuracy"],
-        "peak_epoch": run["peak_test_epoch"],
-    }
+    epochs = {name: run[name] or None for name in ("fit_epoch", "reference_epoch", "running_reference_epoch")}
+    as_they_are = {name: run[name] for name in ("seed", "peak_test_accuracy", "peak_test_epoch")}
+    last = {name: run[name][-1] for name in ("test_loss", "test_accuracy")}
+    last |= {name: run[f"all_{name}"] for name in ("train_loss", "train_accuracy")}
+    return (
+        {"labels": LABELS[run["arm"]], "epochs": len(run["test_loss"]), "held": held(run)} | epochs | as_they_are | last
+    )
 
 
 def share_row(share: float, runs: list[Run]) -> dict[str, Any]:
     """A row of the table of shares; lists have a value for each seed."""
-    return {
-        "share": share,
-        "wrong": [run["wrong_labels"] for run in runs],
-        "fit": [run["fit_epoch"] or None for run in runs],
-        "peak": [run["peak_test_accuracy"] for run in runs],
-        "peak_epoch": [run["peak_test_epoch"] for run in runs],
-        "true_at_peak": [true_at_peak(run) for run in runs],
-        "end": [run["test_accuracy"][-1] for run in runs],
-    }
+    row = {name: [run[name] for run in runs] for name in ("wrong_labels", "peak_test_accuracy", "peak_test_epoch")}
+    row |= {"fit": [run["fit_epoch"] or None for run in runs], "end": last_tests(runs)}
+    return row | {"share": share, "true_at_peak": [true_at_peak(run) for run in runs]}
 
 
 def c8(full: list[Run]) -> list[dict[str, Any]]:
     """The parts of C8."""
-    accuracies, losses = ([run[name][-1] for run in full] for name in ("test_accuracy", "test_loss"))
+    goal = f"training loss at most {C8_REACHED['loss']}, accuracy at least {100 * C8_REACHED['accuracy']:.1f} %"
+    near = [C8_AROUND - abs(value - C8_CHANCE) for value in last_tests(full)]
     judged = {
-        f"training loss at most {C8_REACHED['loss']}, accuracy at least {100 * C8_REACHED['accuracy']:.1f} % by "
-        f"epoch {C8_REACHED['epochs']}": claims.by_signs([reached(run) for run in full]),
-        f"test accuracy within {100 * C8_AROUND:g} points of {100 * C8_CHANCE:g} % at the end": claims.by_margins(
-            [C8_AROUND - abs(value - C8_CHANCE) for value in accuracies]
-        ),
-        "test loss above ln 10 at the end": claims.by_margins([value - UNIFORM_LOSS for value in losses]),
+        f"{goal} by epoch {C8_REACHED['epochs']}": claims.by_signs([reached_in_time(run) for run in full]),
+        f"test accuracy within {100 * C8_AROUND:g} points of {100 * C8_CHANCE:g} % at the end": claims.by_margins(near),
+        "test loss above ln 10 at the end": claims.by_margins([run["test_loss"][-1] - UNIFORM_LOSS for run in full]),
     }
     return [{"words": words, **found} for words, found in judged.items()]
+
+
+def reached_in_time(run: Run) -> float:
+    """1 where a run reached the reference's training result in time, -1 where it did not; 0 where it ended earlier."""
+    if 0 < run["reference_epoch"] <= C8_REACHED["epochs"]:
+        return 1.0
+    return -1.0 if len(run["test_loss"]) >= C8_REACHED["epochs"] else 0.0
 
 
 def as_guard(part: dict[str, Any]) -> bool | None:
     """Whether a part of a claim holds; None where no seed is measured."""
     return part["verdict"] == claims.HOLDS if part["seeds"] else None
-
-
-def claim(parts: list[dict[str, Any]], full: list[Run]) -> dict[str, Any]:
-    """C8, the net fits shuffled labels on the training set, and learns nothing about the test set."""
-    names = ("fitted", "test accuracy at chance", "test loss above ln 10")
-    shown = [f"{name} in {part['agree']} of {part['seeds']}" for name, part in zip(names, parts, strict=True)]
-    return {
-        "name": "C8",
-        "statement": "The net fits shuffled labels in training, and learns nothing about the test set",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": shown if full else [],
-    }

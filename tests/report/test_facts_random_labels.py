@@ -66,7 +66,7 @@ def made_up() -> dict:
     results |= {f"full/seed-{seed}": full() for seed in (0, 1)}
     results |= {f"true/seed-{seed}": full(0.98, 0.1, reached=3, epochs=30, held=1) for seed in (0, 1)}
     data = {"name": "MNIST", "fingerprint": "", "source": "60,000 training and 10,000 test images"}
-    return scaffold.made_up("hw1_3/random_labels", results, {"batch_size": 128}, data)
+    return scaffold.made_up("hw1_3/random_labels", results, {}, data)
 
 
 FALSE = {  # what makes each guard false
@@ -77,7 +77,6 @@ FALSE = {  # what makes each guard false
     "true_labels_generalize": ("full", "true"),
     "wrong_labels_take_longer": ("share-0", "share-0.25"),
     "number_does_not_matter": ("share-1", part(1, fit_epoch=200)),
-    "more_images_are_harder": ("full", "true"),
     "common_first": ("share-0.25", part(0.25, true_accuracy=[0.2, 0.7, 0.5, 0.7])),
     "peaks_early": ("share-0.25", part(0.25, peak_test_epoch=30, true_accuracy=[1] * 30)),
     "falls_back": ("share-0.25", part(0.25, test_accuracy=[0.2, 0.92, 0.5, 0.92])),
@@ -118,20 +117,12 @@ test_partial = scaffold.partial_tests(reported.facts, made_up)
     ],
 )
 def test_the_rule_of_the_claim(runs, verdicts):
-    parts = reported.c8(runs)
-    assert [part["verdict"] for part in parts] == verdicts
-    assert reported.claim(parts, runs)["verdict"] == claims.combined(verdicts)
+    assert [part["verdict"] for part in reported.c8(runs)] == verdicts
 
 
 def test_a_fall_counts_only_beyond_the_noise_of_so_many_images():
     run = part(0.5, peak_test_accuracy=0.6, test_accuracy=[0.2, 0.6, 0.58])
     assert reported.falls_back(run, 10_000) and not reported.falls_back(run, 100)
-
-
-def test_six_times_as_many_images():
-    numbers = reported.facts(made_up())["numbers"]
-    assert numbers["image_ratio"] == 6 and numbers["update_ratio"] == pytest.approx(100 * 469 / (40 * 79))
-    assert numbers["held"] == 0.5 and numbers["most_right_labels"] == pytest.approx(0.55)
 
 
 def test_script_figure_and_rule_have_one_reference():
@@ -152,7 +143,5 @@ def test_figures_say_what_is_missing_and_no_words_overlap(lacking):
         assert np.asarray(canvas(figure).buffer_rgba())[..., :3].std() > 5
         assert_apart(figure, title)
         unmeasured = sum("not measured yet" in text.get_text() for axes in figure.axes for text in axes.texts)
-        assert (
-            unmeasured
-            == {"full": (3, 1), "share-": (3, 0), "true": (0, 2)}.get(lacking, (0, 0))[title.endswith("more")]
-        )
+        expected = {"full": (2, 2), "share-": (2, 0), "true": (0, 1)}.get(lacking, (0, 0))
+        assert unmeasured == expected[title.endswith("more")]
