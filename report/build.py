@@ -63,99 +63,23 @@ def sources() -> dict[str, bytes]:
     return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
-def stamp(root: Path, scale: str, code: Path = ROOT) -> str:
+def stamp(root: Path, scale: str) -> str:
     """SHA-256 over all that decides the report's bytes: histories, figures, layout, code, typst's version."""
-    paths = [settings.history_path(root, experiment) for experiment in experiments()]
-    paths += [root / "figures" / f"{name}.svg" for experiment in experiments() for name in drawings_of(experiment)]
     try:
         version = importlib.metadata.version("typst")
     except importlib.metadata.PackageNotFoundError:
         raise Problem("typst is not installed: pip install -r requirements.txt") from None
-    digest = hashlib.sha256(f"{scale}\n{version}\n".encode())
-    for path in paths:
-        digest.update(f"{path.relative_to(root)}\n{_digest(path)}\n".encode())
-    code_files = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in _made_by()}
-    for name, content in (sources() | code_files).items():
-        digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
-    for experiment in experiments():  # "made by other code" stands in the report
-        script = code / f"{experiment}.py"
-        digest.update((history.code_hash(script) if script.is_file() else "no script").encode())
-    return STAMP + digest.hexdigest()
-
-
-def _made_by() -> list[Path]:
-    """The Python files that make the report's numbers: ours, and the modules of the questions that ours import."""
-    ours = sorted(HERE.rglob("*.py"))
-    beside = {match for path in ours for match in BESIDE.findall(path.read_text("utf-8"))}
-    return [*ours, *(ROOT / folder / f"{name}.py" for folder, name in sorted(beside)), ROOT / "common" / "reading.py"]
-
-
-def gather(root: Path, scale: str, code: Path = ROOT) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG}).
-
-    code: the repository whose scripts are compared with those that made the histories.
-    """
-    about = {experiment: histories.read(root, scale, experiment, code) for experiment in experiments()}
-    sections = {experiment.split("/")[1]: _section(experiment, each) for experiment, each in about.items()}
-    figures, drawings = _figures(root)
-    read = [each["history"] for each in about.values() if each["history"]]
-    shown = {
-        "scale": scale,
-        "measured": max((histories.newest(found) for found in read), default=""),
-        "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
-        "box": histories.box(scale, about, figures),
-        "claims": sorted(
-            (
-                claim | {"section": name}
-                for name, section in sections.items()
-                for claim in (section["facts"] or {"claims": ()})["claims"]
-            ),
-            key=lambda claim: (len(claim["name"]), claim["name"]),  # C2 before C10, the bonus last
-        ),
-        "sections": sections,
-        "figures": figures,
-        "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
-        "environments": histories.environments(about),
-    }
-    return shown, drawings
-
-
-def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
-    """What the layout shows of one experiment; `facts` is None where there is no usable history.
-
-    `about`, a history and its state, is told where its results are not those of the experiment.
-    """
-    folder, name = experiment.split("/")
-    section: dict[str, Any] = {"folder": folder, "text": section_file(experiment), "facts": None}
-    found = about["history"]
-    if found and section["text"]:
-        try:
-            facts = importlib.import_module(f"report.facts.{name}").facts(found)
-            if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
-                raise Problem("nothing in it is measured")
-            section["facts"] = plain(facts | {"settings": found["settings"]})
-        except (Problem, LookupError, TypeError, ValueError) as error:  # lists that do not fit together among them
-            why = histories.short_line(f"{type(error).__name__}: {error}" * (not isinstance(error, Problem)))
-            words = f"unreadable: its results are not those of this experiment{f' ({why})' * bool(why)}"
-            about |= {"history": None, "state": "unreadable", "words": words}
-    return section | {"state": about["state"], "words": about["words"]}
-
-
-def _figures(root: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Of each figure whether it is there and what its reader must know, and the bytes of those that are there."""
-    about, drawings = {}, {}
-    for experiment in experiments():
-        folder, name = experiment.split("/")
-        for each in drawings_of(experiment):
-            path = root / "figures" / f"{each}.svg"
-            content, words = histories.figure(path)
-            if content is not None and (why := objection(content)):
-                content, words = None, f"unreadable: {histories.short_line(why)}"
-            if content is not None:
-                drawings[each] = content
-                words = histories.caveat(path, settings.history_path(root, experiment))
-            about[each] = {"there": content is not None, "words": words, "script": f"{folder}/plot_{name}.py"}
-    return about, drawings
+    inputs = [settings.history_path(root, experiment) for experiment in experiments()]
+    inputs += [root / "figures" / f"{name}.svg" for experiment in experiments() for name in drawings_of(experiment)]
+    facts = sorted(HERE.rglob("*.py"))
+    beside = {match for path in facts for match in BESIDE.findall(path.read_text("utf-8"))}
+    code = [*facts, *(ROOT / folder / f"{name}.py" for folder, name in sorted(beside)), ROOT / "common" / "reading.py"]
+    scripts = [ROOT / f"{experiment}.py" for experiment in experiments()]  # "made by other code" stands in the report
+    parts = [scale, version, *(f"{path.relative_to(root)} {_digest(path)}" for path in inputs)]
+    parts += [f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sources().items()]
+    parts += [f"{path.parent.name}/{path.name} {_digest(path)}" for path in code]
+    parts += [history.code_hash(script) if script.is_file() else "no script" for script in scripts]
+    return STAMP + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -176,12 +100,91 @@ def stamped(report: Path) -> str | None:
     return found[1].decode() if found else None
 
 
+def gather(root: Path, scale: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG})."""
+    about = {experiment: histories.read(root, scale, experiment) for experiment in experiments()}
+    sections = {experiment.split("/")[1]: _section(experiment, each) for experiment, each in about.items()}
+    claims = [
+        claim | {"section": name}
+        for name, section in sections.items()
+        if section["facts"]
+        for claim in section["facts"]["claims"]
+    ]
+    figures, drawings = {}, {}
+    for experiment in experiments():
+        folder, name = experiment.split("/")
+        for each in drawings_of(experiment):
+            path, measured = root / "figures" / f"{each}.svg", settings.history_path(root, experiment)
+            content, words = histories.figure(path, measured)
+            figures[each] = {"there": content is not None, "words": words, "script": f"{folder}/plot_{name}.py"}
+            if content is not None:
+                drawings[each] = content
+    read = [each["history"] for each in about.values() if each["history"]]
+    shown = {
+        "scale": scale,
+        "measured": max(map(histories.newest, read), default=""),
+        "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
+        "box": histories.box(scale, about, figures),
+        "claims": sorted(claims, key=lambda claim: (len(claim["name"]), claim["name"])),  # C2 before C10
+        "sections": sections,
+        "figures": figures,
+        "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
+        "environments": histories.environments(about),
+    }
+    return shown, drawings
+
+
+def _section(experiment: str, about: dict[str, Any]) -> dict[str, Any]:
+    """What the layout shows of one experiment; `facts` is None where there is no usable history.
+
+    Where the results are not those of the experiment, `about` is changed to say so.
+    """
+    folder, name = experiment.split("/")
+    text, facts = section_file(experiment), None
+    if about["history"] and text:
+        try:
+            facts = importlib.import_module(f"report.facts.{name}").facts(about["history"])
+            if not any(facts["tables"].values()) and set(facts["guards"].values()) <= {None}:
+                raise Problem("nothing in it is measured")
+            facts = plain(facts | {"settings": about["history"]["settings"]})
+        except (Problem, LookupError, TypeError, ValueError) as error:  # lists that do not fit together among them
+            facts, why = None, f" ({type(error).__name__}: {error})" * (not isinstance(error, Problem))
+            about |= histories.unreadable(f"its results are not those of this experiment{why}")
+    return {"folder": folder, "text": text, "facts": facts, "state": about["state"], "words": about["words"]}
+
+
 class Built(NamedTuple):
     """A report: the PDF, and what typst made it of."""
 
     pdf: bytes
     numbers: dict[str, Any]
     project: dict[str, bytes]
+
+
+def build(root: Path, scale: str) -> Built:
+    """The report of the tree at `root`; Problem where typst cannot make it. The same inputs give the same bytes."""
+    import typst
+
+    mark = stamp(root, scale)
+    numbers, drawings = gather(root, scale)
+    project = inputs(numbers, drawings, mark)
+    now = max(0, int(datetime.fromisoformat(numbers["measured"] or "1970-01-01").timestamp()))  # the newest history's
+    try:
+        pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True, timestamp=now)
+    except typst.TypstError as error:
+        why = (error.diagnostic or error.message).strip().partition("\n")[0]
+        raise Problem(f"typst cannot build the report: {why}") from None
+    if warnings:
+        raise Problem(f"typst warns about the report: {warnings[0].message.strip()}")
+    return Built(pdf, numbers, project)
+
+
+def inputs(numbers: dict, drawings: dict[str, bytes], mark: str) -> dict[str, bytes]:
+    """The files typst sees, in memory: layout, numbers, figures."""
+    project = sources()
+    main = {"main.typ": project.pop("hw1.typ")}  # the name that typst starts with
+    encoded = json.dumps(numbers | {"stamp": mark}, allow_nan=False).encode()
+    return main | project | {"numbers.json": encoded, **{f"figures/{name}.svg": svg for name, svg in drawings.items()}}
 
 
 def noted(project: dict[str, bytes], label: str) -> list[dict[str, Any]]:
@@ -195,67 +198,19 @@ def noted(project: dict[str, bytes], label: str) -> list[dict[str, Any]]:
     return [item["value"] for item in json.loads(typst.query(project, f"<{label}>", ignore_system_fonts=True))]
 
 
-def build(root: Path, scale: str, code: Path = ROOT) -> Built:
-    """The report of the tree at `root`; Problem where typst cannot make it. The same inputs give the same bytes."""
-    import typst
-
-    mark = stamp(root, scale, code)
-    numbers, drawings = gather(root, scale, code)
-    project = inputs(numbers, drawings, mark)
-    try:
-        pdf, warnings = typst.compile_with_warnings(
-            project, format="pdf", ignore_system_fonts=True, timestamp=moment(numbers)
-        )
-    except typst.TypstError as error:
-        raise Problem(f"typst cannot build the report: {one_line(error.diagnostic or error.message)}") from None
-    if warnings:
-        raise Problem(f"typst warns about the report: {one_line(warnings[0].message)}")
-    return Built(pdf, numbers, project)
-
-
-def inputs(numbers: dict, drawings: dict[str, bytes], mark: str) -> dict[str, bytes]:
-    """The files typst sees, in memory: layout, numbers, figures."""
-    project = sources()
-    main = {"main.typ": project.pop("hw1.typ")}  # the name that typst starts with
-    encoded = json.dumps(numbers | {"stamp": mark}, allow_nan=False).encode()
-    return main | project | {"numbers.json": encoded, **{f"figures/{name}.svg": svg for name, svg in drawings.items()}}
-
-
-def moment(numbers: dict) -> int:
-    """The newest history's time, which stands for now, in seconds since 1970."""
-    return max(0, int(datetime.fromisoformat(numbers["measured"]).timestamp())) if numbers["measured"] else 0
-
-
-def objection(content: bytes) -> str:
-    """Why typst cannot draw this SVG; empty if it can."""
-    import typst
-
-    page = b'#set page(width: auto, height: auto)\n#image("figure.svg")'
-    try:
-        typst.compile({"main.typ": page, "figure.svg": content}, ignore_system_fonts=True)
-    except typst.TypstError as error:
-        return one_line(error.message)
-    return ""
-
-
-def one_line(text: str) -> str:
-    """The first line of a message that may have many."""
-    return text.strip().splitlines()[0] if text.strip() else "no reason given"
-
-
 def main() -> None:
     arguments = _arguments()
-    scale = arguments.scale or ("paper" if _measured_at("paper") else "quick")
+    with_history = [each for each in experiments() if settings.history_path(settings.tree("paper"), each).exists()]
+    scale = arguments.scale or ("paper" if with_history else "quick")
+    if not arguments.scale:
+        reason = "it has histories" if with_history else "no history of paper scale yet"
+        print(f"report: {scale} scale ({reason})", file=sys.stderr)
     root = settings.tree(scale)
     path = root / "report" / "hw1.pdf"
-    if not arguments.scale:
-        reason = "it has histories" if scale == "paper" else "no history of paper scale yet"
-        print(f"report: {scale} scale ({reason})", file=sys.stderr)
-    there = stamped(path)
-    mark = stamp(root, scale)
     if arguments.strict:
         check_prose(root, scale)
         return
+    there, mark = stamped(path), stamp(root, scale)
     text = README.read_text("utf-8") if scale == "paper" and README.is_file() else None
     fresh = there == mark and (text is None or readme.stamp_of(text) == mark)
     if arguments.check:
@@ -273,9 +228,8 @@ def main() -> None:
             f"(git checkout) or measure it again (its script with --force), or build without it (--force)"
         )
     if text is not None:
-        files.write_atomically(
-            README, readme.with_results(text, built.numbers, noted(built.project, "finding"), mark).encode()
-        )
+        findings = noted(built.project, "finding")
+        files.write_atomically(README, readme.with_results(text, built.numbers, findings, mark).encode())
     files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 
@@ -303,11 +257,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="build it even if it is up to date")
     parser.add_argument("--strict", action="store_true", help="only check that the histories contradict no sentence")
     return parser.parse_args()
-
-
-def _measured_at(scale: str) -> bool:
-    tree = settings.tree(scale)
-    return any(settings.history_path(tree, experiment).exists() for experiment in experiments())
 
 
 def _measured_on(path: Path) -> str:

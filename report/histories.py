@@ -5,7 +5,6 @@ or partial leaves words in its place.
 """
 
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from common import figures as drawn
 from common import files, history
 from common.plain_pickle import is_number
 from common.settings import ROOT, history_path
+from common.text import clipped, printable
 
 from report.facts import plain
 
@@ -25,71 +25,58 @@ REVISION = re.compile(r"^REVISION = (\d+)", re.MULTILINE)  # in a script
 THREADS = ("cores", "intra_threads", "inter_threads")  # of an environment, which differ between experiments
 
 
-def short_line(text: str) -> str:
-    """`text` on one line, without control characters, and no longer than anybody reads."""
-    text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def short(text: Any) -> str:
+    """A text from outside on one line, without control characters, and no longer than anybody reads."""
+    return printable(clipped(str(text), LONGEST_TEXT))
 
 
 def listed(names: Sequence[str]) -> str:
     """a, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def read(root: Path, scale: str, experiment: str, code: Path = ROOT) -> dict[str, Any]:
-    """One history and its state in words; `history` is None where there is nothing to show.
-
-    code: the repository whose script is compared with the one that made the history.
-    """
-    path = history_path(root, experiment)
-    about: dict[str, Any] = {
-        "experiment": experiment,
-        "history": None,
-        "state": "missing",
-        "words": "nothing measured yet",
-    }
+def read(root: Path, scale: str, experiment: str) -> dict[str, Any]:
+    """One history and its state in words; `history` is None where there is nothing to show."""
+    about = {"experiment": experiment, "history": None, "state": "missing", "words": "nothing measured yet"}
     try:
-        found = history.read(path)
+        found = history.read(history_path(root, experiment))
     except FileNotFoundError:
         return about
     except history.UnreadableError as error:
-        why = str(error).split("not a usable history: ")[-1].split("; restore it")[0]
-        return about | {"state": "unreadable", "words": f"unreadable: {short_line(why)}"}
+        return about | unreadable(str(error).split("not a usable history: ")[-1].split("; restore it")[0])
     if (found["experiment"], found["scale"]) != (experiment, scale):
-        of = short_line(f"{found['experiment']} at {found['scale']} scale")
-        return about | {"state": "unreadable", "words": f"unreadable: the file holds {of}"}
+        return about | unreadable(f"the file holds {found['experiment']} at {found['scale']} scale")
     done = [unit for unit in found["units"].values() if unit is not None]
     if not done:
         return about
     if not all(map(_recorded, done)):
-        return about | {"state": "unreadable", "words": "unreadable: its units have no records"}
-    script = code / f"{experiment}.py"
+        return about | unreadable("its units have no records")
+    script = ROOT / f"{experiment}.py"
     hashes = {found["code"]["hash"], *(unit["code"] for unit in done)}
-    other = not script.is_file() or hashes != {history.code_hash(script)}
+    commits = [unit.get("commit", found["code"].get("commit", "")) for unit in done]  # units have it since 2026-12
     total, partial = len(found["units"]), len(done) < len(found["units"])
     return about | {
         "history": found,
         "settings": plain(found["settings"]),
-        "revision_now": REVISION.search(script.read_text("utf-8"))[1] if script.is_file() else NOTHING,
         "state": "partial" if partial else "complete",
         "words": f"partial: {len(done)} of {total} units" if partial else f"complete: {total} units",
         "measured": newest(found)[:10],
-        "data": short_line(found["data"]["name"]),
-        "source": short_line(str(found["data"].get("source", "computed from the formula"))),
-        "fingerprint": short_line(found["data"]["fingerprint"]),
+        "data": short(found["data"]["name"]),
+        "source": short(found["data"].get("source", "computed from the formula")),
+        "fingerprint": short(found["data"]["fingerprint"]),
         "revision": str(found["code"]["revision"]),
-        "commits": [short_line(each)[:13] for each in _commits(found)],
-        "other_code": other,
-        **{name: short_line(str(found["environment"].get(name, NOTHING))) for name in THREADS},
+        "revision_now": REVISION.search(script.read_text("utf-8"))[1] if script.is_file() else NOTHING,
+        "commits": [short(each)[:13] for each in dict.fromkeys(map(str, commits))],
+        "other_code": not script.is_file() or hashes != {history.code_hash(script)},
+        **{name: short(found["environment"].get(name, NOTHING)) for name in THREADS},
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
         "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
     }
 
 
-def _commits(found: dict[str, Any]) -> list[str]:
-    """The git commits that measured the units, each once; a history before 2026-12 has one for all."""
-    whole = str(found["code"].get("commit", ""))
-    return list(dict.fromkeys(str(unit.get("commit", whole)) for unit in found["units"].values() if unit))
+def unreadable(why: str) -> dict[str, Any]:
+    """The state of a history that cannot be shown."""
+    return {"history": None, "state": "unreadable", "words": f"unreadable: {short(why)}"}
 
 
 def newest(found: dict[str, Any]) -> str:
@@ -112,32 +99,46 @@ def _recorded(record: dict[str, Any]) -> bool:
     return is_number(record.get("peak_memory_megabytes")) and isinstance(record.get("device"), str)
 
 
-def figure(path: Path) -> tuple[bytes | None, str]:
-    """The bytes of a drawing, or None and what is wrong with it."""
+def duration(seconds: float) -> str:
+    """12 s or 340.5 min: a column of them is compared at a glance."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def figure(path: Path, measured: Path) -> tuple[bytes | None, str]:
+    """The bytes of a drawing, or None where it cannot be shown, and in words what its reader must know.
+
+    measured: the history that the tables beside it show.
+    """
     try:
         if not path.is_file():
             return None, "not drawn yet"
         if path.stat().st_size > LARGEST_FIGURE:
             return None, "unreadable: larger than 20 MB"
         content = path.read_bytes()
-        top = ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-        return None, f"unreadable: {short_line(str(error))}"
-    if top.tag != "{http://www.w3.org/2000/svg}svg":
-        return None, "unreadable: not a drawing"
-    return content, ""
-
-
-def caveat(path: Path, measured: Path) -> str:
-    """Why a drawing may not show what the tables hold; empty if it was drawn from the same history."""
+    except OSError as error:
+        return None, f"unreadable: {short(error.strerror)}"
+    if why := _objection(content):
+        return None, f"unreadable: {short(why)}"
     try:
         stamp = drawn.stamp_of(path)
         same = files.sha256(measured) in stamp
     except ValueError as error:
-        return f"not as its plot script left it ({error})"
+        return content, f"not as its plot script left it ({error})"
     except OSError:
         same = False
-    return "" if same else "drawn from another history than the tables"
+    return content, "" if same else "drawn from another history than the tables"
+
+
+def _objection(content: bytes) -> str:
+    """Why typst cannot draw this SVG; empty if it can."""
+    import typst
+
+    page = b'#set page(width: auto, height: auto)\n#image("figure.svg")'
+    try:
+        typst.compile({"main.typ": page, "figure.svg": content}, ignore_system_fonts=True)
+    except RuntimeError as error:  # typst's own error is one, and others come of bytes that are no text
+        return str(error)
+    return ""
 
 
 def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]) -> list[str]:
@@ -176,16 +177,13 @@ def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each setting of the machine its values and, where they differ, in which experiments."""
     items: dict[str, dict[str, list[str]]] = {}
     for experiment, about in histories.items():
-        kept = about["history"] or {}
-        found = {name: [value] for name, value in kept.get("environment", {}).items()}  # of the unit that came last
-        devices = {record["device"] for record in kept.get("units", {}).values() if record}
-        found |= {"device": sorted(devices)} if devices else {}
-        for name, each in found.items():
-            if name in THREADS:
-                continue
-            values = items.setdefault(short_line(name).replace("_", " "), {})
-            for value in each:
-                values.setdefault(short_line(str(value)), []).append(experiment.split("/")[1])
+        if about["history"]:
+            found = {name: [value] for name, value in about["history"]["environment"].items() if name not in THREADS}
+            found["device"] = sorted({unit["device"] for unit in about["history"]["units"].values() if unit})
+            for name, values in found.items():
+                for value in values:
+                    where = items.setdefault(short(name).replace("_", " "), {}).setdefault(short(value), [])
+                    where.append(experiment.split("/")[1])
     return [
         {
             "name": name,
@@ -193,8 +191,3 @@ def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name, values in items.items()
     ]
-
-
-def duration(seconds: float) -> str:
-    """12 s or 340.5 min: a column of them is compared at a glance."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

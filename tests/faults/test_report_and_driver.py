@@ -165,7 +165,7 @@ def put_figure(fault: str, path: Path) -> str:
         "missing": (None, "not drawn yet"),
         "empty": ("", "unreadable: "),
         "truncated": (SVG[:90], "unreadable: "),
-        "a web page": ("<html><body/></html>", "unreadable: not a drawing"),
+        "a web page": ("<html><body/></html>", "unreadable: "),
         "binary": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "unreadable: "),
         "billion laughs": (f'<!DOCTYPE svg [<!ENTITY l0 "ha">{BOMB}]>' + SVG % "<text>&l12;</text>", "unreadable: "),
         "no size": (SVG.replace("453.6pt", "-1") % "", "unreadable: "),
