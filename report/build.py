@@ -124,12 +124,10 @@ def gather(root: Path, scale: str) -> tuple[dict[str, Any], dict[str, bytes]]:
         "scale": scale,
         "measured": max(map(histories.newest, read), default=""),
         "data": sorted({found["data"]["name"] for found in read} - {"computed"}),
-        "box": histories.box(scale, about, figures),
         "claims": sorted(claims, key=lambda claim: (len(claim["name"]), claim["name"])),  # C2 before C10
         "sections": sections,
         "figures": figures,
         "histories": [{key: value for key, value in each.items() if key != "history"} for each in about.values()],
-        "environments": histories.environments(about),
     }
     return shown, drawings
 
@@ -168,9 +166,11 @@ def build(root: Path, scale: str) -> Built:
     mark = stamp(root, scale)
     numbers, drawings = gather(root, scale)
     project = inputs(numbers, drawings, mark)
-    now = max(0, int(datetime.fromisoformat(numbers["measured"] or "1970-01-01").timestamp()))  # the newest history's
+    newest = datetime.fromisoformat(numbers["measured"] or "1970-01-01T00Z").timestamp()
     try:
-        pdf, warnings = typst.compile_with_warnings(project, format="pdf", ignore_system_fonts=True, timestamp=now)
+        pdf, warnings = typst.compile_with_warnings(
+            project, format="pdf", ignore_system_fonts=True, timestamp=max(0, int(newest))
+        )
     except typst.TypstError as error:
         why = (error.diagnostic or error.message).strip().partition("\n")[0]
         raise Problem(f"typst cannot build the report: {why}") from None

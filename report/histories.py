@@ -5,7 +5,6 @@ or partial leaves words in its place.
 """
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ THREADS = ("cores", "intra_threads", "inter_threads")  # of an environment, whic
 def short(text: Any) -> str:
     """A text from outside on one line, without control characters, and no longer than anybody reads."""
     return printable(clipped(str(text), LONGEST_TEXT))
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def read(root: Path, scale: str, experiment: str) -> dict[str, Any]:
@@ -68,7 +62,8 @@ def read(root: Path, scale: str, experiment: str) -> dict[str, Any]:
         "revision_now": REVISION.search(script.read_text("utf-8"))[1] if script.is_file() else NOTHING,
         "commits": [short(each)[:13] for each in dict.fromkeys(map(str, commits))],
         "other_code": not script.is_file() or hashes != {history.code_hash(script)},
-        **{name: short(found["environment"].get(name, NOTHING)) for name in THREADS},
+        "threads": {name: short(found["environment"].get(name, NOTHING)) for name in THREADS},
+        "environment": _environment(found),
         "wall": duration(sum(float(unit["wall_seconds"]) for unit in done)),
         "memory": f"{max(float(unit['peak_memory_megabytes']) for unit in done) / 1000:.2f}",
     }
@@ -97,6 +92,13 @@ def _recorded(record: dict[str, Any]) -> bool:
     except (ValueError, OverflowError):
         return False
     return is_number(record.get("peak_memory_megabytes")) and isinstance(record.get("device"), str)
+
+
+def _environment(found: dict[str, Any]) -> dict[str, list[str]]:
+    """{name: values} of the machines, as of the unit that came last; the devices of all units."""
+    values = {name: [value] for name, value in found["environment"].items() if name not in THREADS}
+    values["device"] = sorted({unit["device"] for unit in found["units"].values() if unit})
+    return {short(name).replace("_", " "): list(map(short, each)) for name, each in values.items()}
 
 
 def duration(seconds: float) -> str:
@@ -139,55 +141,3 @@ def _objection(content: bytes) -> str:
     except RuntimeError as error:  # typst's own error is one, and others come of bytes that are no text
         return str(error)
     return ""
-
-
-def box(scale: str, histories: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]) -> list[str]:
-    """What the reader must know before any number: scale, sample data, what is not there."""
-    lines = []
-    if scale == "quick":
-        lines.append(
-            "Quick scale: short trainings that show the chain at work. The numbers do not answer the "
-            "questions, and the verdicts are of these short trainings only."
-        )
-    origins: dict[tuple[str, str], list[str]] = {}
-    for experiment, about in histories.items():
-        origins.setdefault((about.get("data", ""), about.get("source", "")), []).append(experiment)
-    for (name, source), where in origins.items():
-        if name == "sample":
-            lines.append(f"Sample data in {listed(where)}: {source}.")
-        elif name.startswith("unverified"):
-            lines.append(f"Data of unknown origin in {listed(where)}: {name}, {source}.")
-        elif "JPEG copy" in name:
-            lines.append(
-                f"{name} in {listed(where)}: the pictures were re-encoded as JPEG; they are not the originals."
-            )
-    for experiment, about in histories.items():
-        if about["state"] != "complete":
-            lines.append(f"{experiment}: {about['words']}.")
-    older = [name for name, about in histories.items() if about.get("revision") != about.get("revision_now")]
-    if older:
-        lines.append(f"Measured by a revision of the script that was corrected since: {listed(older)}.")
-    for words in dict.fromkeys(about["words"] for about in figures.values() if about["words"]):
-        names = [name for name, about in figures.items() if about["words"] == words]
-        lines.append(f"{'Figure' if len(names) == 1 else 'Figures'} {listed(names)}: {words}.")
-    return lines
-
-
-def environments(histories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each setting of the machine its values and, where they differ, in which experiments."""
-    items: dict[str, dict[str, list[str]]] = {}
-    for experiment, about in histories.items():
-        if about["history"]:
-            found = {name: [value] for name, value in about["history"]["environment"].items() if name not in THREADS}
-            found["device"] = sorted({unit["device"] for unit in about["history"]["units"].values() if unit})
-            for name, values in found.items():
-                for value in values:
-                    where = items.setdefault(short(name).replace("_", " "), {}).setdefault(short(value), [])
-                    where.append(experiment.split("/")[1])
-    return [
-        {
-            "name": name,
-            "values": [{"value": value, "where": listed(where) * (len(values) > 1)} for value, where in values.items()],
-        }
-        for name, values in items.items()
-    ]

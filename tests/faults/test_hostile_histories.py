@@ -617,9 +617,9 @@ def test_the_report_names_every_unusable_history(tmp_path, record_property):
     done = command(copied / "report" / "build.py", "--scale", "quick")
     assert done.returncode == 0, done.stderr
     assert (copied / "out" / "quick" / "report" / "hw1.pdf").read_bytes().startswith(b"%PDF-")
-    box = build.gather(copied / "out" / "quick", "quick")[0]["box"]
-    for experiment in build.experiments():
-        assert any(line.startswith(f"{experiment}: unreadable: ") for line in box), experiment
+    states = build.gather(copied / "out" / "quick", "quick")[0]["histories"]
+    for about in states:
+        assert about["words"].startswith("unreadable: "), about["experiment"]
     record_property("cases", len(kinds))
 
 

@@ -208,7 +208,7 @@ def test_the_report_is_built_whatever_a_history_or_a_figure_is_and_says_so(tmp_p
         numbers = build.gather(root)[0]
         for name, words in drawn.items():
             assert numbers["figures"][name]["words"].startswith(words), name
-            assert name in " ".join(line for line in numbers["box"] if line.startswith("Figure")), name
+            assert re.search(rf"Figures? [^:]*\b{name}\b", text), name
         assert str(tmp_path) not in text
         subprocess.run(["rm", "-rf", root], check=True)
     record_property("cases", len(HISTORY_FAULTS) * len(EXPERIMENTS) + figure_cases)
