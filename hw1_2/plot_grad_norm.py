@@ -1,6 +1,6 @@
 """Draw gradient norm and loss during training, from the history of grad_norm.py.
 
-grad_norm               Adam: norm above loss, same iterations: mini-batches, their running median, the fixed set
+grad_norm               Adam: norm above loss, same iterations: mini-batches, with their running median, and fixed set
 grad_norm_momentum      the same with momentum
 grad_norm_window        the norm within the window in which the fixed set was measured at every iteration
 grad_norm_correlation   rank correlations of norm and loss, a mark for each seed
@@ -20,9 +20,10 @@ import numpy as np
 ARMS = {"mnist/adam": "MNIST, Adam", "mnist/sgd": "MNIST, momentum", "f1/adam": "f1, Adam"}
 ROWS = {"gradient_norm": "gradient norm", "loss": "loss"}
 LOSSES = {"mnist": "cross-entropy (nats)", "f1": "mean squared error"}
-RAW = {"color": "#C8C8C8", "linewidth": 0.4, "rasterized": True}  # as a picture: thousands of points
+STRETCH = 100  # iterations over which the spread of the mini-batches is taken
+SPREAD = {"color": "#D5D5D5", "linewidth": 0}
 MEDIAN = {"color": "black", "linewidth": 1.5}
-OTHERS = {"color": "#444444", "linewidth": 0.6, "alpha": 0.7}
+STUCK = {"color": "#BB5566", "linewidth": 1.0, "linestyle": "--"}
 FIXED = {"color": "#009988", "linewidth": 1.1}
 BATCH = {"color": "#999999", "linewidth": 0.8}
 STALLED = 50  # times the median loss at the end: a net on a plateau
@@ -74,50 +75,49 @@ def draw_momentum(history: dict) -> Any:
 
 
 def draw_training(axes: Any, history: dict, arm: str, name: str) -> None:
-    """One panel: the first seed's mini-batches faint, their running median bold, the fixed set; other seeds thin."""
+    """One panel: spread and running median of the first seed's mini-batches, its fixed set, and seeds that stall."""
     axes.set_yscale("log", nonpositive="mask")
     axes.set_ylabel("gradient norm" if name == "gradient_norm" else LOSSES[arm.split("/")[0]])
     raw = reading.field(history, arm, "first_seed", name)
-    axes.plot(np.arange(len(raw)), raw, **RAW)
+    stretches = np.array_split(raw, max(1, len(raw) // STRETCH))
+    low, high = np.transpose([np.quantile(stretch, figures.TENTHS) for stretch in stretches])
+    middles = (np.arange(len(low)) + 0.5) * len(raw) / len(low)
+    axes.fill_between(middles, low, high, **SPREAD)
     iterations = reading.field(history, arm, "running_median", "iterations")
     medians = reading.field(history, arm, "running_median", name)
-    live = ~dead_of(history, arm)
-    marker = {"marker": "o"} if len(iterations) == 1 else {}
-    axes.plot(iterations, medians[1:][live[1:]].T, **OTHERS)
     records, fixed = reading.field(history, arm, "fixed", "iterations"), reading.field(history, arm, "fixed", name)
+    ends = reading.field(history, arm, "fixed", "loss")[:, -1]
+    stalled = ~dead_of(history, arm) & (ends > STALLED * np.median(ends))
+    stalled[0] = False  # drawn already
+    axes.plot(iterations, medians[stalled].T, **STUCK)
     axes.plot(records, fixed[0], **FIXED)
-    axes.plot(iterations, medians[0], **MEDIAN, **marker)
-    axes.set_ylim(*limits(raw, np.concatenate([medians.ravel(), fixed[0]])))
+    axes.plot(iterations, medians[0], **MEDIAN, **({"marker": "o"} if len(iterations) == 1 else {}))
+    shown = np.concatenate([low, high, medians[[0]].ravel(), medians[stalled].ravel(), fixed[0]])
+    shown = shown[shown > 0]
+    axes.set_ylim(*((shown.min() / 1.3, shown.max() * 1.3) if len(shown) else (0.1, 1.0)))
     axes.margins(x=0)
     if name == "gradient_norm" and arm.startswith("mnist"):
         point_at_noise(axes, records, fixed[0], iterations, medians[0])
-    stalled = fixed[:, -1] > STALLED * np.median(fixed[:, -1])
-    if name == "loss" and stalled.any():
+    if name == "loss" and stalled.any() and np.isfinite(medians[stalled]).all():
         seeds = " and ".join(map(str, np.flatnonzero(stalled)))
-        where = (0.97 * records[-1], fixed[stalled, -1].min() / 1.3)
-        axes.annotate(
-            f"seed {seeds} stalls" if stalled.sum() == 1 else f"seeds {seeds} stall", where, ha="right", va="top"
-        )
+        words = f"seed {seeds} stalls" if stalled.sum() == 1 else f"seeds {seeds} stall"
+        middle = len(iterations) // 2
+        at = float(iterations[middle]), float(medians[stalled, middle].min())
+        figures.note(axes, words, at, (0.75, 0.62), color=STUCK["color"])
 
 
 def point_at_noise(
     axes: Any, records: np.ndarray, fixed: np.ndarray, iterations: np.ndarray, batch: np.ndarray
 ) -> None:
-    """An arrow from the fixed set's norm to the mini-batches' running median, where that is far above."""
+    """An arrow from the fixed set's norm to the mini-batches' running median, where that is far above, and its name."""
     place = int(0.8 * (len(records) - 1))
     low, high = fixed[place], np.interp(records[place], iterations, batch)
     if not np.isfinite([low, high]).all() or low <= 0 or high < 2 * low:
         return
     arrow = {"arrowstyle": "<->", "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (records[place], low), (records[place], high), arrowprops=arrow)
-    behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    axes.text(0.79 * records[-1], np.sqrt(low * high), "gradient noise", ha="right", va="center", bbox=behind)
-
-
-def limits(raw: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
-    """A log axis for all of `whole` and for `raw` but its lowest: a batch that is fitted has hardly any loss."""
-    shown = np.concatenate([whole[whole > 0], np.quantile(raw[raw > 0], [0.005, 1]) if (raw > 0).any() else []])
-    return (shown.min() / 1.3, shown.max() * 1.3) if len(shown) else (0.1, 1.0)
+    axes.set_ylim(bottom=axes.get_ylim()[0] / 3)  # room for the words
+    figures.note(axes, "gap: noise of the mini-batch", (records[place], low), (0.5, 0.08))
 
 
 def draw_window(history: dict) -> Any:
@@ -136,10 +136,10 @@ def draw_window(history: dict) -> Any:
         axes.set(xlabel="iteration", ylabel="gradient norm")
         axes.margins(x=0)
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.35)
+        axes.set_ylim(low, high * (high / low) ** 0.2)
         rank = reading.field(history, arm, "statistics", "batch_with_fixed")[seed]
-        words = "fixed set follows" if rank > 0.5 else "fixed set mostly does not follow"
-        axes.text(0.99, 0.98, f"{words}\n(rank correlation {rank:.2f})", transform=axes.transAxes, ha="right", va="top")
+        words = "the fixed set jumps as well" if rank > 0.5 else "most jumps are absent on the fixed set"
+        axes.text(0.99, 0.98, words, transform=axes.transAxes, ha="right", va="top")
     figures.letters(panels[0], [ARMS[arm] for arm in arms])
     return end(figure, panels, history, {"mini-batch": BATCH, "fixed set": FIXED})
 
@@ -148,18 +148,19 @@ def finish(figure: Any, panels: np.ndarray, history: dict, titles: list[str]) ->
     """Titles and key of whole trainings."""
     figures.letters(panels.flat, titles)
     entries = {
-        "mini-batch": RAW | {"linewidth": 3},
-        "its running median": MEDIAN,
+        "mini-batches: middle four fifths": SPREAD | {"linewidth": 7},
+        "their median": MEDIAN,
         "fixed set": FIXED,
-        "running medians, other seeds": OTHERS,
     }
-    return end(figure, panels, history, entries)
+    drawn = {str(line.get_linestyle()) for axes in panels.flat for line in axes.lines}
+    return end(figure, panels, history, entries | ({"seed that stalls": STUCK} if STUCK["linestyle"] in drawn else {}))
 
 
 def end(figure: Any, panels: np.ndarray, history: dict, entries: dict[str, dict]) -> Any:
     """Few ticks on the axes, plain numbers on the log ones, the key and the caveats."""
     for axes in panels.flat:
         axes.xaxis.get_major_locator().set_params(nbins=4, integer=True)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         figures.log_ticks(axes.yaxis)
     figures.key(figure, entries)
     figures.subtitle(figure, figures.caveats(history, list(ARMS)))

@@ -1,9 +1,9 @@
 """Draw the points where the gradient is almost zero, from the history of minimal_ratio.py.
 
-minimal_ratio          both ratios against loss, index against units without effect, what a ridge changes, Newton's step
+minimal_ratio          both ratios against loss, index against units without effect, ratio against loss with a ridge
 minimal_ratio_nets     three ratios against loss, a row for each larger net
 minimal_ratio_ridge    share of eigenvalues that are not negative against loss, a panel for each net with a ridge
-minimal_ratio_checks   gradient norms; share found on spheres against the predicted one; the earlier report's recipe
+minimal_ratio_checks   gradient norms, Newton's step, share found on spheres against the predicted one, earlier recipe
 
     python hw1_2/plot_minimal_ratio.py
 """
@@ -21,17 +21,18 @@ NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
 JUDGED = "1-4-1"
 RECIPE = "1-40-40-1"  # the net of an earlier report's recipe
 RIDGE = "ridge-"  # begins the names of the nets with a ridge, such as ridge-1e-4/f2/1-4-1
-ENOUGH = 30  # distinct critical points from which on a net with a ridge is judged
 RADIUS = 2  # of the history's radii: the middle one, 0.001 of the weights' norm
 SAME = 1e-3  # relative: points of one ratio whose losses differ by less are one mark, as large as they are many
 FEW = 5  # trainings, whose number need not be written beside their mark
 RATIOS = {"not_negative": "not negative", "sampled": "higher on a sphere", "positive_share": "positive"}
-AXES = {"not_negative": "share of eigenvalues", "sampled": "share of points", "positive_share": "share of eigenvalues"}
+AXES = {"not_negative": "eigenvalues not negative (%)", "sampled": "random neighbours with higher loss (%)"}
+AXES |= {"positive_share": "eigenvalues positive (%)"}
 MINIMUM = {"marker": "o", "facecolor": "#004488", "edgecolor": "#004488"}
 CHANNEL = {"marker": "o", "facecolor": "none", "edgecolor": "#BB5566"}
 SADDLE = {"marker": "^", "facecolor": "#DDAA33", "edgecolor": "black"}
 OTHER = {"marker": "x", "facecolor": "#555555"}
-KINDS = {"minimum": MINIMUM, "minimum, units cancel": CHANNEL, "saddle": SADDLE, "not critical": OTHER}
+KINDS = {"minimum": MINIMUM, "apparent minimum in a channel": CHANNEL, "saddle": SADDLE, "not critical": OTHER}
+COUNTED = dict(zip(KINDS, ("minima", "in channels", "saddles", "not critical"), strict=True))  # 22 saddles
 OTHERS_STOP = (1e-3, 5e-3)  # gradient norms at which other public answers to this homework call it zero
 SMALLEST = 1e-18  # a norm or a step of 0 is drawn here
 BEFORE = {"color": "#DDAA33"}
@@ -52,9 +53,9 @@ def arms_of(history: dict) -> list[str]:
 
 
 def words_of(arm: str) -> str:
-    """1-4-1 f2, 0.0001."""
+    """1-4-1 on f2, ridge 0.0001."""
     ridge, function, net = arm.removeprefix(RIDGE).split("/")
-    return f"{net} {function}, {float(ridge):g}"
+    return f"{net} on {function}, ridge {float(ridge):g}"
 
 
 def ratio_of(history: dict, unit: str, name: str) -> np.ndarray:
@@ -68,7 +69,7 @@ def ratio_of(history: dict, unit: str, name: str) -> np.ndarray:
 def kinds_of(history: dict, unit: str) -> np.ndarray:
     """(nets,): a word of `KINDS`."""
     kinds, channel = reading.words(history, unit, "kind"), reading.field(history, unit, "channel") > 0
-    known = np.where((kinds == "minimum") & channel, "minimum, units cancel", kinds)
+    known = np.where((kinds == "minimum") & channel, "apparent minimum in a channel", kinds)
     return np.where(np.isin(known, list(KINDS)), known, "not critical")
 
 
@@ -96,6 +97,7 @@ def draw_against_loss(axes: Any, history: dict, unit: str, ratio: str) -> None:
     axes.set_yscale("log")
     left_of(axes, values)
     axes.xaxis.get_major_locator().set_params(nbins=4)
+    axes.xaxis.set_major_formatter(lambda share, place: f"{100 * share:g}")
     axes.set_xlabel(AXES[ratio])
     if np.nanmin(loss) > 1e-4:  # else powers of ten, as matplotlib writes them
         axes.set_ylim(0.8 * np.nanmin(loss), 1.25 * np.nanmax(loss))
@@ -132,55 +134,55 @@ def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
 
 
 def draw_ratio(history: dict) -> Any:
-    """Above the net 1-4-1 and what its saddles are, below nets with a ridge and what channels are."""
-    nets, arms, drawn = nets_of(history), arms_of(history), []
-    figure, panels = figures.grid(2, 3, 4.0)
-    (curvature, sphere, index), (ridge, ranks, step) = panels
+    """Above both ratios of the net 1-4-1, below what its saddles are, and a net with a ridge."""
+    nets, arms = nets_of(history), arms_of(history)
+    figure, ((curvature, sphere), (index, ridge)) = figures.grid(2, 2, 4.3)
+    titles = [f"{JUDGED}, ratio by curvature", f"{JUDGED}, ratio by sampling", "saddles", "with a weight penalty"]
     if JUDGED in nets:
-        draw_against_loss(curvature, history, JUDGED, "not_negative")
-        draw_against_loss(sphere, history, JUDGED, "sampled")
-        name_saddles(curvature, history)
+        for axes, ratio in ((curvature, "not_negative"), (sphere, "sampled")):
+            draw_against_loss(axes, history, JUDGED, ratio)
+            axes.set_ylabel("mean squared error")
         count_marks(curvature, history)
-        curvature.set_ylabel(f"loss, {JUDGED}")
+        point_at_missed(sphere, history)
     shallow = [net for net in nets if net.count("-") == 2]
     if shallow:
         draw_index(index, history, shallow)
-    if arms:
-        counts = {arm: reading.field(history, arm, "distinct").size for arm in arms}
-        shown = max(arms, key=counts.__getitem__)
-        drawn = [shown]
+        titles[2] = f"saddles of {' and '.join(shallow)}"
+    shown = max(arms, key=lambda arm: reading.field(history, arm, "distinct").size, default=None)
+    if shown:
         draw_against_loss(ridge, history, shown, "not_negative")
-        ridge.set_ylabel(f"loss, {words_of(shown)}")
-        draw_ranks(ranks, history, [arm for arm in arms if counts[arm] >= ENOUGH] or arms)
-    if nets:
-        draw_steps(step, history, nets)
-    lacking = {curvature: JUDGED in nets, sphere: JUDGED in nets, index: shallow, ridge: arms, ranks: arms, step: nets}
-    for axes in (axes for axes, there in lacking.items() if not there):
-        unmeasured(axes, "nets with a ridge" if axes in (ridge, ranks) else "the nets")
-    titles = ["eigenvalues not negative", "higher on a sphere", "saddles: index"]
-    figures.letters(panels.flat, [*titles, "with a ridge", "order, with a ridge", "Newton's next step"])
-    return finish(figure, history, [net for net in nets if net == JUDGED] + drawn, {})
+        ridge.set_ylabel("loss, penalty included")
+        titles[3] = words_of(shown)
+    for axes, there in ((curvature, JUDGED in nets), (sphere, JUDGED in nets), (index, shallow), (ridge, shown)):
+        if not there:
+            unmeasured(axes, "nets with a ridge" if axes is ridge else "the nets")
+    figures.letters((curvature, sphere, index, ridge), titles)
+    return finish(figure, history, [*[net for net in nets if net == JUDGED], *([shown] if shown else [])], {})
 
 
 def count_marks(axes: Any, history: dict) -> None:
-    """Write how many trainings a mark stands for, where they are not few."""
-    values, loss = ratio_of(history, JUDGED, "not_negative"), reading.field(history, JUDGED, "loss")
-    for across, up, count in marks(values, loss):
-        if count > FEW:
-            left = axes.transLimits.transform((across, 0))[0] > 0.2
-            look = {"xytext": (-10 if left else 10, 0), "textcoords": "offset points", "va": "center"}
-            axes.annotate(f"{count}", (across, up), ha="right" if left else "left", **look)
-
-
-def name_saddles(axes: Any, history: dict) -> None:
-    """Say of which units the saddles are made."""
+    """Say how many trainings a mark stands for, where they are not few, and what their saddles are."""
+    ratio, kinds = ratio_of(history, JUDGED, "not_negative"), kinds_of(history, JUDGED)
     live, loss = (reading.field(history, JUDGED, name) for name in ("effective_width", "loss"))
-    ratio, saddle = ratio_of(history, JUDGED, "not_negative"), kinds_of(history, JUDGED) == "saddle"
-    for width in sorted(set(live[saddle])):
-        first = int(np.flatnonzero(saddle & (live == width))[0])
-        words = f"{width:.0f} of {NETS[JUDGED]} units live" if width else "constant output"
-        place = {"xytext": (0, -11), "textcoords": "offset points", "va": "top"}
-        axes.annotate(words, (ratio[first], loss[first]), ha="center" if width else "left", **place)
+    for kind, words in COUNTED.items():
+        for across, up, count in marks(ratio[kinds == kind], loss[kinds == kind]):
+            if count > FEW:
+                width = live[(kinds == kind) & (np.abs(ratio - across) < 1e-6)][0]
+                made_of = f"{width:.0f} of {NETS[JUDGED]} units work" if width else "constant output"
+                left = axes.transLimits.transform((across, 0))[0] > 0.6
+                look = {"xytext": (-9 if left else 9, 0), "textcoords": "offset points", "va": "center"}
+                words_here = f"{count} {words}" + (f":\n{made_of}" if kind == "saddle" else "")
+                axes.annotate(words_here, (across, up), ha="right" if left else "left", **look)
+
+
+def point_at_missed(axes: Any, history: dict) -> None:
+    """Point at the saddles all of whose random neighbours are higher, as around a minimum; not at constant outputs."""
+    ratio, loss = ratio_of(history, JUDGED, "sampled"), reading.field(history, JUDGED, "loss")
+    missed = (kinds_of(history, JUDGED) == "saddle") & (ratio == 1)
+    missed &= reading.field(history, JUDGED, "effective_width") > 0
+    if missed.any():
+        words = f"{missed.sum()} saddles look\nlike minima"
+        figures.note(axes, words, (1, float(np.median(loss[missed]))), (0.55, 0.45))
 
 
 def draw_index(axes: Any, history: dict, nets: list[str]) -> None:
@@ -192,58 +194,18 @@ def draw_index(axes: Any, history: dict, nets: list[str]) -> None:
         saddle = kinds_of(history, net) == "saddle"
         missing += list(NETS[net] - reading.field(history, net, "effective_width")[saddle])
         index += list(reading.field(history, net, "index")[saddle])
-    for across, up, count in marks(np.array(missing), np.array(index)):
+    found = marks(np.array(missing), np.array(index))
+    most = max(found, key=lambda mark: mark[2], default=None)
+    for across, up, count in found:
         axes.scatter([across], [up], s=12 * np.sqrt(count), linewidths=0.8, zorder=3, **SADDLE)
-        axes.annotate(f"{count}", (across, up), (6, -2), textcoords="offset points", va="top")
-    axes.set(xlabel="missing hidden units", ylabel="index", xlim=(0, widest + 1.5))
+        place = {"xytext": (-6, 2) if up > across else (6, -2), "ha": "right" if up > across else "left"}
+        words = f"{count} saddles" if (across, up, count) == most else f"{count}"
+        axes.annotate(words, (across, up), textcoords="offset points", va="bottom" if up > across else "top", **place)
+    figures.note(axes, "as many as\nmissing units", (3 / 8 * widest, 3 / 8 * widest), (0.18, 0.85))
+    axes.set(xlabel="missing hidden units", ylabel="downhill directions (index)", xlim=(0, widest + 1.5))
     axes.set_ylim(0, widest + 1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_major_locator().set_params(integer=True, nbins=5)
-
-
-def draw_ranks(axes: Any, history: dict, arms: list[str]) -> None:
-    """Rank correlation of loss and each ratio over the distinct critical points of each net with a ridge."""
-    from scipy import stats
-
-    axes.axvline(0, **EQUAL)
-    for place, arm in enumerate(arms):
-        distinct = reading.field(history, arm, "distinct").astype(int)
-        loss = reading.field(history, arm, "loss")[distinct]
-        for ratio, look in (("not_negative", "o"), ("sampled", "s")):
-            values = ratio_of(history, arm, ratio)[distinct]
-            if len(set(values)) > 1 and len(set(loss)) > 1:
-                rank = stats.spearmanr(loss, values)[0]
-                axes.plot([rank], [place], linestyle="", marker=look, color="#004488" if look == "o" else "#BB5566")
-    low = sum(axes.dataLim.intervalx) < 0  # names stand where no marks do
-    for place, arm in enumerate(arms):
-        look = {"ha": "left" if low else "right", "va": "center", "size": 7.5}
-        axes.text(0.06 if low else -0.06, place, words_of(arm), **look)
-    axes.set(xlim=(-1, 1), ylim=(len(arms) - 0.5, -0.5), xlabel="rank correlation with loss", yticks=[])
-
-
-def draw_steps(axes: Any, history: dict, nets: list[str]) -> None:
-    """Newton's step at what counts as a minimum, in lengths of the weights: in channels and elsewhere."""
-    steps = {kind: [] for kind in ("minimum, units cancel", "minimum")}
-    for net in nets:
-        kinds = kinds_of(history, net)
-        step = reading.field(history, net, "newton_step") / reading.field(history, net, "weight_norm")
-        for kind in steps:
-            steps[kind] += list(np.maximum(step[kinds == kind], SMALLEST))
-    bins = np.logspace(np.log10(SMALLEST), 3, 43)
-    axes.hist(steps["minimum, units cancel"], bins, color="#BB5566", hatch="////", edgecolor="white", linewidth=0.3)
-    axes.hist(steps["minimum"], bins, color="#004488")
-    axes.set_xscale("log")
-    axes.set_xticks([1e-16, 1e-8, 1], [figures.power(1e-16), figures.power(1e-8), "1"])
-    axes.set(xlabel="step / weights' norm", ylabel="trainings")
-    for kind, words, place in (
-        ("minimum, units cancel", "channels", (0.5, 0.8)),
-        ("minimum", "true minima", (0.3, 0.5)),
-    ):
-        if steps[kind]:
-            counts = np.histogram(steps[kind], bins)[0]
-            highest = int(np.argmax(counts))
-            at = float(np.sqrt(bins[highest] * bins[highest + 1])), float(counts[highest])
-            figures.note(axes, words, at, place)
 
 
 # -------------------------------------------------------------------------------------------- second rank
@@ -287,12 +249,13 @@ def draw_ridge(history: dict) -> Any:
 
 
 def draw_checks(history: dict) -> Any:
-    """Gradient norms of the net 1-4-1; sampled against predicted share; the recipe's in float32 against float64."""
+    """Gradient norms of 1-4-1, Newton's steps; sampled against predicted share, the recipe in float32 and float64."""
     nets, recipe = nets_of(history), RECIPE in history["results"]
-    figure, ((norms, predicted, rounded),) = figures.grid(1, 3, 2.2)
+    figure, ((norms, step), (predicted, rounded)) = figures.grid(2, 2, 4.0)
     if JUDGED in nets:
         draw_norms(norms, history)
     if nets:
+        draw_steps(step, history, nets)
         pairs = [(reading.field(history, net, "predicted"), ratio_of(history, net, "sampled")) for net in nets]
         for pair in pairs:
             predicted.plot(*pair, **POINT)
@@ -303,12 +266,39 @@ def draw_checks(history: dict) -> Any:
         rounded.plot(*(reading.field(history, RECIPE, name) for name in ("exact_ratio", "ratio")), **POINT)
         diagonal(rounded, 0.0, 0)
         rounded.set(xlabel="share in float64", ylabel="share in float32")
-    for axes, there in ((norms, JUDGED in nets), (predicted, nets), (rounded, recipe)):
+    for axes, there in ((norms, JUDGED in nets), (step, nets), (predicted, nets), (rounded, recipe)):
         if not there:
             unmeasured(axes, "the earlier recipe" if axes is rounded else "the nets")
-    figures.letters((norms, predicted, rounded), [f"gradient norm, {JUDGED}", "higher points", "the earlier recipe"])
+    titles = [f"gradient norm, {JUDGED}", "Newton's next step", "higher points", "the earlier recipe"]
+    figures.letters((norms, step, predicted, rounded), titles)
     entries = {"loss minimised": BEFORE | {"linewidth": 7}, "its gradient's norm minimised": {"color": AFTER["color"]}}
     return finish(figure, history, [], entries | {"equal": EQUAL})
+
+
+def draw_steps(axes: Any, history: dict, nets: list[str]) -> None:
+    """Newton's step at what counts as a minimum, in lengths of the weights: in channels and elsewhere."""
+    steps: dict[str, list[float]] = {"apparent minimum in a channel": [], "minimum": []}
+    cancel, solid = steps
+    for net in nets:
+        kinds = kinds_of(history, net)
+        step = reading.field(history, net, "newton_step") / reading.field(history, net, "weight_norm")
+        for kind in steps:
+            steps[kind] += list(np.maximum(step[kinds == kind], SMALLEST))
+    bins = np.logspace(np.log10(SMALLEST), 3, 43)
+    axes.hist(steps[cancel], bins, color="#BB5566", hatch="////", edgecolor="white", linewidth=0.3)
+    axes.hist(steps[solid], bins, color="#004488")
+    axes.set_xscale("log")
+    axes.set_xticks([1e-16, 1e-8, 1], [figures.power(1e-16), figures.power(1e-8), "1"])
+    axes.set(xlabel="length, as a share of the weights'", ylabel="trainings")
+    for kind, words, place in (
+        (cancel, "in channels", (0.5, 0.8)),
+        (solid, "other minima", (0.3, 0.5)),
+    ):
+        if steps[kind]:
+            counts = np.histogram(steps[kind], bins)[0]
+            highest = int(np.argmax(counts))
+            at = float(np.sqrt(bins[highest] * bins[highest + 1])), float(counts[highest])
+            figures.note(axes, words, at, place)
 
 
 def draw_norms(axes: Any, history: dict) -> None:

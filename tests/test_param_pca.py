@@ -378,6 +378,7 @@ def made_up(dead: int = 0, predictions: bool = True) -> dict[str, Any]:
                 "distances": np.full(pairs, 15.0),
                 "matched_distances": np.full(pairs, 14.0),
                 "cosines": np.linspace(-0.04, 0.04, pairs) + 0.3 * (name == "control"),
+                "lengths": np.full(live, 100.0),
             }
             if predictions:
                 units[unit][name]["predictions"] = curve + random.normal(0, 0.02, (live + gone, 1))
@@ -415,9 +416,10 @@ def test_values_that_are_not_finite_are_left_out():
 
 def test_dead_and_stalled_runs_are_marked():
     shown = {name: words(figure) for name, figure in drawn(made_up(dead=1)).items()}
-    assert {"dead", "run that stalls", "control, from seed 0"} <= set(shown["param_pca_paths"])
+    assert {"dead", "run that stalls"} <= set(shown["param_pca_paths"])
+    assert "control, from seed 0" in shown["param_pca_surface"]
     assert "seed 8 stalls" in shown["param_pca_ends"]
-    assert any("40 % of the variance" in text for text in shown["param_pca_paths"])
+    assert any("14 % of variance" in text for text in shown["param_pca_paths"])
 
 
 def test_words_do_not_overlap_and_the_same_history_gives_the_same_bytes():

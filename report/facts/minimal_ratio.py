@@ -6,7 +6,7 @@ takes nets whose loss has a ridge, a small multiple of the sum of squares of all
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from common import reading
@@ -29,63 +29,72 @@ ONE_PLACE = 1e-4  # by a smaller share, they are of one critical point, or of on
 RESAMPLES = 2000  # of the bootstrap
 MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
-ORDERS = math.factorial(8)  # of points, counted where there are no more, else drawn
+ENOUGH = 8  # saddles, at least, for a statement about them
 RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
-
-OF_NETS = {name: name for name in ("loss", "start", "gradient_norm", "adam_norm", "constant", "channel")}
-OF_NETS |= {"weight_norm": "weight_norm", "newton_step": "newton_step"}
-OF_NETS |= {"negative": "index", "positive": "positive_share", "live": "effective_width"}
-Points = dict[str, np.ndarray]
+Points = dict[str, np.ndarray]  # (trainings,) each
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers, guards, tables and C6."""
     found = history["results"]
     nets = {net: points(history, net) for net in NETS if net in found}
+    one, every = nets.get(JUDGED), pooled(nets.values())
+    shallow = pooled(nets[net] for net in SHALLOW if net in nets)
+    some = shallow is not None and shallow["saddle"].sum() >= ENOUGH
+    moving = shallow["saddle"] & (shallow["live"] > 0) if some else None  # saddles whose output is not constant
+    first, once = [judge(one, places(one)) if one else [] for places in (critical, one_a_place)]
     arms = [arm(history, unit) for unit in history["units"] if unit.startswith(RIDGE) and unit in found]
-    judged = nets.get(JUDGED)
-    recipe = {name: reading.field(history, RECIPE, name) for name in OF_RECIPE} if RECIPE in found else None
-    first, once = (judge(judged, critical(judged)), counted_once(judged)) if judged else ([], [])
+    told = [each for each in arms if each["as_told"] is not None]
     decided = [each for each in arms if each["judged"]]
-    second = verdict_of([part for each in decided for part in each["parts"]]) if decided else None
-    ridge = {name: [part for each in decided for part in each["parts"] if part["name"] == name] for name in RATIOS}
-    saddles = [saddle for net in SHALLOW if net in nets for saddle in saddles_of(net, nets[net])]
-    moving = [saddle for saddle in saddles if saddle["live"]]
-    numbers: dict[str, Any] = {name: measure(judged) if judged else None for name, measure in OF_JUDGED.items()}
-    numbers["recipe_by_slope"] = median(recipe["by_slope"]) if recipe else None
-    numbers["once_p_sampled"] = next((part["p"] for part in once if part["name"] == "sampled"), None)
-    numbers |= {
-        "minima": sum(int(about["minimum"].sum()) for about in nets.values()) if nets else None,
-        "channels": sum(int(in_channel(about).sum()) for about in nets.values()) if nets else None,
-        "saddles": len(saddles) if nets else None,
-        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles) if nets else None,
-        "moving_saddles": len(moving) if nets else None,
+    parts = [part for each in decided for part in each["parts"]]
+    sphere = [part["verdict"] for part in parts if part["name"] == "sampled"]
+    names = ("norm_before", "norm_after", "ratio", "exact_ratio", "by_slope")
+    recipe = {name: reading.field(history, RECIPE, name) for name in names} if RECIPE in found else None
+    numbers = {
+        "trainings": one and len(one["loss"]),
+        "at_zero": one and int(one["zero"].sum()),
+        "adam_norm": one and median(one["adam_norm"]),
+        "distinct": one and len(one_a_place(one)),
+        "channel_step": one and median(one["step"][one["channel"]]),
+        "norm_ratio": one and ratio(*(median(one["weight_norm"][one[kind]]) for kind in ("channel", "other"))),
+        "minima": every and int(every["minimum"].sum()),
+        "channels": every and int(every["channel"].sum()),
+        "saddles": shallow and int(shallow["saddle"].sum()),
+        "saddles_as_told": shallow and int(shallow["as_told"].sum()),
+        "ridge_as_told": ratio(*(sum(each[name] for each in told) for name in ("as_told", "saddles"))),
         "arms_judged": len(decided) if arms else None,
-        "norm_ratio": judged and norm_ratio(judged),
-        "ridge_as_told": ratio(*(sum(each[name] for each in arms) for name in ("saddles_as_told", "saddles"))),
-        "ridge_sphere_undecided": sum(part["verdict"] == claims.UNCLEAR for part in ridge["sampled"]) if arms else None,
+        "ridge_sphere_undecided": sphere.count(claims.UNCLEAR) if arms else None,
     }
     guards = {
-        "mirages": guard(nets.values(), lambda about: in_channel(about).sum() > 0.75 * about["minimum"].sum()),
+        "mirages": guard(nets.values(), lambda about: about["channel"].sum() > 0.75 * about["minimum"].sum()),
         "never_arrives": guard(nets.values(), never_arrives),
         "weights_explode": known(lambda times: times > 10, numbers["norm_ratio"]),
-        "index_is_missing_units": None if len(saddles) < 8 else numbers["saddles_as_told"] >= 0.9 * len(saddles),
-        "same_narrow_net": all(shared_loss(saddles, live) for live in (0, 2)) if {*SHALLOW} <= nets.keys() else None,
-        "others_share_a_loss": one_loss(np.concatenate([about["loss"][elsewhere(about)] for about in nets.values()]))
-        if nets
-        else None,
-        "sphere_misses_saddles": None if len(moving) < 8 else all(saddle["sampled"] == 1 for saddle in moving),
-        "as_eigenvalues_predict": None if len(moving) < 8 else min(saddle["predicted"] for saddle in moving) > 0.99,
-        "starts_choose_the_kind": judged
-        and not {*judged["start"][judged["minimum"]]} & {*judged["start"][judged["saddle"]]},
-        "first_holds": judged and verdict_of(first) == claims.HOLDS,
-        "once_unclear": judged and verdict_of(once) == claims.UNCLEAR,
+        "others_share_a_loss": every and one_loss(every["loss"][every["other"]]),
+        "index_is_missing_units": numbers["saddles_as_told"] >= 0.9 * numbers["saddles"] if some else None,
+        "same_narrow_net": all(shared_loss(nets, live) for live in (0, 2)) if {*SHALLOW} <= {*nets} else None,
+        "sphere_misses_saddles": (shallow["sampled"][moving] == 1).all() if some else None,
+        "as_eigenvalues_predict": (shallow["predicted"][moving] > 0.99).all() if some else None,
+        "starts_choose_the_kind": one and not {*one["start"][one["minimum"]]} & {*one["start"][one["saddle"]]},
+        "first_holds": one and unanimous(first) == claims.HOLDS,
+        "once_unclear": one and unanimous(once) == claims.UNCLEAR,
         "ridge_blurs_the_index": known(lambda share: share < 0.75, numbers["ridge_as_told"]),
-        "ridge_by_index": guard(ridge["index"], lambda part: part["verdict"] == claims.HOLDS),
-        "ridge_sphere_undecided": numbers["ridge_sphere_undecided"] > 0 if decided else None,
+        "ridge_by_index": guard([part["verdict"] for part in parts if part["name"] == "index"], claims.HOLDS.__eq__),
+        "ridge_sphere_undecided": claims.UNCLEAR in sphere if sphere else None,
         "recipe_stands_still": recipe and np.allclose(recipe["norm_after"], recipe["norm_before"], rtol=0.05),
         "recipe_follows_the_slope": recipe and np.median(recipe["by_slope"]) > 0.9,
         "recipe_is_round_off": recipe and np.std(recipe["ratio"]) > 1.5 * np.std(recipe["exact_ratio"]),
+    }
+    evidence = ["second rule: not measured"]
+    if arms:
+        evidence = [f"second rule: {unanimous(parts)} ({len(decided)} of {len(arms)} nets judged)"]
+    if one:
+        evidence.append(f"first rule: {unanimous(first)}; each point once: {unanimous(once)}")
+    claim = {
+        "name": "C6",
+        "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
+        "verdict": unanimous(parts),
+        "parts": parts,
+        "evidence": evidence,
     }
     tables = {
         "ends": [ends(net, about) for net, about in nets.items()],
@@ -93,30 +102,39 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "arms": arms,
     }
     guards = {name: None if holds is None else bool(holds) for name, holds in guards.items()}
-    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(second, arms, first, once)]})
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim]})
 
 
 # --------------------------------------------------------------------------------------- points of one net
 
 
 def points(history: dict[str, Any], unit: str) -> Points:
-    """Loss, ratios and kinds of one net's trainings, (seeds,) each."""
-    kind = reading.words(history, unit, "kind")
-    about = {name: reading.field(history, unit, key) for name, key in OF_NETS.items()}
+    """Loss, ratios and kinds of one net's trainings. Of its minima, `channel` are those whose units cancel, `other` the
+    rest; `as_told` are saddles whose index is the number of units without an effect of their own."""
+    names = {name: name for name in ("loss", "start", "adam_norm", "weight_norm", "predicted")}
+    names |= {"positive": "positive_share", "live": "effective_width", "negative": "index"}
+    about = {name: reading.field(history, unit, key) for name, key in names.items()}
+    kind, cancel = reading.words(history, unit, "kind"), reading.field(history, unit, "channel") > 0
+    minimum, saddle = kind == "minimum", kind == "saddle"
     return about | {
         "level": levels(about["loss"], LEVEL),
         "index": 1 - about["negative"] / number(history, unit, "parameters"),
         "sampled": reading.field(history, unit, "sampled")[:, RADIUS],
-        "predicted": reading.field(history, unit, "predicted"),
-        "minimum": kind == "minimum",
-        "saddle": kind == "saddle",
-        "zero": about["gradient_norm"] < ZERO,
-        "negative": about["negative"].astype(int),
-        "live": about["live"].astype(int),
-        "constant": about["constant"].astype(bool),
-        "channel": about["channel"].astype(bool),
-        "step": about["newton_step"] / about["weight_norm"],
+        "minimum": minimum,
+        "channel": minimum & cancel,
+        "other": minimum & ~cancel,
+        "saddle": saddle,
+        "as_told": saddle & (about["negative"] == NETS[unit.rpartition("/")[2]] - about["live"]),
+        "constant": saddle & (reading.field(history, unit, "constant") > 0),
+        "zero": reading.field(history, unit, "gradient_norm") < ZERO,
+        "step": reading.field(history, unit, "newton_step") / about["weight_norm"],
     }
+
+
+def pooled(nets: Iterable[Points]) -> Points | None:
+    """The trainings of all these nets as if of one; None where there is no net."""
+    nets = list(nets)
+    return {name: np.concatenate([about[name] for about in nets]) for name in nets[0]} if nets else None
 
 
 def levels(losses: np.ndarray, share: float) -> np.ndarray:
@@ -132,11 +150,6 @@ def critical(about: Points) -> np.ndarray:
     return np.flatnonzero(about["minimum"] | about["saddle"])
 
 
-def in_channel(about: Points) -> np.ndarray:
-    """(seeds,): what counts as a minimum although its units cancel."""
-    return about["minimum"] & about["channel"]
-
-
 def one_a_place(about: Points) -> np.ndarray:
     """Indices of one critical point of each loss, within ONE_PLACE, and index."""
     places = critical(about)
@@ -144,27 +157,10 @@ def one_a_place(about: Points) -> np.ndarray:
     return places[np.unique(named, axis=1, return_index=True)[1]]
 
 
-def saddles_of(net: str, about: Points) -> list[dict[str, Any]]:
-    """The saddles of a net with one hidden layer; missing: how many of its units have no effect of their own."""
-    return [
-        {
-            "net": net,
-            "live": int(about["live"][place]),
-            "missing": NETS[net] - int(about["live"][place]),
-            "index": int(about["negative"][place]),
-            "loss": float(about["loss"][place]),
-            "sampled": float(about["sampled"][place]),
-            "predicted": float(about["predicted"][place]),
-        }
-        for place in np.flatnonzero(about["saddle"])
-    ]
-
-
-def shared_loss(saddles: list[dict[str, Any]], live: int) -> float | None:
-    """The one loss of all saddles with so many live units, if both nets have such saddles; else None."""
-    losses = [saddle["loss"] for saddle in saddles if saddle["live"] == live]
-    nets = {saddle["net"] for saddle in saddles if saddle["live"] == live}
-    return losses[0] if len(nets) > 1 and one_loss(np.array(losses)) else None
+def shared_loss(nets: dict[str, Points], live: int) -> bool:
+    """Whether all saddles with so many live units have one loss, in nets of four and of eight."""
+    losses = [nets[net]["loss"][nets[net]["saddle"] & (nets[net]["live"] == live)] for net in SHALLOW]
+    return all(map(len, losses)) and one_loss(np.concatenate(losses))
 
 
 def one_loss(losses: np.ndarray) -> bool:
@@ -174,28 +170,8 @@ def one_loss(losses: np.ndarray) -> bool:
 
 def never_arrives(about: Points) -> bool:
     """Whether Newton's step would still go far from each point in a channel, and nowhere from the other minima."""
-    inside, outside = in_channel(about), elsewhere(about)
-    return bool(inside.any()) and about["step"][inside].min() > 0.05 and (about["step"][outside] < 1e-6).all()
-
-
-def norm_ratio(about: Points) -> float | None:
-    """How many times as long the weights in channels are as those at the other minima; None without either."""
-    return ratio(*(median(about["weight_norm"][mask]) for mask in (in_channel(about), elsewhere(about))))
-
-
-def elsewhere(about: Points) -> np.ndarray:
-    """(seeds,): minima outside channels."""
-    return about["minimum"] & ~about["channel"]
-
-
-OF_JUDGED: dict[str, Callable[[Points], Any]] = {  # numbers of the net that decides by the first rule
-    "trainings": lambda about: len(about["loss"]),
-    "distinct": lambda about: len(one_a_place(about)),
-    "at_zero": lambda about: int(about["zero"].sum()),
-    "adam_norm": lambda about: median(about["adam_norm"]),
-    "channel_step": lambda about: median(about["step"][in_channel(about)]),
-}
-OF_RECIPE = ("norm_before", "norm_after", "ratio", "exact_ratio", "by_slope")
+    inside, outside = about["step"][about["channel"]], about["step"][about["other"]]
+    return len(inside) > 0 and bool(inside.min() > 0.05 and (outside < 1e-6).all())
 
 
 # ----------------------------------------------------------------------------------- correlations and rules
@@ -209,19 +185,17 @@ def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(products, lengths, out=np.full(len(first), np.nan), where=lengths > 0)
 
 
-def correlation(about: Points, chosen: np.ndarray, ratio: str) -> dict[str, float | None]:
+def correlation(about: Points, chosen: np.ndarray, name: str) -> dict[str, float | None]:
     """Rank correlation of loss and ratio over chosen points, with its 95 % bootstrap interval; None for nothing."""
-    nothing: dict[str, float | None] = {"value": None, "low": None, "high": None}
     if len(chosen) < GROUP:
-        return nothing
-    loss, values = about["level"][chosen], about[ratio][chosen]
+        return dict.fromkeys(("value", "low", "high"))
+    loss, values = about["level"][chosen], about[name][chosen]
     drawn = np.random.default_rng(0).integers(len(chosen), size=(RESAMPLES, len(chosen)))
     found = rank_correlations(loss[drawn], values[drawn])
     found = found[np.isfinite(found)]
-    result = nothing | {"value": rank_correlations(loss[None], values[None])[0]}
-    if len(found) < MOST * RESAMPLES:  # the others would narrow the interval
-        return plain(result)
-    return plain(result | dict(zip(("low", "high"), np.quantile(found, [0.025, 0.975]), strict=True)))
+    enough = len(found) >= MOST * RESAMPLES  # without the others the interval would be too narrow
+    low, high = np.quantile(found, [0.025, 0.975]) if enough else (None, None)
+    return plain({"value": rank_correlations(loss[None], values[None])[0], "low": low, "high": high})
 
 
 def judge(about: Points, chosen: np.ndarray) -> list[dict[str, Any]]:
@@ -234,34 +208,12 @@ def judge(about: Points, chosen: np.ndarray) -> list[dict[str, Any]]:
     return parts
 
 
-def counted_once(about: Points) -> list[dict[str, Any]]:
-    """The two parts of C6 with each critical point counted once, by a permutation test of the rank correlation."""
-    places, parts = one_a_place(about), []
-    for name, words in RATIOS.items():
-        value, p = permutation_test(about["level"][places], about[name][places])
-        verdict = claims.UNCLEAR if p is None else claims.by_p(p, value < 0)
-        parts.append({"name": name, "words": words, "value": value, "p": p, "verdict": verdict})
-    return parts
+def unanimous(parts: list[dict[str, Any]]) -> str:
+    """All parts must agree, either way."""
+    return claims.unanimous([part["verdict"] for part in parts]) if parts else claims.UNCLEAR
 
 
-def permutation_test(level: np.ndarray, ratio: np.ndarray) -> tuple[float | None, float | None]:
-    """Rank correlation and its two-sided p over all orders, or ORDERS of them; None where one does not vary."""
-    if len(level) < GROUP or not np.ptp(level) or not np.ptp(ratio):
-        return None, None
-    ranks = stats.rankdata(level) - (len(level) + 1) / 2
-    found = stats.permutation_test(
-        (stats.rankdata(ratio),),
-        lambda values, axis: np.tensordot(values, ranks, (axis, 0)),
-        permutation_type="pairings",
-        n_resamples=ORDERS,
-        random_state=np.random.default_rng(0),
-    )
-    return float(rank_correlations(level[None], ratio[None])[0]), float(found.pvalue)
-
-
-def verdict_of(parts: Sequence[dict[str, Any]]) -> str:
-    """Of a net: both parts must agree, either way."""
-    return claims.unanimous([part["verdict"] for part in parts])
+# -------------------------------------------------------------------------------------------- rows of tables
 
 
 def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
@@ -271,7 +223,7 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
     """
     ridge, function, net = unit.removeprefix(RIDGE).split("/")
     about, once = points(history, unit), reading.field(history, unit, "distinct").astype(int)
-    saddles = saddles_of(net, about) if net in SHALLOW else []
+    where = f"{function}, {net}, ridge {float(ridge):g}: "
     return {
         "ridge": float(ridge),
         "function": function,
@@ -279,35 +231,30 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
         "critical": len(critical(about)),
         "distinct": len(once),
         "minima": int(about["minimum"].sum()),
-        "channels": int(in_channel(about).sum()),
-        "saddles": len(saddles),
-        "saddles_as_told": sum(saddle["index"] == saddle["missing"] for saddle in saddles),
+        "channels": int(about["channel"].sum()),
+        "saddles": int(about["saddle"].sum()),
+        "as_told": int(about["as_told"].sum()) if net in SHALLOW else None,
         "judged": len(once) >= claims.C6_DISTINCT,
-        "parts": judge(about, once),
+        "parts": [part | {"words": where + part["words"]} for part in judge(about, once)],
     }
-
-
-# ------------------------------------------------------------------------------------------------ tables, C6
 
 
 def ends(net: str, about: Points) -> dict[str, Any]:
     """A row of the table of where the trainings end: lists have smallest and largest."""
 
-    def between(name: str, mask: np.ndarray) -> list[float] | None:
-        return [about[name][mask].min(), about[name][mask].max()] if mask.any() else None
+    def between(name: str, kind: str) -> list[float] | None:
+        values = about[name][about[kind]]
+        return [values.min(), values.max()] if len(values) else None
 
-    minimum, saddle = about["minimum"], about["saddle"]
+    counts = {"at_zero": "zero", "minima": "minimum", "channels": "channel", "saddles": "saddle"}
+    counts |= {"constant": "constant"}
     return {
         "net": net,
-        "at_zero": int(about["zero"].sum()),
         "adam_norm": median(about["adam_norm"]),
-        "minima": int(minimum.sum()),
-        "channels": int(in_channel(about).sum()),
-        "minima_loss": between("loss", minimum),
-        "saddles": int(saddle.sum()),
-        "constant": int(np.sum(saddle & about["constant"])),
-        "index": between("negative", saddle),
-        "saddles_loss": between("loss", saddle),
+        **{name: int(about[kind].sum()) for name, kind in counts.items()},
+        "minima_loss": between("loss", "minimum"),
+        "index": between("negative", "saddle"),
+        "saddles_loss": between("loss", "saddle"),
     }
 
 
@@ -319,26 +266,3 @@ def correlations(net: str, about: Points) -> list[dict[str, Any]]:
         | {name: correlation(about, places, name) for name in (*RATIOS, "positive")}
         for words, places in chosen.items()
     ]
-
-
-def claim(second: str | None, arms: list, first: list[dict[str, Any]], once: list[dict[str, Any]]) -> dict[str, Any]:
-    """C6, by the second rule; the first rule's result stands beside it."""
-    decided = [each for each in arms if each["judged"]]
-    evidence = [
-        f"second rule: {second} ({len(decided)} of {len(arms)} nets judged)" if second else "second rule: not measured"
-    ]
-    if arms and not decided:
-        evidence = [f"second rule: none of {len(arms)} nets has {claims.C6_DISTINCT} distinct points"]
-    if first:
-        evidence.append(f"first rule: {verdict_of(first)}; each point once: {verdict_of(once)}")
-    return {
-        "name": "C6",
-        "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
-        "verdict": second or claims.UNCLEAR,
-        "parts": [
-            {"words": f"{each['function']}, {each['net']}, ridge {each['ridge']:g}: {part['words']}", **part}
-            for each in decided
-            for part in each["parts"]
-        ],
-        "evidence": evidence,
-    }

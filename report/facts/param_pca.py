@@ -27,86 +27,74 @@ Group = dict[str, np.ndarray]
 
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
-    """Numbers, guards, the table of distances and C4."""
-    groups = {name: group_of(history, name) for name in GROUPS}
-    runs, control = groups.values()
-    parameters = number(history, "whole", "parameters") if len(runs["dead"]) else None
-    band = NORMAL_95 / math.sqrt(parameters) if parameters else math.nan
-    middle = {name: {of: median(group[of]) for of in OF_PAIRS} for name, group in groups.items()}
-    matched = [middle[name]["matched_distances"] for name in GROUPS]
+    """Numbers (medians over pairs unless named otherwise), guards, the table of distances and C4."""
+    runs, control = groups = [group_of(history, name) for name in GROUPS]
+    measured = len(runs["dead"]) > 0
+    parameters = int(number(history, "whole", "parameters")) if measured else None
+    plane = sum(reading.field(history, "whole", "explained", "runs")[:2]) if measured else None
+    equidistant = 2 / (len(runs["seeds"]) - 1) if len(runs["seeds"]) > 2 else None
+    band = NORMAL_95 / math.sqrt(parameters or math.nan)
+    matched = [median(group["matched_distances"]) for group in groups]
     usual = median(runs["end_loss"])
-    stalled, control_stalled = (group["end_loss"] > STALLED * (usual or math.inf) for group in (runs, control))
+    stalled, control_stalled = (group["end_loss"] > STALLED * (usual or math.inf) for group in groups)
     stuck = np.array([one + other for one, other in itertools.combinations(stalled.astype(int), 2)], int)
     apart, widest = runs["apart"], max(control["apart"], default=None)
+    same, across, both = (apart[stuck == count] if len(apart) and widest is not None else [] for count in (0, 1, 2))
     share = None if widest is None or not len(apart) else float(np.mean(apart > widest))
-    verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(runs["dead"]), len(control["dead"])])
     bound = claims.C4_TIMES * matched[1] if matched[1] is not None else None
     reach = max(runs["start_distances"], default=0) + sum(sorted(runs["lengths"])[-2:])
-    explained = reading.field(history, "whole", "explained", "runs") if len(runs["dead"]) else []
-    first_share = None if bound is None else float(np.mean(runs["matched_distances"] > bound))
     numbers = {
-        "live": {name: len(group["dead"]) for name, group in groups.items()},
+        "live": {name: len(group["dead"]) for name, group in zip(GROUPS, groups, strict=True)},
         "pairs": len(runs["cosines"]),
-        "parameters": parameters and int(parameters),
+        "parameters": parameters,
         "random_like": int(np.sum(np.abs(runs["cosines"]) <= band)),
-        **middle,
-        "plane_share": sum(explained[:2]) if len(explained) else None,
-        "equidistant_share": 2 / (len(runs["seeds"]) - 1) if len(runs["seeds"]) > 2 else None,
+        "control_cosine": median(control["cosines"]),
+        "distance": median(runs["distances"]),
+        "matched": matched,
+        "plane_share": plane,
+        "equidistant_share": equidistant,
         "functions_beyond": share,
-        "apart": {"solved": median(apart[stuck == 0]), "across": median(apart[stuck == 1]), "control": widest}
-        | {"stalled": median(apart[stuck == 2])}
-        if len(apart)
-        else dict.fromkeys(("solved", "across", "control", "stalled")),
+        "stalled_apart": median(both),
         "stalled": runs["seeds"][stalled].astype(int),
-        "first_rule": {"share": first_share, "bound": bound, "reach": reach},
+        "first_rule": {"bound": bound, "reach": reach},
     }
-    same, across, both = (apart[stuck == kind] if len(apart) and widest is not None else [] for kind in (0, 1, 2))
+    late, shortest = runs["late_error"], stuck[np.argmin(runs["matched_distances"])] if len(stuck) else None
     guards = {
         "ways_orthogonal": guard(runs["cosines"], lambda cosine: abs(cosine) <= 1.5 * band),
         "control_shares_a_way": guard(control["cosines"], lambda cosine: cosine > band),
         "plane_shows_starts": known(
             lambda plane, equidistant, start, way: plane < 1.5 * equidistant and start > way,
-            *(numbers["plane_share"], numbers["equidistant_share"]),
-            *(middle["runs"]["start_distances"], median(runs["lengths"])),
+            *(plane, equidistant, median(runs["start_distances"]), median(runs["lengths"])),
         ),
-        "other_starts_end_farther": guard(
-            [None if None in matched else matched], lambda two: 1 < two[0] / two[1] < 1.5
-        ),
-        "matching_shortens_other_starts": shortened(middle["runs"], 0.6, 0.9),
-        "matching_leaves_one_start": shortened(middle["control"], 0.95, 1.0),
-        "first_rule_out_of_reach": guard([bound], lambda least: reach < least),
+        "other_starts_end_farther": known(lambda other, one: 1 < other / one < 1.5, *matched),
+        "matching_shortens_other_starts": shortened(runs, 0.6, 0.9),
+        "matching_leaves_one_start": shortened(control, 0.95, 1.0),
+        "first_rule_out_of_reach": known(lambda least: reach < least, bound),
         "same_function": guard(same, lambda difference: difference <= widest and usual < SOLVED),
         "plateau_differs": guard(across, lambda difference: difference > widest),
         "stalled_pair_differs": guard(both, lambda difference: difference > widest),
         "some_stall": guard([stalled] if len(stalled) else [], np.any),
-        "stall_at_the_swings": guard(
-            runs["late_error"][stalled] if len(runs["late_error"]) else [], lambda late: late > 0.9
-        ),
+        "stall_at_the_swings": guard(late[stalled] if len(late) else [], lambda error: error > 0.9),
         "control_never_stalls": guard(control_stalled, lambda stands: not stands),
-        "stalled_end_nearest": guard(
-            [stuck[np.argmin(runs["matched_distances"])]] if len(stuck) else [], lambda count: count == 2
-        ),
+        "stalled_end_nearest": known(lambda count: count == 2, shortest),
     }
-    evidence = (
-        []
-        if share is None
-        else [f"functions farther apart than the control's: {100 * share:.0f} % of {len(apart)} pairs"]
-    )
-    evidence += [] if first_share is None else [f"by the first rule, of weights: {100 * first_share:.0f} %"]
+    verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(group["dead"]) for group in groups])
+    evidence = []
+    if share is not None:
+        evidence.append(f"functions farther apart than the control's: {100 * share:.0f} % of {len(apart)} pairs")
+    if bound is not None:
+        evidence.append(f"by the first rule, of weights: {100 * np.mean(runs['matched_distances'] > bound):.0f} %")
+    words = "functions at the ends differ by more than any two of the control"
     claim = {
         "name": "C4",
         "statement": "Runs from different initial weights go off in different directions and end in different places",
         "verdict": verdict,
-        "parts": [
-            {
-                "words": "functions at the ends differ by more than any two of the control",
-                "share": share,
-                "verdict": verdict,
-            }
-        ],
+        "parts": [{"words": words, "share": share, "verdict": verdict}],
         "evidence": evidence,
     }
-    rows = [{"words": words, **groups[name]} for name, words in GROUPS.items() if len(groups[name]["dead"])]
+    rows = [
+        {"words": words, **group} for words, group in zip(GROUPS.values(), groups, strict=True) if len(group["dead"])
+    ]
     return plain({"numbers": numbers, "guards": guards, "tables": {"groups": rows}, "claims": [claim]})
 
 
@@ -133,6 +121,7 @@ def group_of(history: dict[str, Any], name: str) -> Group:
     return group
 
 
-def shortened(middle: dict[str, float | None], least: float, most: float) -> bool | None:
+def shortened(group: Group, least: float, most: float) -> bool | None:
     """Whether matching units leaves a share between these of the median distance of two ends."""
-    return guard([ratio(middle["matched_distances"], middle["distances"])], lambda left: least <= left <= most)
+    left = ratio(median(group["matched_distances"]), median(group["distances"]))
+    return known(lambda share: least <= share <= most, left)

@@ -93,11 +93,6 @@ def test_the_noise_is_what_a_batch_adds_to_the_squared_norm():
     assert found["norm_ratio"] == pytest.approx(np.sqrt(1 + expected / full**2), rel=0.03)
 
 
-def test_pure_noise_is_longer_by_the_root_of_how_much_larger_the_fixed_set_is():
-    history = record() | {"settings": {"fixed_examples": 10_000, "batch_size": 100}}
-    assert facts(history)["numbers"]["all_noise_ratio"] == 10 and facts(record())["numbers"]["all_noise_ratio"] is None
-
-
 def test_dead_nets_are_no_evidence_and_stalled_ones_keep_their_numbers():
     history = record()
     history["results"]["f1/adam"]["dead"][0] = True

@@ -148,16 +148,6 @@ def test_the_second_rule_needs_every_judged_arm(arms, verdict):
     assert minimal_ratio.facts(scaffold.made_up("", results))["claims"][0]["verdict"] == verdict
 
 
-def test_few_orders_are_counted_and_many_drawn():
-    level = np.arange(8.0)
-    value, p = minimal_ratio.permutation_test(level, np.array([1, 1, 1, 1, 1, 1, 0.8, 0.7]))
-    assert value < 0 and p == 2 / 56
-    assert minimal_ratio.permutation_test(level, np.array([1] * 7 + [0.9]))[1] == 2 / 8
-    many = np.arange(30.0)
-    assert minimal_ratio.permutation_test(many, -many)[1] < 1e-4
-    assert minimal_ratio.permutation_test(level, np.ones(8)) == (None, None)
-
-
 def test_rank_correlations_are_those_of_scipy():
     from scipy import stats
 
@@ -185,7 +175,7 @@ def test_figures_say_what_is_missing_and_no_words_overlap(lacking):
     figures.use_style()
     history = made_up()
     history = scaffold.without(history, *(unit for unit in history["results"] if lacking and unit.startswith(lacking)))
-    missing = {"1-4-1": (2, 0, 0, 1), "1-8-1": (0, 1, 0, 0), "1-": (4, 1, 0, 3), "ridge-": (2, 0, 1, 0)}
+    missing = {"1-4-1": (2, 0, 0, 1), "1-8-1": (0, 1, 0, 0), "1-": (3, 1, 0, 4), "ridge-": (1, 0, 1, 0)}
     missing |= {"1-40-40-1": (0, 0, 0, 1)}
     for (title, draw), count in zip(plot_minimal_ratio.FIGURES.items(), missing.get(lacking, (0,) * 4), strict=True):
         figure = draw(history)
@@ -203,5 +193,4 @@ def test_points_of_one_place_are_one_mark():
 def test_figures_and_facts_speak_of_the_same():
     for name in ("NETS", "JUDGED", "RECIPE", "RIDGE", "RADIUS"):
         assert getattr(plot_minimal_ratio, name) == getattr(minimal_ratio, name)
-    assert plot_minimal_ratio.ENOUGH == claims.C6_DISTINCT
     assert {*minimal_ratio.NETS, minimal_ratio.RECIPE} == set(script.PAPER.nets)
