@@ -40,8 +40,15 @@ def plain(style: dict) -> dict:
     return {"color": style["color"]}
 
 
-def points(axes: Any, nets: dict[int, dict[str, np.ndarray]], values: list[np.ndarray], style: dict, kind: str) -> None:
-    """A mark a seed at each size, a cross where it is dead, and a line through the medians of the live.
+def points(
+    axes: Any,
+    nets: dict[int, dict[str, np.ndarray]],
+    values: list[np.ndarray],
+    style: dict,
+    kind: str,
+    how: Any = np.mean,
+) -> None:
+    """A mark a seed at each size, a cross where it is dead, and a line through the means, or `how`, of the live.
 
     values: (seeds,) of each of the nets; kind: of MARKERS.
     """
@@ -51,13 +58,15 @@ def points(axes: Any, nets: dict[int, dict[str, np.ndarray]], values: list[np.nd
         axes.plot(np.full(sum(~dead), size), each[~dead], marker=MARKERS[kind], **SEED | plain(style))
         axes.plot(np.full(sum(dead), size), each[dead], **DEAD)
     single = {"marker": MARKERS[kind]} if len(sizes) == 1 else {}
-    axes.plot(sizes, [middle(net, each) for net, each in zip(nets.values(), values, strict=True)], **style | single)
+    axes.plot(
+        sizes, [middle(net, each, how) for net, each in zip(nets.values(), values, strict=True)], **style | single
+    )
 
 
-def middle(net: dict[str, np.ndarray], values: np.ndarray) -> Any:
-    """Median over the seeds that are live at the end, (...) of (n, ...); NaN where none is."""
+def middle(net: dict[str, np.ndarray], values: np.ndarray, how: Any = np.mean) -> Any:
+    """Mean, or another `how`, over the seeds that are live at the end, (...) of (n, ...); NaN where none is."""
     live = ~net["dead"].astype(bool)
-    return np.median(values[live], axis=0) if live.any() else np.full(values.shape[1:], np.nan)
+    return how(values[live], axis=0) if live.any() else np.full(values.shape[1:], np.nan)
 
 
 def sizes_of(nets: dict[int, dict[str, np.ndarray]]) -> list[float]:
@@ -91,7 +100,7 @@ def draw_sizes(history: dict) -> Any:
         size_axis(axes)
     lowest = [middle(net, net["test_loss"].min(axis=1)) for net in nets.values()]
     loss.plot(sizes_of(nets), lowest, **BEST)
-    loss.set(yscale="log", ylabel="cross-entropy (nats)")
+    loss.set(yscale="log", ylabel="loss (nats)")
     figures.log_ticks(loss.yaxis)
     accuracy.set_ylabel("accuracy (%)")
     place = len(nets) // 2
@@ -138,9 +147,9 @@ def draw_reference(history: dict) -> Any:
             axes.plot(size, difference, marker=MARKERS["gap"], **HOLLOW | plain(BETWEEN))
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         size_axis(axes)
-    panels[0, 0].set(yscale="log", ylabel="cross-entropy (nats)")
+    panels[0, 0].set(yscale="log", ylabel="loss (nats)")
     panels[0, 1].set_ylabel("accuracy (%)")
-    panels[1, 0].set_ylabel("cross-entropy (nats)")
+    panels[1, 0].set_ylabel("loss (nats)")
     panels[1, 1].set_ylabel("accuracy (percentage points)")
     figures.log_ticks(panels[0, 0].yaxis)
     titles = ("loss", "accuracy", "gap in loss: test less training", "gap in accuracy: training less test")
@@ -170,32 +179,29 @@ def draw_noise(history: dict) -> Any:
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
     figure, ((loss, learnt, error),) = figures.grid(1, 3, 2.3, width_ratios=(1.6, 1, 1))
-    points(loss, nets, [net["test_loss"][:, -1] for net in nets.values()], TESTING, "test")
-    points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train")
+    points(loss, nets, [net["test_loss"][:, -1] for net in nets.values()], TESTING, "test", np.median)
+    points(learnt, nets, [100 * net["wrong_learnt"][:, -1] for net in nets.values()], TRAINING, "train", np.median)
     learnt.axhline(100 * GUESSING, **CHANCE)
-    points(error, nets, [100 * (1 - net["test_accuracy"][:, -1]) for net in nets.values()], TESTING, "test")
-    error.plot(sizes_of(nets), [100 * (1 - middle(net, best(net))) for net in nets.values()], **BEST)
+    points(error, nets, [100 * (1 - net["test_accuracy"][:, -1]) for net in nets.values()], TESTING, "test", np.median)
+    error.plot(sizes_of(nets), [100 * (1 - middle(net, best(net), np.median)) for net in nets.values()], **BEST)
     fitting = ten_nets.fitting_width(nets)
     for axes in (loss, learnt, error):
         size_axis(axes)
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
-    loss.set_ylabel("cross-entropy (nats)")
-    learnt.set_ylabel("share (%)")
+    loss.set_ylabel("loss (nats)")
+    learnt.set_ylabel("wrong labels learnt (%)")
     error.set_ylabel("error (%)")
     if fitting is not None and list(nets)[-1] != fitting:
-        medians = [float(middle(net, net["test_loss"][:, -1])) for net in nets.values()]
+        medians = [float(middle(net, net["test_loss"][:, -1], np.median)) for net in nets.values()]
         place = list(nets).index(fitting)
-        figures.note(
-            loss, "just large enough\nto learn every label", (sizes_of(nets)[place], medians[place]), (0.74, 0.88)
-        )
+        figures.note(loss, "just large enough", (sizes_of(nets)[place], medians[place]), (0.74, 0.93))
         if medians[-1] < medians[place]:
             after = (place + len(nets)) // 2
             figures.note(loss, "larger still:\nlower again", (sizes_of(nets)[after], medians[after]), (0.78, 0.58))
-    figures.letters((loss, learnt, error), ("test loss", "wrong labels learnt", "test error"))
+    figures.letters((loss, learnt, error), ("test loss", "training", "test error"))
     entries = {
-        "training": TRAINING | {"marker": MARKERS["train"]},
-        "test": TESTING | {"marker": MARKERS["test"]},
+        "test, last epoch": TESTING | {"marker": MARKERS["test"]},
         "test, best epoch": BEST,
         f"guessing ({100 * GUESSING:g} %)": CHANCE,
     }
@@ -211,14 +217,14 @@ def draw_epochs(history: dict) -> Any:
     if not nets:
         return figures.unmeasured("nets that learn wrong labels", figures.caveats(history, []))
     figure, ((fit, loss_by_epoch, error_by_epoch),) = figures.grid(1, 3, 2.1)
-    points(fit, nets, [net["train_loss"][:, -1] for net in nets.values()], TRAINING, "train")
+    points(fit, nets, [net["train_loss"][:, -1] for net in nets.values()], TRAINING, "train", np.median)
     size_axis(fit)
     fit.set_yscale("log")
     figures.log_ticks(fit.yaxis)
     lasts = by_epoch(loss_by_epoch, nets, lambda net: net["test_loss"])
     errors = by_epoch(error_by_epoch, nets, lambda net: 100 * (1 - net["test_accuracy"]))
     for axes in (fit, loss_by_epoch):
-        axes.set_ylabel("cross-entropy (nats)")
+        axes.set_ylabel("loss (nats)")
     error_by_epoch.set_ylabel("error (%)")
     titles = ("training loss at the end", "test loss by epoch", "test error by epoch")
     figures.letters((fit, loss_by_epoch, error_by_epoch), titles)
@@ -238,7 +244,7 @@ def by_epoch(axes: Any, nets: dict[int, dict[str, np.ndarray]], quantity: Callab
     """Median by epoch for the shown widths. quantity: a net's (n, epochs). Returns the last medians, by width."""
     lasts = {}
     for width, colour in colours_of(nets).items():
-        values = middle(nets[int(width)], quantity(nets[int(width)]))
+        values = middle(nets[int(width)], quantity(nets[int(width)]), np.median)
         look = figures.LINE_STYLES[len(lasts) % len(figures.LINE_STYLES)]
         axes.plot(nets[int(width)]["epochs"], values, color=colour, linewidth=1.2, linestyle=look)
         lasts[width] = float(values[-1])

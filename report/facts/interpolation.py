@@ -4,15 +4,15 @@ Two solutions lie on one plane where the barrier between them is lower than a te
 that of guessing. The large-batch solution is the flatter one where the training loss has risen farther from it.
 """
 
+import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hw1_3.two_ends import ENDS, STAGES, STARTS, Results, barriers, below_guessing, distances, measured
+from hw1_3.two_ends import ENDS, STARTS, Results, barriers, below_guessing, distances, measured
 from report import claims
-from report.facts import guard, interval, known, mean, median, plain, verdict_of
+from report.facts import claim, guard, interval, known, mean, median, plain, ratio, verdict_of
 
 PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
 
@@ -20,21 +20,30 @@ PLANE, FLATTER = "converged", "early"  # the stages that the claim is about
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (medians over seeds; differences are means, with intervals), guards, tables and C10."""
     there = measured(history)
-    numbers: dict[str, Any] = {"seeds": history["settings"].get("seeds")}
-    for stage in STAGES:
-        for name, values in MEDIANS.items():
-            numbers[f"{stage}_{name}"] = median(values(there[stage])) if stage in there else None
-        for name, values in MEANS.items():
-            numbers[f"{stage}_{name}"] = mean(values(there[stage])) if stage in there else None
-            numbers[f"{stage}_{name}_interval"] = interval(values(there[stage])) if stage in there else None
     early, sgd, adam = ([there[stage]] if stage in there else [] for stage in (FLATTER, PLANE, "adam"))
-    numbers["accuracy_error"] = accuracy_error(history, early)
+
+    def of(stage: list[Results], values: Callable[..., np.ndarray], *which: str, how: Callable = median) -> Any:
+        return how(values(stage[0], *which)) if stage else None
+
+    numbers = {
+        "converged_independent": of(sgd, barriers, "independent"),
+        "converged_matched": of(sgd, barriers, "matched"),
+        "converged_top": of(sgd, top),
+        "adam_shared": of(adam, barriers, "shared"),
+        "adam_excess_interval": of(adam, excess, how=interval),
+        "adam_moved_large": of(adam, moved, "large"),
+        "early_nearer": of(early, nearer, how=mean),
+    }
+    left = ratio(numbers["converged_matched"], numbers["converged_independent"])
+    numbers["converged_removed"] = None if left is None else 1 - left
     guards = {
         "flat_road": guard(sgd, lambda found: plane(found, "shared")["verdict"] == claims.HOLDS),
         "mountain": guard(sgd, lambda found: plane(found, "independent")["verdict"] == claims.FAILS),
-        "worse_than_guessing": guard(sgd, lambda found: np.median(top(found)) > claims.UNIFORM_LOSS),
-        "nine_tenths": guard(sgd, lambda found: np.round(np.median(removed(found)), 1) == 0.9),
-        "hill_is_left": guard(sgd, lambda found: 2 * plane(found, "matched")["agree"] < len(removed(found))),
+        "worse_than_guessing": known(lambda loss: loss > claims.UNIFORM_LOSS, numbers["converged_top"]),
+        "nine_tenths": known(lambda share: round(share, 1) == 0.9, numbers["converged_removed"]),
+        "hill_is_left": guard(
+            sgd, lambda found: 2 * plane(found, "matched")["agree"] < plane(found, "matched")["seeds"]
+        ),
         "distance_is_left": guard(sgd, lambda found: np.round(np.median(length_ratio(found)), 1) == 0.8),
         "shared_stay_close": guard(sgd, lambda found: np.median(apart(found)) < 1 / 3),
         "adam_hill": guard(adam, lambda found: plane(found, "shared")["verdict"] == claims.FAILS),
@@ -44,7 +53,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "small_stays_flatter": guard(sgd, lambda found: flatter(found)["verdict"] == claims.FAILS),
         "flatter_is_not_better": guard(sgd, lambda found: within(better(found), 0.2)),
         "early_curve_is_noise": known(
-            lambda size, error: size < 2 * error, numbers["early_span"], numbers["accuracy_error"]
+            lambda size, error: size < 2 * error, of(early, span), of(early, error_of(history))
         ),
     }
     tables = {
@@ -78,12 +87,6 @@ def span(results: Results) -> np.ndarray:
     return 100 * np.ptp(between(results, "shared", "test_accuracy"), axis=1)
 
 
-def removed(results: Results) -> np.ndarray:
-    """What renumbering takes off the barrier between other starts, as a share of it; 0 where there is none."""
-    before, after = barriers(results, "independent"), barriers(results, "matched")
-    return np.divide(before - after, before, out=np.zeros_like(before), where=before > 0)
-
-
 def length_ratio(results: Results) -> np.ndarray:
     """How far apart ends from other starts are once renumbered, as a share of before."""
     return np.divide(*(results("lines", start, "length") for start in ("matched", "independent")))
@@ -110,23 +113,17 @@ def nearer(results: Results) -> np.ndarray:
     return 1 - distances(results, "large") / distances(results, "small")
 
 
-MEDIANS: dict[str, Callable[[Results], np.ndarray]] = {
-    **{start: partial(barriers, start=start) for start in STARTS},
-    "limit": lambda results: claims.C10_BARRIER * below_guessing(results, "shared"),
-    "top": top,
-    "removed": removed,
-    "span": span,
-    "moved_large": lambda results: moved(results, "large"),
-}
-MEANS = {"excess": excess, "better": better, "nearer": nearer}
-
-
 # ----------------------------------------------------------------------------------- comparisons, tables, claim
+
+
+def limits(results: Results, start: str) -> np.ndarray:
+    """Below which barrier the rule speaks of a plane, nats."""
+    return claims.C10_BARRIER * below_guessing(results, start)
 
 
 def plane(results: Results | None, start: str) -> dict[str, Any]:
     """Whether the barriers lie below their limits."""
-    return verdict_of(claims.C10_BARRIER * below_guessing(results, start) - barriers(results, start) if results else [])
+    return verdict_of(limits(results, start) - barriers(results, start) if results else [])
 
 
 def flatter(results: Results | None) -> dict[str, Any]:
@@ -140,12 +137,10 @@ def within(differences: np.ndarray, bound: float) -> bool:
     return ends is not None and ends[0] <= 0 <= ends[1] and max(-ends[0], ends[1]) < bound
 
 
-def accuracy_error(history: dict[str, Any], found: list[Results]) -> float | None:
-    """Binomial standard error of these solutions' test accuracy, in points."""
-    images = claims.test_images(history)
-    if not images or not found:
-        return None
-    return 100 * claims.standard_error(float(np.median(found[0]("ends", "small", "test_accuracy"))), images)
+def error_of(history: dict[str, Any]) -> Callable[[Results], np.ndarray]:
+    """The binomial standard error of each solution's test accuracy, in points; NaN where the images are not counted."""
+    images = claims.test_images(history) or math.nan
+    return lambda found: [100 * claims.standard_error(each, images) for each in found("ends", "small", "test_accuracy")]
 
 
 def line_row(stage: str, results: Results, start: str) -> dict[str, Any]:
@@ -155,7 +150,7 @@ def line_row(stage: str, results: Results, start: str) -> dict[str, Any]:
         "start": start,
         "length": results("lines", start, "length"),
         "barrier": barriers(results, start),
-        "limit": median(claims.C10_BARRIER * below_guessing(results, start)),
+        "limit": median(limits(results, start)),
         "below": plane(results, start)["agree"],
         "dip": 100 * results("lines", start, "barrier", "test_accuracy", "height"),
     }
@@ -179,17 +174,13 @@ def c10(there: dict[str, Results]) -> dict[str, Any]:
     ]
     evidence = []
     if sgd:
-        one, two, limit = (f"{median(MEDIANS[name](sgd)):.2g}" for name in ("shared", "independent", "limit"))
-        evidence.append(f"barrier {one} nats from one start, {two} from two (limit {limit})")
+        one, two = (f"{np.median(barriers(sgd, start)):.2g}" for start in STARTS[:2])
+        evidence.append(
+            f"barrier {one} nats from one start, {two} from two (limit {np.median(limits(sgd, 'shared')):.2g})"
+        )
     if early:
         evidence.append(
             f"stopped early, the large batch is flatter in {parts[2]['agree']} of {parts[2]['seeds']} seeds"
         )
-    return {
-        "name": "C10",
-        "statement": "Converged, small- and large-batch solutions lie on one smooth plane; stopped early, the "
-        "large-batch one is the flatter",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": evidence,
-    }
+    lie = "Converged, small- and large-batch solutions lie on one smooth plane"
+    return claim("C10", f"{lie}; stopped early, the large-batch one is the flatter", parts, evidence)

@@ -13,15 +13,14 @@ import numpy as np
 from hw1_3 import ten_nets
 from report import claims
 from report.claims import C9_LEVEL_FROM, C9_RISING_TO, C9_TREND
-from report.facts import known, median, ratio, verdict_guard
+from report.facts import claim, known, median, ratio, verdict_guard
 
 RISING = tuple(width for width in ten_nets.REFERENCE if width <= C9_RISING_TO)  # units a layer
 LEVEL = tuple(width for width in ten_nets.REFERENCE if width >= C9_LEVEL_FROM)
+LARGER = tuple(width for width in ten_nets.REFERENCE if width > C9_RISING_TO)
 PAIRS = tuple(itertools.pairwise(ten_nets.REFERENCE))
-TURNING = (
-    64  # units a layer, from which on nets overfit in loss: it ends this factor above its lowest, accuracy as it was
-)
-TURN, STILL = 1.1, 0.003
+# Units a layer from which on nets overfit in loss: it ends this factor above its lowest, accuracy as it was.
+TURNING, TURN, STILL = 64, 1.1, 0.003
 Net = dict[str, np.ndarray]
 Nets = dict[int, Net]  # by width, narrowest first
 
@@ -29,82 +28,65 @@ Nets = dict[int, Net]  # by width, narrowest first
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers, guards, tables and C9 of a history of param_count.py."""
     nets, noisy = ten_nets.by_width(history), ten_nets.by_width(history, noisy=True)
-    parts = c9(nets)
-    accuracy, fit = means(nets, "test_accuracy"), means(nets, "train_loss")
-    beyond = beyond_rising(nets)
-    turns = {width: float(np.mean(turn(net))) for width, net in nets.items() if width >= TURNING}
-    moves = [float(np.mean(accuracy_since_then(net))) for width, net in nets.items() if width >= TURNING]
-    fitting = ten_nets.fitting_width(noisy)
-    rows = noise_rows(noisy)
-    losses = {row["width"]: row["test_loss"] for row in rows}
-    peak = max(losses, key=lambda width: losses[width] or 0, default=None)
-    before = min((loss for width, loss in losses.items() if loss and width < peak), default=None)
-    ends = {width: net["test_loss"][:, -1] for width, net in noisy.items()}
-    lowest = {width: net["test_loss"].min(axis=1) for width, net in noisy.items()}
-    errors = {width: 1 - net["test_accuracy"][:, -1] for width, net in noisy.items()}
-    margins = hump_margins(noisy, ends, fitting)
-    humped, humped_error, humped_best = (hump(hump_margins(noisy, of, fitting)) for of in (ends, errors, lowest))
-    images, risen = claims.test_images(history), accuracy.get(C9_RISING_TO)
-    error_of_one = None if images is None or risen is None else claims.standard_error(risen, images)
-    deviation, theirs = single_deviation(nets), [ten_nets.REFERENCE[width]["test_accuracy"] for width in (*LEVEL, 512)]
+    parts, rows, fitting = c9(nets), noise_rows(noisy), ten_nets.fitting_width(noisy)
+    ends = {name: means(nets, name) for name in ("test_accuracy", "train_loss")}
+    risen, fitted = (ends[name].get(C9_RISING_TO) for name in ends)
+    larger = {name: [of[width] for width in LARGER] if {*LARGER} <= {*of} else None for name, of in ends.items()}
+    images = claims.test_images(history)
+    error = None if images is None or risen is None else claims.standard_error(risen, images)
+    turning = [net for width, net in nets.items() if width >= TURNING]
+    turns = [float(np.mean(turn(net))) for net in turning]
+    moves = [float(np.mean(accuracy_since_then(net))) for net in turning]
+    peak = max(rows, key=lambda row: row["test_loss"] or 0, default={})
+    narrower = [row["test_loss"] for row in rows if row["test_loss"] and row["width"] < peak["width"]]
+    last = rows[-1] if rows else {}
+    margins, error_margins, best_margins = (
+        hump_margins(noisy, {width: quantity(net) for width, net in noisy.items()}, fitting)
+        for quantity in (
+            lambda net: net["test_loss"][:, -1],
+            lambda net: 1 - net["test_accuracy"][:, -1],
+            lambda net: net["test_loss"].min(axis=1),
+        )
+    )
+    sizes = [int(net["parameters"]) for net in nets.values()] or [None]
     numbers = {
-        "smallest": parameters(nets, min(nets, default=None)),
-        "largest": parameters(nets, max(nets, default=None)),
+        "smallest": sizes[0],
+        "largest_millions": ratio(sizes[-1], 1e6),
         "rising_accuracy": risen,
-        "accuracy_error_points": None if error_of_one is None else 100 * error_of_one,
-        "size_factor": ratio(parameters(nets, max(nets, default=None)), parameters(nets, C9_RISING_TO)),
-        "turn_least": min(turns.values(), default=None),
-        "turn_most": max(turns.values(), default=None),
+        "accuracy_error_points": None if error is None else 100 * error,
+        "size_factor": ratio(sizes[-1], nets[C9_RISING_TO]["parameters"]) if C9_RISING_TO in nets else None,
+        "larger_seeds": max((len(nets[width]["seeds"]) for width in LARGER if width in nets), default=None),
+        "turn_least": min(turns, default=None),
+        "turn_most": max(turns, default=None),
         "noisy_narrowest": min(noisy, default=None),
         "noisy_widest": max(noisy, default=None),
-        "peak_parameters": parameters(noisy, peak),
-        "peak_learnt": median(noisy[peak]["wrong_learnt"][:, -1]) if noisy else None,
-        "earlier_span_points": 100 * (max(theirs) - min(theirs)),
+        "peak_parameters": peak.get("parameters"),
+        "peak_learnt": peak.get("wrong_learnt"),
     }
     guards = {
         "accuracy_rises": verdict_guard(parts[1]["verdict"]),
-        "no_gain_beyond": known(
-            lambda best, last, error: max(best) <= last + error,
-            beyond["test_accuracy"],
-            risen,
-            error_of_one,
-        ),
-        "larger_fit_worse": known(lambda least, last: min(least) > last, beyond["train_loss"], fit.get(C9_RISING_TO)),
-        "largest_once": known(lambda counts: min(counts) == 1, beyond["seeds"]),
+        "no_gain_beyond": known(lambda all_of, *one: max(all_of) <= sum(one), larger["test_accuracy"], risen, error),
+        "larger_fit_worse": known(lambda all_of, one: min(all_of) > one, larger["train_loss"], fitted),
         "nothing_crosses": {True: False, False: True}.get(verdict_guard(parts[3]["verdict"])),
-        "surer_not_worse": min(turns.values()) >= TURN and abs(median(moves) or 0) <= STILL if len(turns) > 1 else None,
-        "double_descent": known(lambda hump: hump and neighbours(noisy, peak, fitting), humped),
+        "surer_not_worse": bool(min(turns) >= TURN and abs(np.median(moves)) <= STILL) if len(turns) > 1 else None,
+        "double_descent": known(lambda there: there and neighbours(noisy, peak["width"], fitting), hump(margins)),
         "every_seed": bool((margins > 0).all()) if margins.shape[1] > 1 else None,
         "largest_is_best": known(
-            lambda least, last, learnt: last < least and learnt > 0.99,
-            before,
-            *(rows[-1][name] if rows else None for name in ("test_loss", "wrong_learnt")),
+            lambda before, loss, learnt: loss < before and learnt > 0.99,
+            min(narrower, default=None),
+            last.get("test_loss"),
+            last.get("wrong_learnt"),
         ),
-        "error_only_falls": known(lambda hump: not hump, humped_error),
-        "stopping_helps": known(lambda hump: not hump, humped_best),
-        "singles_say_little": None if deviation is None else max(theirs) - min(theirs) <= math.sqrt(8) * deviation,
+        "error_only_falls": known(lambda there: not there, hump(error_margins)),
+        "stopping_helps": known(lambda there: not there, hump(best_margins)),
     }
     tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": rows}
-    return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(parts)]}
-
-
-def parameters(nets: Nets, width: int | None) -> int | None:
-    """Of a width's net; None where it is not measured."""
-    return int(nets[width]["parameters"]) if width in nets else None
+    return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [row_of_c9(parts)]}
 
 
 def means(nets: Nets, name: str) -> dict[int, float]:
     """{width: mean over the seeds of a curve's end}."""
     return {width: float(np.mean(ten_nets.at_the_end(net, name))) for width, net in nets.items()}
-
-
-def beyond_rising(nets: Nets) -> dict[str, list[float] | None]:
-    """Of the nets that are larger than where accuracy is said to rise to: a value each; None if one is missing."""
-    larger = [width for width in ten_nets.REFERENCE if width > C9_RISING_TO]
-    if not set(larger) <= set(nets):
-        return dict.fromkeys(("test_accuracy", "train_loss", "seeds"))
-    ends = {name: [means(nets, name)[width] for width in larger] for name in ("test_accuracy", "train_loss")}
-    return ends | {"seeds": [len(nets[width]["seeds"]) for width in larger]}
 
 
 def turn(net: Net) -> np.ndarray:
@@ -116,15 +98,6 @@ def accuracy_since_then(net: Net) -> np.ndarray:
     """(seeds,): by how much the test accuracy changes from the epoch of lowest test loss to the end."""
     then = net["test_loss"].argmin(axis=1)
     return ten_nets.at_the_end(net, "test_accuracy") - net["test_accuracy"][np.arange(len(then)), then]
-
-
-def single_deviation(nets: Nets) -> float | None:
-    """Standard deviation of one training's last test accuracy, within the widths from 256 on."""
-    groups = [net["test_accuracy"][:, -1] for width, net in nets.items() if width >= 256 and len(net["seeds"]) > 1]
-    if not groups:
-        return None
-    squares = sum((len(group) - 1) * np.var(group, ddof=1) for group in groups)
-    return math.sqrt(squares / sum(len(group) - 1 for group in groups))
 
 
 # ------------------------------------------------------------------------------------------------- claim C9
@@ -175,7 +148,7 @@ def agreeing(nets: Nets, narrow: int, wide: int) -> tuple[int, int]:
     return int(np.sum((worse > 0) & (better > 0))), len(worse)
 
 
-def claim(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def row_of_c9(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """The row of C9 in the table of claims."""
     loss, accuracy, level, crossing = parts
     evidence = [
@@ -188,13 +161,8 @@ def claim(parts: list[dict[str, Any]]) -> dict[str, Any]:
     if crossing["denied"] or crossing["value"]:
         pairs = f"{len(crossing['value'])} of {len(PAIRS)} pairs of neighbours"
         evidence.append(f"training worse and testing better in every seed: {pairs}")
-    return {
-        "name": "C9",
-        "statement": "Results improve with size up to a peak, then level off; testing improves longer than training",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": evidence,
-    }
+    statement = "Results improve with size up to a peak, then level off; testing improves longer than training"
+    return claim("C9", statement, parts, evidence)
 
 
 # ------------------------------------------------------------------------------------------------ wrong labels
