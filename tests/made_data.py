@@ -1,6 +1,7 @@
 """Small sets in each kind of file that people have: what `common.data` must read, and what tests then damage."""
 
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
@@ -62,6 +63,11 @@ def batches(arrays: Arrays) -> dict[str, bytes]:
     images = [*np.split(arrays["x_train"], 5), arrays["x_test"]]
     labels = [*np.split(arrays["y_train"], 5), arrays["y_test"]]
     return {name: batch(*each) for name, *each in zip(BATCHES, images, labels, strict=True)}
+
+
+def md5_of_batches(arrays: Arrays) -> dict[str, str]:
+    """As `data_files.BATCHES` has them of the published files."""
+    return {name: hashlib.md5(content).hexdigest() for name, content in batches(arrays).items()}
 
 
 def archive(arrays: Arrays) -> bytes:

@@ -99,13 +99,15 @@ def published(monkeypatch):
         ]
         records.append(hashlib.sha1(b"".join(rows)).hexdigest())
     monkeypatch.setattr(data_files, "CIFAR10_RECORDS", tuple(records))
+    monkeypatch.setattr(data_files, "BATCHES", made_data.md5_of_batches(COLOURED))
     contents = {"MNIST": made_data.npz(DIGITS), "CIFAR10": ARCHIVE}
     for name, content in contents.items():
         changes = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         if name == "MNIST":
             changes["fingerprint"] = data.fingerprint(DIGITS)
         known = dataclasses.replace(getattr(data, name), **changes)
-        monkeypatch.setattr(data, name, known)
+        for module in (data, data_files):
+            monkeypatch.setattr(module, name, known)
         monkeypatch.setitem(data.NAMES, known.fingerprint, known.title)
     return contents
 
@@ -143,7 +145,7 @@ def test_name_follows_from_the_arrays(folder, monkeypatch):
     assert data.mnist(run("paper", folder)).fingerprint not in (digest, data.MNIST.fingerprint)
 
 
-def test_missing_folders_and_files_are_named_and_never_replaced(folder, tmp_path):
+def test_missing_folders_and_files_are_named_and_never_replaced(folder, tmp_path, published):
     with pytest.raises(Problem, match=r"nowhere is not a folder.*HW1_DATA_DIR"):
         data.mnist(run("quick", folder / "nowhere"))
     (folder / "cifar10.npz").unlink()
@@ -152,13 +154,13 @@ def test_missing_folders_and_files_are_named_and_never_replaced(folder, tmp_path
     contents = WAYS["four .gz"] | WAYS["the batches' own folder"]
     for name in ("t10k-labels-idx1-ubyte.gz", "data_batch_3"):
         place = put(tmp_path / name, {each: content for each, content in contents.items() if each != name})
-        with pytest.raises(Problem, match=rf"{name} .*it is missing"):
+        with pytest.raises(Problem, match=rf"{name} is missing"):
             (data.mnist if "idx" in name else data.cifar10)(run("quick", place))
 
 
 WRONG = {
     "missing array": (lambda a: a.pop("y_test"), "y_test"),
-    "float images": (lambda a: a.update(x_train=a["x_train"] / 255), "x_train has .* bytes, too many for 20 rows"),
+    "float images": (lambda a: a.update(x_train=a["x_train"] / 255), "x_train is float64"),
     "signed images": (lambda a: a.update(x_train=a["x_train"].astype(np.int8)), "x_train is int8"),
     "float labels": (lambda a: a.update(y_test=a["y_test"] * 1.0), "y_test is float64"),
     "pickled labels": (lambda a: a.update(y_train=np.array([{"a": 1}] * 20, dtype=object)), "y_train|allow_pickle"),
@@ -168,7 +170,7 @@ WRONG = {
     "one number": (lambda a: a.update(x_test=np.uint8(3)), r"x_test is uint8 of the shape \(\)"),
     "label ten": (lambda a: a["y_train"].__setitem__(3, 10), "labels outside 0 to 9"),
     "negative label": (lambda a: a.update(y_test=a["y_test"].astype(np.int8) - 1), "labels outside 0 to 9"),
-    "fewer labels": (lambda a: a.update(y_train=a["y_train"][:-1]), "x_train has .* too many for 19 rows|20 images"),
+    "fewer labels": (lambda a: a.update(y_train=a["y_train"][:-1]), "19,|for 20 images"),
     "empty": (lambda a: a.update(x_test=a["x_test"][:0], y_test=a["y_test"][:0]), r"shape \(0, "),
 }
 
@@ -191,7 +193,7 @@ def test_wrong_contents_are_refused_in_one_message(folder, known, case):
 def test_a_file_seen_before_is_not_read_again_until_it_changes(folder, monkeypatch):
     first = data.mnist(run("quick", folder))
     with monkeypatch.context() as patch:
-        patch.setattr(data_files, "_read", lambda *_: pytest.fail("read again"))
+        patch.setattr(data_files.Source, "read", lambda *_: pytest.fail("read again"))
         second = data.mnist(run("quick", folder))
     assert (second.fingerprint, second.source) == (first.fingerprint, first.source)
     np.savez(folder / "mnist.npz", **few(data.MNIST, train=30))
@@ -228,7 +230,7 @@ def test_what_is_not_the_published_set_in_the_cache_is_not_used(published):
     assert data.mnist(run("quick")).is_sample and data.cifar10(run("quick")).is_sample
     put(data._cache_folders()[0], made_data.idx_files(DIGITS))
     assert data.mnist(run("quick")).source == (
-        "20 training and 4 test images from train-images-idx3-ubyte.gz in Keras's cache"
+        "20 training and 4 test images from train-images-idx3-ubyte.gz and 3 more in Keras's cache"
     )
 
 

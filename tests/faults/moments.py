@@ -230,7 +230,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
         around(checkpoint.Checkpoint, "remove", "before removal", "after removal")
         around(history.Experiment, "keep", "trained", "kept")
         around(history, "encode", "history")
-        around(data_files, "_read", "data")
+        around(data_files.Source, "read", "data")
         around(data, "fingerprint", "fingerprint")
     if "common.training" in sys.modules:
         from common import training
