@@ -12,6 +12,7 @@ Any history or figure may be missing: the report then says so in its place and i
 """
 
 import argparse
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -192,6 +193,7 @@ def noted(project: dict[str, bytes], label: str) -> list[dict[str, Any]]:
 
     `withheld`: sentences that are not shown, by section and guard, and whether what the guard reads is measured.
     `finding`: sentences of the first page that are borne out, as typst describes them, each with its figure's name.
+    `evidence`: a sentence for each claim, as typst describes it, with the claim's name.
     """
     import typst
 
@@ -228,8 +230,8 @@ def main() -> None:
             f"(git checkout) or measure it again (its script with --force), or build without it (--force)"
         )
     if text is not None:
-        findings = noted(built.project, "finding")
-        files.write_atomically(README, readme.with_results(text, built.numbers, findings, mark).encode())
+        shown = readme.with_results(text, built.numbers, functools.partial(noted, built.project), mark)
+        files.write_atomically(README, shown.encode())
     files.write_atomically(path, built.pdf)
     print(f"report: {path}")
 

@@ -5,6 +5,7 @@ build.py writes them at paper scale, each between two marks, together with the r
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,21 @@ FINDINGS = 5  # of those on the report's first page, the first ones that are bor
 TITLE = re.compile(r'^#let title = "([^"]*)"', re.MULTILINE)  # of a section
 
 
-def with_results(text: str, numbers: dict[str, Any], findings: list[dict[str, Any]], stamp: str) -> str:
-    """The README's `text` with what this report says; Problem where the marks are not there."""
-    blocks = {"findings": _findings(findings), "claims": _claims(numbers), "questions": _questions(numbers)}
+def with_results(text: str, numbers: dict[str, Any], noted: Callable[[str], list[dict[str, Any]]], stamp: str) -> str:
+    """The README's `text` with what this report says; Problem where the marks are not there.
+
+    noted: gives the sentences that the report's first page notes as `finding` and as `evidence`, in typst's terms.
+    """
+    evidence = {item["name"]: _markdown(item["body"]) for item in noted("evidence")}
+    claims = [
+        (claim["name"], claim["statement"], evidence.get(claim["name"], ""), claim["verdict"])
+        for claim in numbers["claims"]
+    ]
+    blocks = {
+        "findings": _findings(noted("finding")),
+        "claims": _table(("", "claim of the earlier report", "what we measured", "verdict"), claims),
+        "questions": _questions(numbers),
+    }
     for name, lines in blocks.items():
         begin, end = MARK.format(name=name, stamp=stamp), END.format(name=name)
         new, count = _block(name).subn(lambda _, all_lines=(begin, *lines, end): "\n".join(all_lines), text)
@@ -59,14 +72,6 @@ def _markdown(content: Any) -> str:
     if kind == "smartquote":
         return '"' if content.get("double", True) else "'"
     return content.get("text") or (" " if kind == "space" else _markdown(content.get("children", [])))
-
-
-def _claims(numbers: dict[str, Any]) -> list[str]:
-    rows = [
-        (claim["name"], claim["statement"], "; ".join(claim["evidence"]), claim["verdict"])
-        for claim in numbers["claims"]
-    ]
-    return _table(("", "claim of the earlier report", "evidence here", "verdict"), rows)
 
 
 def _questions(numbers: dict[str, Any]) -> list[str]:
