@@ -74,11 +74,6 @@ def known(statement: Callable[..., Any], *values: Any) -> bool | None:
     return None if any(value is None for value in values) else bool(statement(*values))
 
 
-def signed(value: float) -> str:
-    """With two places and a real minus sign, for evidence."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
 def verdict_guard(verdict: str) -> bool | None:
     """A verdict of `claims` as a guard: None where it is unclear."""
     return {"holds": True, "does not hold": False}.get(verdict)
@@ -89,10 +84,14 @@ def verdict_of(values: Sequence[float], above: float = 0.0) -> dict[str, Any]:
     return {"mean": mean(values), "interval": interval(values), **claims.by_margins(np.asarray(values, float) - above)}
 
 
-def claim(name: str, statement: str, parts: list[dict[str, Any]], evidence: list[str]) -> dict[str, Any]:
-    """A row of the table of claims, judged by its parts: it holds if all of them do."""
-    verdict = claims.combined([part["verdict"] for part in parts])
-    return {"name": name, "statement": statement, "verdict": verdict, "parts": parts, "evidence": evidence}
+def claim(name: str, statement: str, parts: list[dict[str, Any]], verdict: str = "") -> dict[str, Any]:
+    """A row of the table of claims; without a verdict of its own it is judged by its parts and holds if all do."""
+    return {
+        "name": name,
+        "statement": statement,
+        "verdict": verdict or claims.combined([part["verdict"] for part in parts]),
+        "parts": parts,
+    }
 
 
 def plain(value: Any) -> Any:

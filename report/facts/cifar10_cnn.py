@@ -7,13 +7,12 @@ from common import reading
 
 import numpy as np
 
-from report.facts import ends, guard, known, median, models, number, plain, ratio
+from report.facts import claim, ends, guard, known, median, models, number, plain, ratio
 from report.facts.image_nets import (
     NETS,
     POINTS_APART,
     Results,
     at_end,
-    claim,
     difference,
     end_rows,
     errors_left,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from report import claims
-from report.facts import ends, guard, known, median, models, plain, ratio
+from report.facts import claim, ends, guard, known, median, models, plain, ratio
 
 FUNCTIONS, ACTIVATIONS = ("f1", "f2"), {"relu": "ReLU", "tanh": "tanh"}
 WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
@@ -89,9 +89,15 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "shallow_indifferent": guard([numbers["shallow_relu_over_tanh"]], lambda times: 0.8 < times < 1.25),
         "earlier_deep_beyond": guard([numbers["lowest_deep"]], lambda lowest: numbers["earlier_deep"] < lowest),
     }
+    statement = "At equal parameter count, the deeper the net, the lower the loss, on both functions"
+    parts = [  # of ReLU nets; tanh is named beside them
+        {"words": f"{name[1]} below {name[2]}, {name[0]}", **about["all"]}
+        for name, about in pairs.items()
+        if name[1:] != DEEP_SHALLOW
+    ]
     layers = {net: ", ".join(map(str, widths)) for net, widths in WIDTHS.items()}
     tables = {"nets": models(history, layers), "losses": losses(nets), "pairs": rows(pairs)}
-    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim(pairs)]})
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C1", statement, parts)]})
 
 
 def measured(history: dict[str, Any], function: str) -> Nets:
@@ -187,25 +193,3 @@ def rows(pairs: dict) -> list[dict[str, Any]]:
         | {view: judged["superiority"] for view, judged in about.items()}
         for (function, deeper, flatter), about in pairs.items()
     ]
-
-
-def claim(pairs: dict) -> dict[str, Any]:
-    """C1, judged on all seeds of the ReLU nets; tanh is named beside it."""
-    claimed = {name: about for name, about in pairs.items() if name[1:] != DEEP_SHALLOW}
-    parts = [{"words": f"{name[1]} below {name[2]}, {name[0]}", **about["all"]} for name, about in claimed.items()]
-    evidence = [
-        f"{words}: "
-        + ", ".join(
-            f"{name[1]} below {name[2]} {100 * about[view]['superiority']:.0f} % ({name[0]})"
-            for name, about in claimed.items()
-        )
-        for view, words in (("all", "ReLU"), ("tanh", "tanh"))
-        if all(about[view]["superiority"] is not None for about in claimed.values())
-    ]
-    return {
-        "name": "C1",
-        "statement": "At equal parameter count, the deeper the net, the lower the loss, on both functions",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": evidence,
-    }

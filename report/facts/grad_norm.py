@@ -10,7 +10,7 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import ends, guard, known, mean, plain
+from report.facts import claim, ends, guard, known, mean, plain
 
 ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": "f1, Adam"}
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
@@ -72,17 +72,10 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "seeds": max(len(about.get("large_scale", [])) for about in seeds.values()),
         "f1_stalled_seeds": f1["seed"][f1["stalled"]] if f1 else [],
     }
-    claim = {
-        "name": "C5",
-        "statement": "Gradient norm and loss fall together, and their bumps match",
-        "verdict": claims.combined([part["verdict"] for part in parts["mnist_adam"]]),
-        "parts": parts["mnist_adam"],  # the reference's setting decides
-        "evidence": [
-            f"{each['words']}: rank correlation {each['mean']:.2f}" for each in parts["mnist_adam"] if each["seeds"]
-        ],
-    }
+    statement = "Gradient norm and loss fall together, and their bumps match"
+    judged = claim("C5", statement, parts["mnist_adam"])  # the reference's setting decides
     rows = [{"arm": words, "seeds": seeds[arm]} for arm, words in ARMS.items() if seeds[arm]]
-    return plain({"numbers": numbers, "guards": guards, "tables": {"correlations": rows}, "claims": [claim]})
+    return plain({"numbers": numbers, "guards": guards, "tables": {"correlations": rows}, "claims": [judged]})
 
 
 def of_seeds(history: dict[str, Any], arm: str) -> Seeds:

@@ -71,13 +71,6 @@ def at_end(name: str, last: int = 1) -> Score:
     return lambda results: sign * float(np.mean(results[name][-last:]))
 
 
-def claim(name: str, statement: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """A claim in parts, with short evidence."""
-    shown = [f"{part['words']}: {part['agree']} of {part['seeds']}" for part in parts if part["seeds"]]
-    verdict = claims.combined([part["verdict"] for part in parts])
-    return {"name": name, "statement": statement, "verdict": verdict, "parts": parts, "evidence": shown}
-
-
 def difference(seeds: dict[str, dict[str, Results]], first: str, second: str, name: str, at: int = -1) -> float | None:
     """The median over seeds of what the first net's curve is above the second's: both of one seed."""
     return median([nets[first][name][at] - nets[second][name][at] for nets in seeds.values()])

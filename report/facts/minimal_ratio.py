@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from report import claims
-from report.facts import guard, known, median, number, plain, ratio
+from report.facts import claim, guard, known, median, number, plain, ratio
 
 NETS = {"1-4-1": 4, "1-8-1": 8, "1-4-4-1": 8}  # hidden units of each
 SHALLOW = ("1-4-1", "1-8-1")  # have one hidden layer
@@ -84,25 +84,15 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "recipe_follows_the_slope": recipe and np.median(recipe["by_slope"]) > 0.9,
         "recipe_is_round_off": recipe and np.std(recipe["ratio"]) > 1.5 * np.std(recipe["exact_ratio"]),
     }
-    evidence = ["second rule: not measured"]
-    if arms:
-        evidence = [f"second rule: {unanimous(parts)} ({len(decided)} of {len(arms)} nets judged)"]
-    if one:
-        evidence.append(f"first rule: {unanimous(first)}; each point once: {unanimous(once)}")
-    claim = {
-        "name": "C6",
-        "statement": "Where the gradient is almost zero, lower loss goes with a higher minimal ratio",
-        "verdict": unanimous(parts),
-        "parts": parts,
-        "evidence": evidence,
-    }
+    statement = "Where the gradient is almost zero, lower loss goes with a higher minimal ratio"
+    judged = claim("C6", statement, parts, unanimous(parts))
     tables = {
         "ends": [ends(net, about) for net, about in nets.items()],
         "correlations": [row for net, about in nets.items() for row in correlations(net, about)],
         "arms": arms,
     }
     guards = {name: None if holds is None else bool(holds) for name, holds in guards.items()}
-    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim]})
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [judged]})
 
 
 # --------------------------------------------------------------------------------------- points of one net

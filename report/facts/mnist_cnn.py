@@ -3,14 +3,13 @@
 from typing import Any
 
 from report import claims
-from report.facts import guard, known, median, models, plain
+from report.facts import claim, guard, known, median, models, plain
 from report.facts.image_nets import (
     FURTHER,
     NETS,
     POINTS_APART,
     Results,
     at_end,
-    claim,
     difference,
     end_rows,
     errors_left,

@@ -80,8 +80,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "error_only_falls": known(lambda there: not there, hump(error_margins)),
         "stopping_helps": known(lambda there: not there, hump(best_margins)),
     }
+    statement = "Results improve with size up to a peak, then level off; testing improves longer than training"
     tables = {"sizes": [row(width, net) for width, net in nets.items()], "noise": rows}
-    return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [row_of_c9(parts)]}
+    return {"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C9", statement, parts)]}
 
 
 def means(nets: Nets, name: str) -> dict[int, float]:
@@ -146,23 +147,6 @@ def agreeing(nets: Nets, narrow: int, wide: int) -> tuple[int, int]:
         for name in ("train_loss", "test_accuracy")
     )
     return int(np.sum((worse > 0) & (better > 0))), len(worse)
-
-
-def row_of_c9(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row of C9 in the table of claims."""
-    loss, accuracy, level, crossing = parts
-    evidence = [
-        f"rank correlation with size {part['value']:.2f} in {words}"
-        for part, words in ((loss, "training loss"), (accuracy, "test accuracy"))
-        if math.isfinite(part["value"])
-    ]
-    if math.isfinite(level["value"]):
-        evidence.append(f"from 1,024 units on test accuracy spans {100 * level['value']:.2f} points")
-    if crossing["denied"] or crossing["value"]:
-        pairs = f"{len(crossing['value'])} of {len(PAIRS)} pairs of neighbours"
-        evidence.append(f"training worse and testing better in every seed: {pairs}")
-    statement = "Results improve with size up to a peak, then level off; testing improves longer than training"
-    return claim("C9", statement, parts, evidence)
 
 
 # ------------------------------------------------------------------------------------------------ wrong labels

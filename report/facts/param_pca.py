@@ -14,7 +14,7 @@ from common import reading
 import numpy as np
 
 from report import claims
-from report.facts import guard, known, median, number, plain, ratio
+from report.facts import claim, guard, known, median, number, plain, ratio
 
 GROUPS = {"runs": "different starts", "control": "one start"}
 OF_PAIRS = ("start_distances", "distances", "matched_distances", "cosines")
@@ -79,23 +79,13 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "stalled_end_nearest": known(lambda count: count == 2, shortest),
     }
     verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(group["dead"]) for group in groups])
-    evidence = []
-    if share is not None:
-        evidence.append(f"functions farther apart than the control's: {100 * share:.0f} % of {len(apart)} pairs")
-    if bound is not None:
-        evidence.append(f"by the first rule, of weights: {100 * np.mean(runs['matched_distances'] > bound):.0f} %")
+    statement = "Runs from different initial weights go off in different directions and end in different places"
     words = "functions at the ends differ by more than any two of the control"
-    claim = {
-        "name": "C4",
-        "statement": "Runs from different initial weights go off in different directions and end in different places",
-        "verdict": verdict,
-        "parts": [{"words": words, "share": share, "verdict": verdict}],
-        "evidence": evidence,
-    }
+    judged = claim("C4", statement, [{"words": words, "share": share, "verdict": verdict}])
     rows = [
         {"words": words, **group} for words, group in zip(GROUPS.values(), groups, strict=True) if len(group["dead"])
     ]
-    return plain({"numbers": numbers, "guards": guards, "tables": {"groups": rows}, "claims": [claim]})
+    return plain({"numbers": numbers, "guards": guards, "tables": {"groups": rows}, "claims": [judged]})
 
 
 def group_of(history: dict[str, Any], name: str) -> Group:

@@ -5,7 +5,6 @@ with it, one a seed, over the batch sizes that were trained from as many seeds a
 sizes, over the seeds that they share, stand beside.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from hw1_3.batch_nets import BEST, BUDGETS, FEWEST, MEASURES, Nets, common, judged, nets_of, trends, values_of
 from report import claims
 from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
-from report.facts import interval, known, mean, plain, signed, verdict_of
+from report.facts import claim, interval, known, mean, plain, verdict_of
 
 WORDS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 IMAGES = ("test", "train")
@@ -209,14 +208,7 @@ def c11(everything: dict[str, Nets]) -> dict[str, Any]:
     for budget in ("steps", "loss"):
         values = trends(judged(everything[budget]), JUDGED)
         parts.append({"words": WORDS[budget], **verdict_of(values, above=C11_TREND)})
-    shown = [f"{signed(part['mean'] + 1e-9)} at {part['words']} ({part['verdict']})" for part in parts if part["seeds"]]
-    return {
-        "name": "C11",
-        "statement": "The larger the batch, the more sensitive the net is to its input",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": [f"rank correlation {', '.join(shown)}"] if shown else [],
-    }
+    return claim("C11", "The larger the batch, the more sensitive the net is to its input", parts)
 
 
 def c12(nets: Nets) -> dict[str, Any]:
@@ -227,13 +219,4 @@ def c12(nets: Nets) -> dict[str, Any]:
             words = f"batch {size:,} {'not better' if size in C12_SMALLER else 'worse'} in {quantity}"
             about = {"words": words, "size": size, "quantity": quantity}
             parts.append(about | verdict_of(worse(nets, size, quantity)))
-    counted = Counter(part["verdict"] for part in parts)
-    against = [f"{part['quantity']} at {part['size']:,}" for part in parts if part["verdict"] == claims.FAILS]
-    shown = f"of {len(parts)} comparisons {counted[claims.HOLDS]} hold, {counted[claims.FAILS]} do not"
-    return {
-        "name": "C12",
-        "statement": "Test loss and accuracy are best near a batch size of 50",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": [shown, *([f"better than at 50: {', '.join(against)}"] if against else [])],
-    }
+    return claim("C12", "Test loss and accuracy are best near a batch size of 50", parts)

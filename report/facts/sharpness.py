@@ -13,7 +13,7 @@ import numpy as np
 
 from hw1_3 import measures
 from report import claims
-from report.facts import known, median, plain, signed
+from report.facts import claim, known, median, plain
 
 STOPS = {"loss": "equal_loss", "epochs": "equal_epochs"}
 KINDS = ("all", "fixed", "between")
@@ -152,20 +152,5 @@ def bonus(taus: dict[str, dict], nets: int) -> dict[str, Any]:
         for name, words in measures.MEASURES.items()
         if taus
     ]
-    counts = [(part["verdict"], sum(each["verdict"] == part["verdict"] for each in parts)) for part in parts]
-    evidence = []
-    if parts:
-        shown = ", ".join(f"{outcome} for {count}" for outcome, count in dict(counts).items())
-        spans = [[part[kind]["tau"] for part in parts] for kind in ("all", "fixed")]
-        words = [f"{signed(min(span))} to {signed(max(span))}" for span in spans]
-        evidence = [
-            f"of {len(parts)} measures: {shown}",
-            f"Kendall's tau {words[0]} over all nets, {words[1]} within a batch size",
-        ]
-    return {
-        "name": "bonus",
-        "statement": "At equal training loss each measure rises with the generalization gap, also at fixed batch size",
-        "verdict": claims.combined([part["verdict"] for part in parts]),
-        "parts": parts,
-        "evidence": evidence,
-    }
+    statement = "At equal training loss each measure rises with the generalization gap, also at fixed batch size"
+    return claim("bonus", statement, parts)

@@ -98,7 +98,7 @@ def partial_tests(facts: Facts, whole: Callable[[], History]) -> Callable:
                 assert set(found[part]) == set(complete[part]), (part, missing)
             assert [claim["name"] for claim in found["claims"]] == [claim["name"] for claim in complete["claims"]]
             for claim in found["claims"]:
-                assert set(claim) >= {"name", "statement", "verdict", "parts", "evidence"}
+                assert set(claim) >= {"name", "statement", "verdict", "parts"}
         nothing = plain(facts(without(kept, *units)))
         assert set(nothing["guards"].values()) <= {None}, "nothing is measured, so no guard can be true or false"
 

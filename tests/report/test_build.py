@@ -333,7 +333,9 @@ def test_the_readme_shows_findings_claims_and_questions(tree: Path) -> None:
     assert readme.with_results(text, built.numbers, noted, "made-from-these") == text
     assert len(re.findall(r"^- \*\*.*\(figures/param_count_noise.png\)\)$", text, re.MULTILINE)) == 1
     (claim,) = built.numbers["claims"]
-    assert re.search(rf"^\| C9 \| {claim['statement']} \| At \d of 9 steps [^|]+\. \| {claim['verdict']} \|$", text, re.M)
+    assert re.search(
+        rf"^\| C9 \| {claim['statement']} \| At \d of 9 steps [^|]+\. \| {claim['verdict']} \|$", text, re.M
+    )
     assert "| 1-3.2 Number of parameters v.s. Generalization | `hw1_3/param_count.py`: Does a larger net" in text
     assert text.count("| not measured |") == len(build.experiments()) - 1
     with pytest.raises(settings.Problem, match=r"README.md needs one pair of lines .* restore them"):
