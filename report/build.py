@@ -194,6 +194,7 @@ def noted(project: dict[str, bytes], label: str) -> list[dict[str, Any]]:
     `withheld`: sentences that are not shown, by section and guard, and whether what the guard reads is measured.
     `finding`: sentences of the first page that are borne out, as typst describes them, each with its figure's name.
     `evidence`: a sentence for each claim, as typst describes it, with the claim's name.
+    `page`: the page on which each section begins.
     """
     import typst
 

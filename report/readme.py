@@ -20,7 +20,7 @@ TITLE = re.compile(r'^#let title = "([^"]*)"', re.MULTILINE)  # of a section
 def with_results(text: str, numbers: dict[str, Any], noted: Callable[[str], list[dict[str, Any]]], stamp: str) -> str:
     """The README's `text` with what this report says; Problem where the marks are not there.
 
-    noted: gives the sentences that the report's first page notes as `finding` and as `evidence`, in typst's terms.
+    noted: gives what the layout notes as `finding`, `evidence` and `page` (see `build.noted`).
     """
     evidence = {item["name"]: _markdown(item["body"]) for item in noted("evidence")}
     claims = [
@@ -30,7 +30,7 @@ def with_results(text: str, numbers: dict[str, Any], noted: Callable[[str], list
     blocks = {
         "findings": _findings(noted("finding")),
         "claims": _table(("", "claim of the earlier report", "what we measured", "verdict"), claims),
-        "questions": _questions(numbers),
+        "questions": _questions(numbers, {item["section"]: item["page"] for item in noted("page")}),
     }
     for name, lines in blocks.items():
         begin, end = MARK.format(name=name, stamp=stamp), END.format(name=name)
@@ -74,8 +74,8 @@ def _markdown(content: Any) -> str:
     return content.get("text") or (" " if kind == "space" else _markdown(content.get("children", [])))
 
 
-def _questions(numbers: dict[str, Any]) -> list[str]:
-    """A row for each script: what the homework calls the question, what it asks, figure, time."""
+def _questions(numbers: dict[str, Any], pages: dict[str, int]) -> list[str]:
+    """A row for each experiment: the homework's question and the script's, page, scripts, figures, cost."""
     rows, counts = [], {}
     for about in numbers["histories"]:
         folder, name = about["experiment"].split("/")
@@ -83,19 +83,21 @@ def _questions(numbers: dict[str, Any]) -> list[str]:
         section = Path(__file__).parent / numbers["sections"][name]["text"]
         title = TITLE.search(section.read_text("utf-8")) if section.is_file() else None
         number = f"{folder[2:].replace('_', '-')}.{counts[folder]}"
-        script = ast.get_docstring(ast.parse((ROOT / f"{about['experiment']}.py").read_text("utf-8"))) or ""
-        figures = [each for each, drawn in numbers["figures"].items() if drawn["script"].endswith(f"/plot_{name}.py")]
-        time = about.get("wall", "not measured")
+        asks = ast.get_docstring(ast.parse((ROOT / f"{about['experiment']}.py").read_text("utf-8"))) or ""
+        draws = f"{folder}/plot_{name}.py"
+        figures = [each for each, drawn in numbers["figures"].items() if drawn["script"] == draws]
+        partial = f" so far ({about['words'].removeprefix('partial: ')})" * (about["state"] == "partial")
         rows.append(
             (
-                f"{number} {title[1] if title else ''}".strip(),
-                f"`{about['experiment']}.py`: {' '.join(script.partition(chr(10) * 2)[0].split())}",
-                f"[{figures[0]}](figures/{figures[0]}.png)" if figures else "",
-                f"{time} so far ({about['words']})" if about["state"] == "partial" else time,
-                f"{about['memory']} GB" if "memory" in about else "",
+                f"**{number} {title[1] if title else name}** {' '.join(asks.partition(chr(10) * 2)[0].split())}",
+                f"[page {pages[name]}](report/hw1.pdf#page={pages[name]})" if name in pages else "",
+                f"[{name}.py]({about['experiment']}.py)",
+                f"[plot_{name}.py]({draws})",
+                ", ".join(f"[{each}](figures/{each}.png)" for each in figures),
+                f"{about['wall']}{partial}, {about['memory']} GB" if "wall" in about else "not measured",
             )
         )
-    return _table(("question", "script, and what it asks", "figure", "paper scale", "peak memory"), rows)
+    return _table(("question", "report", "training script", "plot script", "figures", "time, peak memory"), rows)
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
