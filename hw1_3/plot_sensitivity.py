@@ -30,15 +30,16 @@ LINES = {
 SEED = {"linestyle": "", "markersize": 3, "alpha": 0.3, "markeredgewidth": 0}
 UNREACHED = {"color": "#555555", "linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 0.8}
 CLAIMED = {"color": "#999999", "linestyle": ":", "linewidth": 0.9, "zorder": 0}  # under the marks
-COUNT = {"color": "#555555", "ha": "center", "va": "top"}
+GROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # hides a dotted line behind words
+COUNT = {"color": "#555555", "ha": "center", "va": "top", "bbox": GROUND}
 ROOM = 0.16  # of the height of an axis, for crosses below its points and for words above them
 DECADES = 10  # a larger span of values than this factor makes an axis logarithmic, but for the mean sensitivity
 IMAGES = {"test": "test images", "train": "training images"}
 SHADES = {1: "#BB5566", -1: "#004488"}  # of trends that rise and that fall
-MAIN = {  # title of a panel, and what it shows
-    "loss (nats)": ("loss",),
-    "accuracy (%)": ("accuracy",),
-    "softmax Jacobian": ("softmax", "mean"),
+MAIN = {  # a panel: its axis, and what it shows
+    "loss": ("loss (nats)", ("loss",)),
+    "accuracy": ("accuracy (%)", ("accuracy",)),
+    "Jacobian": ("mean norm of J", ("softmax", "mean")),
 }
 OTHERS = {
     "softmax Jacobian, median": ("softmax", "median"),
@@ -69,7 +70,7 @@ def draw_panel(axes: Any, nets: batch_nets.Nets, paths: Sequence[tuple[str, ...]
         axes.text(size, 0.99, words, transform=across, **COUNT)
     axes.margins(0.06, 0.1)
     axes.set_xscale("log")
-    axes.set_xticks([1, 100, 10_000], ["1", "100", "10⁴"])
+    axes.set_xticks([1, 100, 10_000], ["1", "100", "10,000"])
     axes.set_xticks([10, 1000], 2 * [""], minor=True)
     axes.set_xlabel("batch size")
     positive = [value for value in shown if value > 0]
@@ -95,9 +96,11 @@ def unreached(nets: batch_nets.Nets) -> list[int]:
 
 
 def partly_reached(nets: batch_nets.Nets) -> dict[int, str]:
-    """{batch size: such as 6/8}, where some seeds were measured and some were not."""
+    """{batch size: such as 6 of 8 seeds}, where some seeds were measured and some were not."""
     counts = {size: sum(one is not None for one in found.values()) for size, found in nets.items()}
-    return {size: f"{count}/{len(nets[size])}" for size, count in counts.items() if 0 < count < len(nets[size])}
+    return {
+        size: f"{count} of {len(nets[size])} seeds" for size, count in counts.items() if 0 < count < len(nets[size])
+    }
 
 
 def of_images(path: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -113,17 +116,22 @@ def row_title(history: dict, budget: str) -> str:
 
 def draw_main(history: dict) -> Any:
     """Loss, accuracy and sensitivity: at equal updates above, at equal training loss below."""
-    figure, panels = figures.grid(2, 3, 3.5)
-    for row, budget in zip(panels, ("steps", "loss"), strict=True):
-        nets = batch_nets.nets_of(history, budget)
-        for axes, path in zip(row, MAIN.values(), strict=True):
-            draw_panel(axes, nets, of_images(path))
+    figure, panels = figures.grid(2, 3, 3.6)
+    budgets = {"steps": "equal updates", "loss": "equal loss"}
+    for row, budget in zip(panels, budgets, strict=True):
+        draw_row(row, batch_nets.nets_of(history, budget))
         for axes in row[:2]:
             axes.axvline(batch_nets.BEST, **CLAIMED)
-        row[0].set_ylabel(row_title(history, budget))
     tell_passes(panels[0, 0], batch_nets.nets_of(history, "steps"))
-    figures.letters(panels.flat, 2 * list(MAIN))
+    figures.letters(panels.flat, [f"{title}, {words}" for words in budgets.values() for title in MAIN])
     return finish(figure, panels, history, ("steps", "loss"))
+
+
+def draw_row(row: Sequence[Any], nets: batch_nets.Nets) -> None:
+    """The panels of MAIN at one budget."""
+    for axes, (label, path) in zip(row, MAIN.values(), strict=True):
+        draw_panel(axes, nets, of_images(path))
+        axes.set_ylabel(label)
 
 
 def tell_passes(axes: Any, nets: batch_nets.Nets) -> None:
@@ -181,20 +189,17 @@ def draw_cell(axes: Any, column: int, row: int, trend: float | None) -> None:
 def draw_passes(history: dict) -> Any:
     """Loss, accuracy and sensitivity at equal passes; below, the way from the initial weights at each budget."""
     figure, panels = figures.grid(2, 3, 3.1)
-    nets = batch_nets.nets_of(history, "epochs")
-    for axes, path in zip(panels[0], MAIN.values(), strict=True):
-        draw_panel(axes, nets, of_images(path))
-    panels[0, 0].set_ylabel(row_title(history, "epochs"))
+    draw_row(panels[0], batch_nets.nets_of(history, "epochs"))
     for axes, budget in zip(panels[1], BUDGETS, strict=True):
         draw_panel(axes, batch_nets.nets_of(history, budget), [("distance",)])
     panels[1, 0].set_ylabel("distance from the start")
-    figures.letters(panels.flat, [*MAIN, *BUDGETS.values()])
+    figures.letters(panels.flat, [*(f"{title}, equal passes" for title in MAIN), *BUDGETS.values()])
     return finish(figure, panels, history, BUDGETS)
 
 
 def draw_measures(history: dict) -> Any:
     """Other measures of sensitivity: a row for each budget."""
-    figure, panels = figures.grid(3, 3, 3.9)
+    figure, panels = figures.grid(3, 3, 3.5)
     for row, budget in zip(panels, BUDGETS, strict=True):
         for axes, path in zip(row, OTHERS.values(), strict=True):
             draw_panel(axes, batch_nets.nets_of(history, budget), of_images(path))
@@ -206,11 +211,8 @@ def draw_measures(history: dict) -> Any:
 def finish(figure: Any, panels: Any, history: dict, budgets: Sequence[str]) -> Any:
     """The key, and what a reader must know of the history."""
     entries = {words: LINES[images] for images, words in IMAGES.items()}
-    nets = [batch_nets.nets_of(history, budget) for budget in budgets]
-    if any(map(unreached, nets)):
-        entries["loss not reached"] = UNREACHED
-    if any(map(partly_reached, nets)):
-        entries["n/m: seeds that reached it"] = {"linestyle": ""}
+    if any(unreached(batch_nets.nets_of(history, budget)) for budget in budgets):
+        entries["training loss never reached"] = UNREACHED
     figures.key(figure, entries)
     figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
     figure.align_ylabels(panels[:, 0])

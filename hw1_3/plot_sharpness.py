@@ -32,7 +32,8 @@ KINDS = {  # of tau: words, marker, colour, place below the measure's line
     "all": ("all pairs of nets", "o", "#004488", -0.17),
     "fixed": ("pairs of one batch size", "s", "#BB5566", 0.17),
 }
-MEDIAN = {"color": "black", "linewidth": 0.9, "zorder": 3}
+NET = {"color": "#004488", "linestyle": "", "marker": "o", "markersize": 3.2, "markeredgewidth": 0, "alpha": 0.5}
+MEDIAN = {"color": "black", "linewidth": 1.1, "zorder": 3}
 
 
 def groups_of(history: dict) -> list[str]:
@@ -107,19 +108,14 @@ def draw_finding(history: dict) -> Any:
     draw_by_size(eigenvalue, sizes, nets, nets["top"])
     eigenvalue.set_yscale("log")
     few_ticks(eigenvalue.yaxis)
-    accuracy.set_ylabel("test accuracy (%)")
-    eigenvalue.set_ylabel("largest eigenvalue")
-    for size, style in styles_of(sizes).items():
-        there = nets["batch_size"] == size
-        scatter.plot(nets["top"][there], nets["gap"][there], **style)
-    scatter.set(xscale="log", xlabel="largest eigenvalue (nats)", ylabel="gap in loss (nats)")
-    few_ticks(scatter.xaxis)
-    found = measures.correlations(nets) if len(nets["gap"]) > 1 else {}
+    accuracy.set_ylabel("accuracy (%)")
+    eigenvalue.set_ylabel("eigenvalue (nats)")
+    draw_scatter(scatter, sizes, nets)
     tell_change(accuracy, sizes, nets)
-    draw_tau(taus, found)
+    draw_tau(taus, measures.correlations(nets) if len(nets["gap"]) > 1 else {})
     figures.letters(
         (accuracy, eigenvalue, scatter, taus),
-        ("test accuracy", "curvature", "curvature and gap", "each measure and the gap"),
+        ("test accuracy", "largest eigenvalue", "eigenvalue and gap", "each measure and the gap"),
     )
     entries = {words: {"linestyle": "-", "marker": mark, "color": hue} for words, mark, hue, _ in KINDS.values()}
     hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": figures.NEUTRAL}
@@ -130,16 +126,25 @@ def draw_finding(history: dict) -> Any:
 
 def draw_by_size(axes: Any, sizes: list[int], nets: dict[str, np.ndarray], values: np.ndarray) -> None:
     """A quantity (nets,) against batch size: a mark a net, medians joined."""
-    groups = {size: values[nets["batch_size"] == size] for size in sizes}
-    for size, style in styles_of(sizes).items():
-        axes.plot(np.full(len(groups[size]), size), groups[size], **style)
-    axes.plot(sizes, [np.median(each) for each in groups.values()], **MEDIAN)
-    axes.set_xscale("log")
-    axes.set_xlabel("batch size")
-    axes.set_xticks(
-        sizes[:: max(1, (len(sizes) + 1) // 3)], [f"{size:,}" for size in sizes[:: max(1, (len(sizes) + 1) // 3)]]
-    )
+    axes.plot(nets["batch_size"], values, **NET)
+    axes.plot(sizes, [np.median(values[nets["batch_size"] == size]) for size in sizes], **MEDIAN)
+    shown = sizes[:: max(1, (len(sizes) + 1) // 3)]
+    axes.set(xscale="log", xlabel="batch size")
+    axes.set_xticks(shown, [f"{size:,}" for size in shown])
     axes.minorticks_off()
+
+
+def draw_scatter(axes: Any, sizes: list[int], nets: dict[str, np.ndarray]) -> None:
+    """The gap against the largest eigenvalue, coloured by batch size, of which the first and the last are named."""
+    for size, style in styles_of(sizes).items():
+        there = nets["batch_size"] == size
+        axes.plot(nets["top"][there], nets["gap"][there], **style | {"marker": "o"})
+        if size in (sizes[0], sizes[-1]):
+            spot = (float(np.median(nets["top"][there])), float(np.median(nets["gap"][there])))
+            place = (0.24, 0.66) if size == sizes[0] else (0.42, 0.93)
+            figures.note(axes, f"batch {size:,}", spot, place)
+    axes.set(xscale="log", xlabel="largest eigenvalue (nats)", ylabel="gap in loss (nats)")
+    few_ticks(axes.xaxis)
 
 
 def tell_change(axes: Any, sizes: list[int], nets: dict[str, np.ndarray]) -> None:

@@ -20,14 +20,13 @@ IMAGES = ("test", "train")
 SMALL = {(5, "loss"), (10, "loss")}  # of C12: batch sizes that may do better than 50
 JUDGED = ("test", *MEASURES["softmax"][1])
 DISTANCE = ("distance",)
-LEVEL = {"loss": 0.02, "accuracy": 0.2}  # nats, points: less than that apart is level
+LEVEL = 0.2  # points of accuracy: less than that apart is level
 COLUMNS = {  # of the table of results: path
     "train_loss": ("train", "loss"),
     "train_accuracy": ("train", "accuracy"),
     "test_loss": ("test", "loss"),
     "test_accuracy": ("test", "accuracy"),
     "softmax": JUDGED,
-    "softmax_train": ("train", "softmax", "mean"),
     "median": ("test", "softmax", "median"),
     "logits": ("test", "logits", "mean"),
     "top_percent": ("test", "softmax", "share_of_top_percent"),
@@ -41,77 +40,67 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     everything = {budget: nets_of(history, budget) for budget in BUDGETS}
     nets = {budget: judged(found) for budget, found in everything.items()}
     sizes = list(nets["steps"])
-    numbers: dict[str, Any] = {"smallest": min(sizes, default=None), "largest": max(sizes, default=None), "best": BEST}
-    numbers["sizes"] = len(everything["steps"])
-    for place in ("smallest", "largest"):
-        values = {name: medians(nets["steps"], path).get(numbers[place]) for name, path in COLUMNS.items()}
-        numbers |= {f"steps_{place}_{name}": value for name, value in values.items()}
-    for budget, found in nets.items():
-        numbers[f"{budget}_interval"] = bounded(interval(trends(found, JUDGED)))
-        for quantity in LEVEL:
-            numbers[f"{budget}_{quantity}_change"] = mean(worse(found, numbers["largest"], quantity))
-            numbers[f"{budget}_{quantity}_level_to"] = level_to(found, quantity)
-            numbers[f"{budget}_{quantity}_best"] = best_size(found, quantity)
     reached = sorted(medians(nets["loss"], JUDGED))  # the judged batch sizes of which some net reaches the loss
-    numbers["loss_smallest"] = min(reached, default=None)
-    at_reached = {
-        budget: trends({size: found[size] for size in reached if size in found}, JUDGED)
-        for budget, found in nets.items()
-    }
     rows = trend_rows(everything, nets)
-    numbers |= {f"{budget}_{row['measure']}_{row['images']}": row[budget]["mean"] for row in rows for budget in BUDGETS}
+    results = {row["size"]: row for row in result_rows(everything["steps"])}
+    small, large = (results.get(of(sizes, default=None), {}) for of in (min, max))
+    numbers = {
+        "smallest": small.get("size"),
+        "largest": large.get("size"),
+        "best": BEST,
+        "sizes": len(results),
+        "smallest_passes": small.get("passes"),
+        "largest_passes": large.get("passes"),
+        "largest_top_percent": large.get("top_percent"),
+        "loss_smallest": min(reached, default=None),
+        "loss_trend": rows[0]["loss"]["mean"],
+        "steps_trend": rows[0]["steps"]["mean"],
+        "epochs_best": best_size(nets["epochs"]),
+        "accuracy_level_to": level_to(nets["steps"]),
+    }
     eleven, twelve = c11(everything), c12(everything["steps"])
-    return plain(
-        {
-            "numbers": numbers,
-            "guards": guards_of(nets, numbers, rows, at_reached, eleven, twelve),
-            "tables": {"trends": rows, "best": twelve["parts"], "results": result_rows(everything["steps"])},
-            "claims": [eleven, twelve],
-        }
-    )
-
-
-def guards_of(
-    nets: dict[str, Nets], numbers: dict, rows: list, at_reached: dict, eleven: dict, twelve: dict
-) -> dict[str, bool | None]:
-    """What the section's sentences rest on."""
     way = {(row["measure"], row["images"], budget): row[budget]["direction"] for row in rows for budget in BUDGETS}
     away = {budget: direction(trends(found, DISTANCE)) for budget, found in nets.items()}
-    at_updates = [way[measure, images, "steps"] for measure in MEASURES for images in IMAGES]
-    updates = eleven["parts"][0]["verdict"] if eleven["parts"][0]["seeds"] else None
-    small = [part["verdict"] for part in twelve["parts"] if (part["size"], part["quantity"]) in SMALL and part["seeds"]]
-    n = numbers.get
-    losses, shares = (
-        [n(f"steps_{place}_{name}") for place in ("smallest", "largest")] for name in ("train_loss", "top_percent")
-    )
-    logits = way["logits", "test", "steps"], way["logits", "test", "epochs"]
-    lowest = n("steps_loss_best"), n("epochs_loss_best")
-    return {
-        "measures_disagree": known(lambda *ways: {-1, 1} <= set(ways), *at_updates),
-        "logits_turn": known(lambda *ways: ways == (1, -1), *logits),
-        "rises_at_equal_loss": known(lambda rises: rises == 1, way["softmax", "test", "loss"]),
-        "others_open_at_equal_loss": known(
-            lambda *ways: ways == (0, 0), way["logits", "test", "loss"], way["gradient", "test", "loss"]
+    at_reached = [trends({size: found[size] for size in reached if size in found}, JUDGED) for found in nets.values()]
+    better = [
+        part["verdict"] for part in twelve["parts"] if (part["size"], part["quantity"]) in SMALL and part["seeds"]
+    ]
+    updates = eleven["parts"][0]
+    guards = {
+        "measures_disagree": known(
+            lambda *all_of: {-1, 1} <= {*all_of},
+            *(way[name, images, "steps"] for name in MEASURES for images in IMAGES),
         ),
-        "smallest_never_reach": known(lambda first, reached: first < reached, n("smallest"), n("loss_smallest")),
-        "rises_at_sizes_that_reach": known(lambda *ways: {*ways} == {1}, *map(direction, at_reached.values())),
-        "unclear_at_equal_updates": known(lambda verdict: verdict == claims.UNCLEAR, updates),
+        "logits_turn": known(
+            lambda *both: both == (1, -1), way["logits", "test", "steps"], way["logits", "test", "epochs"]
+        ),
+        "rises_at_equal_loss": known(lambda rises: rises == 1, way["softmax", "test", "loss"]),
+        "smallest_never_reach": known(
+            lambda first, least: first < least, small.get("size"), min(reached, default=None)
+        ),
+        "rises_at_sizes_that_reach": known(lambda *all_of: {*all_of} == {1}, *map(direction, at_reached)),
+        "unclear_at_equal_updates": updates["verdict"] == claims.UNCLEAR if updates["seeds"] else None,
         "smallest_breaks_the_order": breaks_first(medians(nets["steps"], JUDGED)),
         "training_falls": known(lambda falls: falls == -1, way["softmax", "train", "steps"]),
         "median_vanishes": known(
-            lambda falls, last: falls == -1 and last < 1e-6, way["median", "test", "steps"], n("steps_largest_median")
+            lambda falls, last: falls == -1 and last < 1e-6, way["median", "test", "steps"], large.get("median")
         ),
-        "unequal_stages": known(lambda small, large: large < small / 1000, *losses),
-        "few_carry_the_mean": known(lambda small, large: small < 0.25 and large > 0.5, *shares),
-        "worse_at_equal_loss": judged_worse(nets["loss"], n("largest"), "accuracy"),
-        "worse_at_equal_updates": judged_worse(nets["steps"], n("largest"), "loss"),
-        "small_batches_win": all(verdict == claims.FAILS for verdict in small) if len(small) == len(SMALL) else None,
-        "best_moves": known(lambda updates, passes: updates < BEST < passes, *lowest),
-        "accuracy_level": known(lambda size: size > BEST, n("steps_accuracy_level_to")),
-        "loss_level": known(lambda size: size > BEST, n("loss_loss_level_to")),
-        "stay_near": known(lambda *ways: ways == (-1, -1), away["epochs"], away["loss"]),
+        "unequal_stages": known(lambda one, two: two < one / 1000, small.get("train_loss"), large.get("train_loss")),
+        "few_carry_the_mean": known(
+            lambda one, two: one < 0.25 and two > 0.5, small.get("top_percent"), large.get("top_percent")
+        ),
+        "worse_at_equal_loss": judged_worse(nets["loss"], large.get("size"), "accuracy"),
+        "worse_at_equal_updates": judged_worse(nets["steps"], large.get("size"), "loss"),
+        "small_batches_win": {*better} == {claims.FAILS} if len(better) == len(SMALL) else None,
+        "best_moves": known(
+            lambda updates, passes: updates < BEST < passes, best_size(nets["steps"]), numbers["epochs_best"]
+        ),
+        "accuracy_level": known(lambda size: size > BEST, numbers["accuracy_level_to"]),
+        "stay_near": known(lambda *both: both == (-1, -1), away["epochs"], away["loss"]),
         "farther_at_equal_updates": known(lambda farther: farther == 1, away["steps"]),
     }
+    tables = {"trends": rows, "best": twelve["parts"], "results": list(results.values())}
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [eleven, twelve]})
 
 
 # --------------------------------------------------------------------------------------------------- statistics
@@ -158,21 +147,21 @@ def judged_worse(nets: Nets, size: int | None, quantity: str) -> bool | None:
     return claims.by_margins(values)["verdict"] == claims.HOLDS if values else None
 
 
-def level_to(nets: Nets, quantity: str) -> int | None:
-    """The batch size up to which, from BEST on, test results surely differ from those at BEST by less than LEVEL."""
+def level_to(nets: Nets) -> int | None:
+    """The batch size up to which, from BEST on, test accuracies surely differ from those at BEST by less than LEVEL."""
     last = BEST if BEST in nets else None
     for size in (size for size in nets if size > BEST):
-        ends = interval(worse(nets, size, quantity))
-        if ends is None or max(-ends[0], ends[1]) >= LEVEL[quantity]:
+        ends = interval(worse(nets, size, "accuracy"))
+        if ends is None or max(-ends[0], ends[1]) >= LEVEL:
             break
         last = size
     return last
 
 
-def best_size(nets: Nets, quantity: str) -> int | None:
-    """The batch size with the lowest median test loss, or the highest test accuracy."""
-    found = medians(nets, ("test", quantity))
-    return (min if quantity == "loss" else max)(found, key=found.get, default=None)
+def best_size(nets: Nets) -> int | None:
+    """The batch size with the lowest median test loss."""
+    found = medians(nets, ("test", "loss"))
+    return min(found, key=found.get, default=None)
 
 
 # ---------------------------------------------------------------------------------------------- tables, claims
@@ -215,7 +204,7 @@ def c12(nets: Nets) -> dict[str, Any]:
     """C12: test results are best near a batch size of 50; at equal updates, each net against its twin at 50."""
     parts = []
     for size in (*C12_SMALLER, *C12_LARGER):
-        for quantity in LEVEL:
+        for quantity in ("loss", "accuracy"):
             words = f"batch {size:,} {'not better' if size in C12_SMALLER else 'worse'} in {quantity}"
             about = {"words": words, "size": size, "quantity": quantity}
             parts.append(about | verdict_of(worse(nets, size, quantity)))

@@ -129,13 +129,6 @@ def test_no_net_at_equal_loss_leaves_that_open():
     assert facts["claims"][0]["verdict"] == claims.UNCLEAR
 
 
-def test_nets_that_did_not_stop_are_left_out():
-    found = planted()
-    for values in found["results"]["batch-0064"]["equal_loss"].values():
-        values[3] = float("nan")
-    assert sharpness.facts(found)["numbers"]["nets"] == 63
-
-
 @pytest.mark.parametrize(
     ("over_all", "fixed", "nets", "verdict"),
     [
