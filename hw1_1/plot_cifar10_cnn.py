@@ -1,6 +1,6 @@
 """Draw how three CNNs of 1.25 million parameters learn CIFAR-10, from the history of cifar10_cnn.py.
 
-cifar10_cnn            training loss, training and test accuracy by epoch (above) and by arithmetic (below), dropout off
+cifar10_cnn            above training loss and accuracy by epoch, below training loss and test accuracy by arithmetic
 cifar10_cnn_running    what training saw, with dropout on, and the test loss
 
     python hw1_1/plot_cifar10_cnn.py
@@ -16,7 +16,10 @@ from common import figures, reading, settings
 import numpy as np
 
 NETS = ("shallow", "middle", "deep")
-CURVES = {"train_loss": "training loss", "train_accuracy": "training accuracy", "test_accuracy": "test accuracy"}
+BY_EPOCH = {"train_loss": "training loss", "train_accuracy": "training accuracy"}
+BY_WORK = {"train_loss": "training loss by arithmetic", "test_accuracy": "test accuracy by arithmetic"}
+WORK = "arithmetic, 10⁶ multiply-adds per training image"
+BUDGET = {"color": figures.NEUTRAL, "linewidth": 0.9, "linestyle": ":"}
 OTHERS = {"running_loss": "running loss", "running_accuracy": "running accuracy", "test_loss": "test loss"}
 
 
@@ -25,56 +28,54 @@ def measured(history: dict) -> list[str]:
     return [net for net in NETS if reading.units_of(history, net)]
 
 
-def work_of(history: dict, net: str) -> float:
-    """Multiply-adds of a net for one image."""
-    return float(reading.field(history, reading.units_of(history, net)[0], "multiply_adds"))
+def work_of(history: dict, net: str, epochs: int) -> np.ndarray:
+    """(epochs,): millions of multiply-adds for each training image up to the end of an epoch, forward."""
+    each = float(reading.field(history, reading.units_of(history, net)[0], "multiply_adds"))
+    return each / 1e6 * np.arange(1, epochs + 1)
 
 
 def draw_learning(history: dict) -> Any:
-    """Three quantities against epochs, and below against the arithmetic they took, in epochs of one net."""
+    """Two quantities against epochs, and below two against the arithmetic they took; dropout off."""
     nets = measured(history)
-    unit = "middle" if "middle" in nets else nets[0]
-    figure, panels = figures.grid(2, len(CURVES), 3.2, sharey="col")
-    for column, name in enumerate(CURVES):
+    figure, panels = figures.grid(2, len(BY_EPOCH), 3.9)
+    for axes, name in zip(panels[0], BY_EPOCH, strict=True):
         for net in nets:
-            figures.over_epochs(panels[0, column], history, net, name)
+            figures.over_epochs(axes, history, net, name)
+        axes.set_xlabel("epoch")
+    for axes, name in zip(panels[1], BY_WORK, strict=True):
+        for net in nets:
             values = reading.by_seed(history, net, name)
-            times = work_of(history, net) / work_of(history, unit)
-            work = times * np.arange(1, values.shape[1] + 1)
-            figures.band(panels[1, column], work, values, **figures.net_style(net))
-        epochs = max(reading.by_seed(history, net, name).shape[1] for net in nets)
-        panels[0, column].set_xlabel("epoch")
-        panels[1, column].set(xlabel=f"work, in epochs of {unit}", xlim=(0, epochs))
+            figures.band(axes, work_of(history, net, values.shape[1]), values, **figures.net_style(net))
+        axes.set(xlabel=WORK, xscale="log")
+        axes.margins(x=0)
+        figures.log_ticks(axes.xaxis)
     for axes in panels[:, 0]:
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.12)  # room for words
         figures.log_ticks(axes.yaxis)
-    finish(figure, panels, history, [*CURVES.values(), *(f"{words} by work" for words in CURVES.values())])
+    finish(figure, panels, history, [*BY_EPOCH.values(), *BY_WORK.values()])
     if {"middle", "deep"} <= set(nets):
         point(panels[1], history)
     return figure
 
 
 def point(panels: np.ndarray, history: dict) -> None:
-    """Say where the deep net is after the arithmetic of all of middle's epochs, and where it passes middle."""
-    epochs = reading.by_seed(history, "middle", "train_loss").shape[1]
-    times = work_of(history, "deep") / work_of(history, "middle")
-    arrow = {"arrowstyle": "->", "linewidth": 0.9, "color": figures.net_colour("deep"), "shrinkB": 3}
-    look = {"color": figures.net_colour("deep"), "textcoords": "axes fraction", "ha": "right", "arrowprops": arrow}
-    for axes, name in zip(panels, CURVES, strict=True):
+    """Mark the arithmetic of all of middle's epochs, say where the deep net is then, and where it passes middle."""
+    for axes, name in zip(panels, BY_WORK, strict=True):
         middle, deep = (np.median(reading.by_seed(history, net, name), axis=0) for net in ("middle", "deep"))
-        last = min(int(epochs / times), len(deep))
+        budget, work = (work_of(history, net, len(each)) for net, each in (("middle", middle), ("deep", deep)))
+        last = int(np.sum(work <= budget[-1]))
         if not last or not np.isfinite([*middle, *deep]).all():
             continue
-        work = times * np.arange(1, last + 1)
-        axes.plot(work[-1], deep[last - 1], **figures.net_style("deep") | {"marker": "o", "clip_on": False})
+        axes.axvline(budget[-1], **BUDGET)
+        axes.plot(work[last - 1], deep[last - 1], **figures.net_style("deep") | {"marker": "o"})
+        colour = figures.net_colour("deep")
         if name == "train_loss":
-            axes.annotate(f"deep after\n{last} epochs", (work[-1], deep[last - 1]), (0.98, 1), va="top", **look)
-        ahead = deep[:last] > np.interp(work, np.arange(1, epochs + 1), middle)
+            words, place = f"all {len(middle)} epochs of middle,\n{last} epochs of deep", (0.3, 0.13)
+            figures.note(axes, words, (budget[-1], middle[-1]), place)
+        ahead = deep[:last] > np.interp(work[:last], budget, middle)
         if name == "test_accuracy" and ahead[-1] and not ahead[0]:
             passes = int(np.flatnonzero(~ahead)[-1]) + 1
-            axes.annotate("deep passes\nmiddle", (work[passes], deep[passes]), (0.98, 0.04), va="bottom", **look)
+            figures.note(axes, "deep passes middle", (work[passes], deep[passes]), (0.3, 0.9), color=colour)
 
 
 def draw_running(history: dict) -> Any:

@@ -40,7 +40,7 @@ def measured(history: dict) -> list[str]:
 def draw_surface(history: dict) -> Any:
     """A column for each optimizer: loss, log, on the lines, above the plane of the path of its first seed."""
     optimizers, bumps = measured(history), False
-    figure, panels = figures.grid(2, len(optimizers), 4.2)
+    figure, panels = figures.grid(2, len(optimizers), 4.4)
     for axes, optimizer in zip(panels[0], optimizers, strict=True):
         axes.set_yscale("log", nonpositive="mask")
         for unit in reading.units_of(history, optimizer):
@@ -57,7 +57,8 @@ def draw_surface(history: dict) -> Any:
     panels[0, 0].set_ylabel("cross-entropy (nats)")
     draw_planes(figure, panels[1], history, "path_plane")
     figures.letters(
-        panels.flat, [f"{words}, {OPTIMIZERS[name]}" for words in ("line", "plane of the path") for name in optimizers]
+        panels.flat,
+        [f"{OPTIMIZERS[name]}: {words}" for words in ("loss on the line", "plane of the path") for name in optimizers],
     )
     finish(figure, history, {"interior maximum": BUMP} if bumps else {})
     return figure
@@ -74,7 +75,7 @@ def draw_more(history: dict) -> Any:
     panels[0, 0].set_ylabel("accuracy (%)")
     draw_planes(figure, panels[1], history, "random_plane")
     figures.letters(
-        panels.flat, [f"{words}, {OPTIMIZERS[name]}" for words in ("accuracy", "random plane") for name in optimizers]
+        panels.flat, [f"{OPTIMIZERS[name]}: {words}" for words in ("accuracy", "random plane") for name in optimizers]
     )
     finish(figure, history, {})
     return figure
@@ -93,7 +94,7 @@ def draw_lines(axes: Any, history: dict, unit: str, quantity: str, scale: float 
     for (line, images), style in LINES.items():
         alpha = reading.field(history, unit, line, "alpha")
         axes.plot(alpha, scale * reading.field(history, unit, line, f"{images}_{quantity}"), **style)
-    axes.set_xlabel("from initial (0) to final weights (1)")
+    axes.set_xlabel("place on the line (0: start, 1: end)")
     axes.margins(x=0)
 
 
@@ -165,8 +166,10 @@ def mark_path(axes: Any, history: dict, unit: str) -> None:
     axes.plot(*path[-1], **END)
     named(axes, "start", path[0])
     named(axes, "end", path[-1])
-    places = zip(("first", "second"), explained, strict=True)
-    names = [f"{place} component ({100 * share:.0f} % of variance)" for place, share in places]
+    names = [
+        f"component {place} ({100 * share:.0f} %{of})"
+        for place, share, of in zip((1, 2), explained, (" of variance", ""), strict=True)
+    ]
     axes.set(xlabel=names[0], ylabel=names[1])
 
 

@@ -7,20 +7,7 @@ from common import reading
 
 import numpy as np
 
-from report.facts import claim, ends, guard, known, median, models, number, plain, ratio
-from report.facts.image_nets import (
-    NETS,
-    POINTS_APART,
-    Results,
-    at_end,
-    difference,
-    end_rows,
-    errors_left,
-    lead,
-    part,
-    turn,
-    whole_seeds,
-)
+from report.facts import claim, ends, guard, image_nets, known, median, models, number, plain, ratio
 
 LAYERS = {  # as the homework's reference describes the nets
     "shallow": "Conv 38 same, MaxPool, dropout; Flatten, Dense 128, dropout, Dense 10",
@@ -37,60 +24,56 @@ EARLIER = {  # one run of each net in the earlier report, after 100 epochs
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (differences: medians over seeds, both nets of one seed), guards, tables and C2."""
-    seeds = whole_seeds(history)
+    seeds = image_nets.whole_seeds(history)
     equal = [at_equal_work(nets["deep"], nets["middle"]) for nets in seeds.values()]
-    turns = {net: [turn(nets[net]) for nets in seeds.values()] for net in NETS}
-    test = {net: median([nets[net]["test_accuracy"][-1] for nets in seeds.values()]) for net in NETS}
-    short = [EARLIER[net]["test_accuracy"] - test[net] if test[net] is not None else None for net in NETS]
+    test = [median([nets[net]["test_accuracy"][-1] for nets in seeds.values()]) for net in image_nets.NETS]
+    short = [
+        None if end is None else EARLIER[net]["test_accuracy"] - end
+        for net, end in zip(image_nets.NETS, test, strict=True)
+    ]
+    turns = [image_nets.turn(nets[net]) for nets in seeds.values() for net in ("middle", "deep")]
     shallow = [unit for unit in reading.units_of(history, "shallow") if "dead_hidden_share" in history["results"][unit]]
     dead = [number(history, unit, "dead_hidden_share") for unit in shallow]
     nets = models(history, LAYERS)
-    work = {row["net"]: row["multiply_adds"] for row in nets}
-    numbers = {
-        "seeds": len(seeds),
-        "test_accuracy": test,
-        "deep_over_middle": difference(seeds, "deep", "middle", "test_accuracy"),
-        "deep_over_shallow": difference(seeds, "deep", "shallow", "test_accuracy"),
-        "errors_left": errors_left(seeds),
-        "deep_work": {net: ratio(work["deep"], work[net]) for net in NETS},
+    *others, work = [row["multiply_adds"] for row in nets]
+    times = [ratio(work, other) for other in others]
+    numbers = image_nets.shared_numbers(seeds) | {
+        "deep_work": times[-1],
         "equal_epochs": min((each["epochs"] for each in equal), default=None),
         "equal_loss_ratio": median([each["loss_ratio"] for each in equal]),
         "equal_test_lead": median([each["test_lead"] for each in equal]),
         "tests_ahead_from": max((each["tests_ahead_from"] for each in equal), default=None),
-        "lowest_test_loss_at": {net: median([each["epoch"] for each in turns[net]]) for net in NETS},
-        "test_loss_rise": {net: median([each["rise"] for each in turns[net]]) for net in NETS},
         "dead_hidden": min(dead, default=None),
         "below_earlier": ends(short),
     }
     parts = [
-        part(seeds, "deep has the lowest training loss", "deep", at_end("train_loss")),
-        part(seeds, "deep has the highest training accuracy", "deep", at_end("train_accuracy")),
-        part(seeds, "deep has the least area under the training loss", "deep", at_end("train_loss", last=0)),
+        image_nets.part(seeds, "deep has the lowest training loss", "deep", "train_loss"),
+        image_nets.part(seeds, "deep has the highest training accuracy", "deep", "train_accuracy"),
+        image_nets.part(seeds, "deep has the least area under the training loss", "deep", "train_loss", epochs=0),
     ]
-    accuracy = at_end("test_accuracy")
     guards = {
         "deep_fits_best": guard([each for each in parts if each["seeds"]], lambda each: each["agree"] == each["seeds"]),
-        "deep_tests_best": guard(seeds.values(), lambda nets: lead(nets, "deep", accuracy) > 0),
-        "shallow_tests_worst": guard(seeds.values(), lambda nets: lead(nets, "shallow", accuracy, last=True) > 0),
+        "deep_tests_best": guard(seeds.values(), lambda nets: image_nets.lead(nets, "deep", "test_accuracy") > 0),
         "deep_fits_later": guard(equal, lambda each: each["fits_ahead"] == 0),
         "deep_tests_ahead": guard(equal, lambda each: math.isfinite(each["tests_ahead_from"])),
-        "deep_works_most": guard([ratio(work["deep"], work[net]) for net in NETS[:2]], lambda times: times > 2),
-        "loss_rises_accuracy_stays": guard(
-            turns["middle"] + turns["deep"], lambda each: each["rise"] > 0.1 and each["gain"] > -0.005
-        ),
+        "deep_works_most": guard(times, lambda each: each > 2),
+        "loss_rises_accuracy_stays": guard(turns, lambda each: each["rise"] > 0.1 and each["gain"] > -0.005),
         "more_than_half_left": known(
-            lambda left, gain: left > 0.5 and gain > POINTS_APART, numbers["errors_left"], numbers["deep_over_shallow"]
+            lambda left, gain: left > 0.5 and gain > image_nets.POINTS_APART,
+            numbers["errors_left"],
+            numbers["deep_over_shallow"],
         ),
         "shallow_units_dead": guard(dead, lambda share: share > 0.25),
         "earlier_higher": guard(short, lambda points: points > 0),
         "jpeg_copy": guard([history["data"]["name"] if seeds else None], lambda name: "JPEG" in name),
     }
     statement = "On CIFAR-10 the deep CNN converges faster, to a lower loss and a higher accuracy"
-    tables = {"nets": nets, "ends": end_rows(history, EARLIER), "equal_work": equal}
-    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C2", statement, parts)]})
+    tables = {"nets": nets, "ends": image_nets.end_rows(history, EARLIER)}
+    judged = claim("C2", statement, parts)
+    return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [judged]})
 
 
-def at_equal_work(deep: Results, middle: Results) -> dict[str, float]:
+def at_equal_work(deep: image_nets.Results, middle: image_nets.Results) -> dict[str, float]:
     """One seed's two nets after the same epochs x examples x multiply-adds, as long as middle was trained.
 
     epochs: of deep in which it does as much arithmetic as middle in all of its own; after these loss_ratio, deep's

@@ -1,5 +1,6 @@
 """Facts of hw1_1/function_fit: losses of three nets of equal size on two functions, dead nets, and claim C1."""
 
+import itertools
 from typing import Any
 
 from common import reading
@@ -26,16 +27,23 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers, guards, tables and C1; Problem where no net is of a kind. Factors are between medians over seeds."""
     if history["results"] and not any(set(ACTIVATIONS) & set(unit.split("/")) for unit in history["results"]):
         raise Problem(f"it holds no nets with {' or '.join(ACTIVATIONS.values())}")
-    nets = {name: about for function in FUNCTIONS for name, about in measured(history, function).items()}
+    nets = measured(history)
     pairs = compared(nets)
     middle = {name: median(about["loss"]) for name, about in nets.items()}
-    deep = [nets[name] for name in nets if name[1:] == ("relu", "deep")]
-    tanh = [nets[name] for name in nets if name[1] == "tanh"]
-    relu = {name: nets[name] for name in nets if name[1] == "relu"}
+    relu, tanh = ({name: nets[name] for name in nets if name[1] == kind} for kind in ACTIVATIONS)
+    deep = [about for name, about in relu.items() if name[2] == "deep"]
+    lowest_deep = min(
+        (about["loss"].min() for name, about in relu.items() if name[::2] == ("f1", "deep")), default=None
+    )
 
     def factor(function: str, first: str, second: str) -> float | None:
         """How many times as high the first median is; first, second: activation and net, such as tanh/deep."""
         return ratio(*(middle.get((function, *kind.split("/"))) for kind in (first, second)))
+
+    def over_nets(function: str, activation: str) -> float | None:
+        """How many times as high as the lowest the highest median of the three nets is."""
+        medians = [middle.get((function, activation, net)) for net in WIDTHS]
+        return None if None in medians else ratio(max(medians), min(medians))
 
     def verdict(function: str, view: str, pair: tuple[str, str]) -> str | None:
         judged = pairs[function, *pair][view]
@@ -46,48 +54,39 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         return guard([verdict(function, view, pair) for function in FUNCTIONS for pair in which], wanted.__eq__)
 
     by_tanh = {function: factor(function, "relu/medium", "tanh/medium") for function in FUNCTIONS}
-    over_depth = [
-        ratio(by_tanh[function], factor(function, f"{kind}/{first}", f"{kind}/{second}"))
-        for function in FUNCTIONS
-        for kind in ACTIVATIONS
-        for first in WIDTHS
-        for second in WIDTHS
-    ]
     over_deeper = [factor(on, "tanh/shallow", f"tanh/{net}") for on in FUNCTIONS for net in ("medium", "deep")]
     numbers = {
         "seeds": min((len(about["loss"]) for about in nets.values()), default=None),
         "born_dead": max((about["born_dead"].mean() for about in deep), default=None),
-        "dead": ends([about["dead"].mean() for about in deep]),
         "one_side_off": one_side_off("deep"),
         "both_sides_off": one_side_off("deep") ** 2,
         "alive_below_medium": ends([pairs[on, *DEEP_MEDIUM]["alive"]["superiority"] for on in FUNCTIONS]),
         "shallow_over_deeper": ends(over_deeper),
         "relu_over_tanh": ends(list(by_tanh.values())),
-        "shallow_relu_over_tanh": factor("f1", "relu/shallow", "tanh/shallow"),
         "earlier_deep": EARLIER["f1"]["deep"],
-        "lowest_deep": min((nets[name]["loss"].min() for name in relu if name[::2] == ("f1", "deep")), default=None),
+        "lowest_deep": lowest_deep,
     }
     guards = {
         "relu_deep_worst": are(claims.FAILS, "all", DEEP_MEDIUM, DEEP_SHALLOW),
         "relu_medium_mixed": known(
-            lambda on_f1, on_f2: (on_f1, on_f2) == (claims.FAILS, claims.HOLDS),
-            *(verdict(function, "all", MEDIUM_SHALLOW) for function in FUNCTIONS),
+            lambda *on: on == (claims.FAILS, claims.HOLDS), *(verdict(on, "all", MEDIUM_SHALLOW) for on in FUNCTIONS)
         ),
         "most_deep_born_dead": guard(deep, lambda about: about["born_dead"].mean() > 0.5),
         "dead_as_chance_has_it": guard(relu.items(), lambda item: by_chance(item[0][2], item[1]["born_dead"])),
         "alive_deep_worst": are(claims.FAILS, "alive", DEEP_MEDIUM, DEEP_SHALLOW),
-        "no_tanh_dead": guard(tanh, lambda about: not (about["born_dead"] | about["dead"]).any()),
+        "no_tanh_dead": guard(tanh.values(), lambda about: not (about["born_dead"] | about["dead"]).any()),
         "tanh_deeper_better": known(
             lambda surely, *times: surely and min(times) >= FAR,
             are(claims.HOLDS, "tanh", MEDIUM_SHALLOW, DEEP_SHALLOW),
             *over_deeper,
         ),
-        "tanh_medium_best": guard(
-            [are(claims.HOLDS, "tanh", MEDIUM_SHALLOW), are(claims.FAILS, "tanh", DEEP_MEDIUM)],
+        "tanh_medium_best": guard([are(claims.HOLDS, "tanh", MEDIUM_SHALLOW), are(claims.FAILS, "tanh", DEEP_MEDIUM)]),
+        "activation_outweighs": guard(
+            [ratio(by_tanh[on], over_nets(on, kind)) for on in FUNCTIONS for kind in ACTIVATIONS],
+            lambda times: times > 1,
         ),
-        "activation_outweighs": guard(over_depth, lambda times: times > 1),
-        "shallow_indifferent": guard([numbers["shallow_relu_over_tanh"]], lambda times: 0.8 < times < 1.25),
-        "earlier_deep_beyond": guard([numbers["lowest_deep"]], lambda lowest: numbers["earlier_deep"] < lowest),
+        "shallow_indifferent": known(lambda times: 0.8 < times < 1.25, factor("f1", "relu/shallow", "tanh/shallow")),
+        "earlier_deep_beyond": known(lambda lowest: EARLIER["f1"]["deep"] < lowest, lowest_deep),
     }
     statement = "At equal parameter count, the deeper the net, the lower the loss, on both functions"
     parts = [  # of ReLU nets; tanh is named beside them
@@ -100,21 +99,22 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C1", statement, parts)]})
 
 
-def measured(history: dict[str, Any], function: str) -> Nets:
-    """loss, born_dead and dead, each (seeds,), of the nets measured on a function.
+def measured(history: dict[str, Any]) -> Nets:
+    """loss, born_dead and dead, each (seeds,), of the nets that are measured.
 
-    Nets of one activation whose output is constant at the end share one loss, the median of theirs: they differ by
-    round-off and by the last steps of a bias, which must not decide an order.
+    Nets of one function and activation whose output is constant at the end share one loss, the median of theirs: they
+    differ by round-off and by the last steps of a bias, which must not decide an order.
     """
     nets: Nets = {}
-    for activation in ACTIVATIONS:
-        units = {net: f"{function}/{activation}/{net}" for net in WIDTHS}
-        names = {"loss": ("end_loss", float), "born_dead": ("dead_at_birth", bool), "dead": ("dead_at_end", bool)}
+    for function, activation in itertools.product(FUNCTIONS, ACTIVATIONS):
+        units = {(function, activation, net): f"{function}/{activation}/{net}" for net in WIDTHS}
         group = {
-            (function, activation, net): {
-                name: reading.field(history, unit, key).astype(kind) for name, (key, kind) in names.items()
+            name: {
+                "loss": reading.field(history, unit, "end_loss"),
+                "born_dead": reading.field(history, unit, "dead_at_birth") > 0,
+                "dead": reading.field(history, unit, "dead_at_end") > 0,
             }
-            for net, unit in units.items()
+            for name, unit in units.items()
             if unit in history["results"]
         }
         constant = [loss for about in group.values() for loss in about["loss"][about["dead"]]]

@@ -1,7 +1,6 @@
-"""What the facts of hw1_1/cifar10_cnn and hw1_1/mnist_cnn share: seeds with all three nets, leads, table of ends."""
+"""What the facts of hw1_1/cifar10_cnn and hw1_1/mnist_cnn share: seeds with all three nets, leads, numbers, tables."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from common import reading
@@ -10,14 +9,13 @@ from common.settings import Problem
 import numpy as np
 
 from report import claims
-from report.facts import ends, median, number, ratio
+from report.facts import ends, median, number, ratio, verdict_of
 
 NETS = ("shallow", "middle", "deep")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "running_loss", "running_accuracy")
 FURTHER = ("test_right_loss", "test_wrong_loss", "test_wrong_confidence")  # kept on MNIST by newer runs
 POINTS_APART = 0.05  # gain from shallow to deep in test accuracy: more of it on CIFAR-10, less on MNIST
 Results = dict[str, Any]  # of one net trained from one seed: curves over epochs, multiply_adds
-Score = Callable[[Results], float]  # of its results, higher for the better net
 
 
 def whole_seeds(history: dict[str, Any]) -> dict[str, dict[str, Results]]:
@@ -44,43 +42,42 @@ def results_of(history: dict[str, Any], unit: str) -> Results:
     return results | {"multiply_adds": number(history, unit, "multiply_adds")}
 
 
-def lead(nets: dict[str, Results], net: str, score: Score, last: bool = False) -> float:
-    """By how much `net` is ahead of both others, or behind both (`last`); negative where it is not.
-
-    A net that diverged is the worst.
-    """
-    scores = {name: claims.score(score(results)) for name, results in nets.items()}
+def lead(nets: dict[str, Results], net: str, curve: str, epochs: int = 1, worst: bool = False) -> float:
+    """By how much `net` is ahead of both others in the mean of a curve over so many last epochs (0: all), or behind
+    both (`worst`); negative where it is not. A net that diverged is the worst."""
+    sign = -1 if curve.endswith("loss") else 1
+    scores = {name: claims.score(sign * float(np.mean(results[curve][-epochs:]))) for name, results in nets.items()}
     own = scores.pop(net)
-    rival = min(scores.values()) if last else max(scores.values())
-    return 0.0 if own == rival else rival - own if last else own - rival
+    rival = min(scores.values()) if worst else max(scores.values())
+    return 0.0 if own == rival else rival - own if worst else own - rival
 
 
-def part(
-    seeds: dict[str, dict[str, Results]], words: str, net: str, score: Score, last: bool = False
-) -> dict[str, Any]:
-    """One part of a claim: `claims.by_margins` of the net's leads, their mean, and from 8 seeds on its interval."""
-    margins = [lead(nets, net, score, last) for nets in seeds.values()]
-    interval = claims.student_interval(margins) if len(margins) >= claims.ENOUGH else None
-    mean = float(np.mean(margins)) if margins else None
-    return {"words": words, "margins": margins, "mean": mean, "interval": interval, **claims.by_margins(margins)}
+def part(seeds: dict[str, dict[str, Results]], words: str, *of: Any, **how: Any) -> dict[str, Any]:
+    """One part of a claim: `claims.by_margins` of the net's leads, their mean, and from 8 seeds on its interval.
+
+    of, how: the net, the curve and what else `lead` takes.
+    """
+    margins = [lead(nets, *of, **how) for nets in seeds.values()]
+    return {"words": words, "margins": margins, **verdict_of(margins)}
 
 
-def at_end(name: str, last: int = 1) -> Score:
-    """The mean of a curve over so many last epochs, all for 0; of a loss its negative."""
-    sign = -1 if name.endswith("loss") else 1
-    return lambda results: sign * float(np.mean(results[name][-last:]))
+def shared_numbers(seeds: dict[str, dict[str, Results]]) -> dict[str, Any]:
+    """Medians over seeds, after the last epoch: of differences of two nets of one seed, of the ratio of their test
+    errors (`errors_left`, deep over shallow), and by net of the rise of the test loss."""
 
+    def difference(first: str, second: str, name: str) -> float | None:
+        return median([nets[first][name][-1] - nets[second][name][-1] for nets in seeds.values()])
 
-def difference(seeds: dict[str, dict[str, Results]], first: str, second: str, name: str, at: int = -1) -> float | None:
-    """The median over seeds of what the first net's curve is above the second's: both of one seed."""
-    return median([nets[first][name][at] - nets[second][name][at] for nets in seeds.values()])
-
-
-def errors_left(seeds: dict[str, dict[str, Results]]) -> float | None:
-    """The median over seeds of deep's share of wrong test answers after the last epoch over shallow's."""
     wrong = [[1 - nets[net]["test_accuracy"][-1] for net in ("deep", "shallow")] for nets in seeds.values()]
-    shares = [ratio(*pair) for pair in wrong]
-    return None if None in shares else median(shares)
+    left = [ratio(*pair) for pair in wrong]
+    return {
+        "seeds": len(seeds),
+        "middle_over_deep_in_training": difference("middle", "deep", "train_accuracy"),
+        "deep_over_middle": difference("deep", "middle", "test_accuracy"),
+        "deep_over_shallow": difference("deep", "shallow", "test_accuracy"),
+        "errors_left": None if None in left else median(left),
+        "test_loss_rise": {net: median([turn(nets[net])["rise"] for nets in seeds.values()]) for net in NETS},
+    }
 
 
 def turn(results: Results) -> dict[str, float]:

@@ -69,7 +69,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "mirages": guard(nets.values(), lambda about: about["channel"].sum() > 0.75 * about["minimum"].sum()),
         "never_arrives": guard(nets.values(), never_arrives),
         "weights_explode": known(lambda times: times > 10, numbers["norm_ratio"]),
-        "others_share_a_loss": every and one_loss(every["loss"][every["other"]]),
         "index_is_missing_units": numbers["saddles_as_told"] >= 0.9 * numbers["saddles"] if some else None,
         "same_narrow_net": all(shared_loss(nets, live) for live in (0, 2)) if {*SHALLOW} <= {*nets} else None,
         "sphere_misses_saddles": (shallow["sampled"][moving] == 1).all() if some else None,

@@ -3,21 +3,7 @@
 from typing import Any
 
 from report import claims
-from report.facts import claim, guard, known, median, models, plain
-from report.facts.image_nets import (
-    FURTHER,
-    NETS,
-    POINTS_APART,
-    Results,
-    at_end,
-    difference,
-    end_rows,
-    errors_left,
-    lead,
-    part,
-    turn,
-    whole_seeds,
-)
+from report.facts import claim, guard, image_nets, known, median, models, plain
 
 LAYERS = {  # as the homework's reference describes the nets
     "shallow": "Conv 68, MaxPool, dropout; Flatten, Dense 10",
@@ -37,79 +23,65 @@ OF_WRONG_ANSWERS = [f"{name}_{when}" for name in ("right", "wrong", "confidence"
 
 def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers (differences: medians over seeds, both nets of one seed), guards, tables and C3."""
-    seeds = whole_seeds(history)
+    seeds = image_nets.whole_seeds(history)
     new = {seed: nets for seed, nets in seeds.items() if seed not in FIRST_SEEDS}
     parts = judged(seeds)
-    fits, fits_best, tests_best, tests_worst = (verdict_of(each) for each in parts)
-    turns = {net: [turn(nets[net]) for nets in seeds.values()] for net in NETS}
-    rise = {net: median([each["rise"] for each in turns[net]]) for net in NETS}
-    wrong = [of_wrong_answers(nets["middle"]) for nets in seeds.values()]
-    measured = [each for each in wrong if each is not None]
-    test = {net: median([nets[net]["test_accuracy"][-1] for nets in seeds.values()]) for net in NETS}
-    images = claims.test_images(history)
-    numbers = {
-        "seeds": len(seeds),
-        "test_accuracy": test,
-        "standard_error": claims.standard_error(test["middle"], images) if images and test["middle"] else None,
-        "middle_over_deep_in_training": difference(seeds, "middle", "deep", "train_accuracy"),
-        "deep_over_middle": difference(seeds, "deep", "middle", "test_accuracy"),
-        "deep_over_shallow": difference(seeds, "deep", "shallow", "test_accuracy"),
-        "errors_left": errors_left(seeds),
-        "test_loss_rise": rise,
-        "lowest_test_loss_at": {net: median([each["epoch"] for each in turns[net]]) for net in NETS},
-        **{name: median([each[name] for each in measured]) for name in OF_WRONG_ANSWERS},
+    fits, fits_best, tests_best, _ = (each["verdict"] if each["seeds"] else None for each in parts)
+    middle = [nets["middle"] for nets in seeds.values()]
+    turns, wrong = [image_nets.turn(each) for each in middle], [of_wrong_answers(each) for each in middle]
+    test, images = median([each["test_accuracy"][-1] for each in middle]), claims.test_images(history)
+    numbers = image_nets.shared_numbers(seeds) | {
+        "standard_error": claims.standard_error(test, images) if images and test else None,
+        "lowest_test_loss_at": median([each["epoch"] for each in turns]),
+        **{name: median([each[name] for each in wrong if each]) for name in OF_WRONG_ANSWERS},
     }
     guards = {
         "middle_fits_best": guard([fits, fits_best], claims.HOLDS.__eq__),
         "training_lead_small": guard([numbers["middle_over_deep_in_training"]], lambda share: 0 < share < LEVEL),
         "deep_tests_best": guard([tests_best], claims.HOLDS.__eq__),
-        "shallow_tests_worst": guard([tests_worst], claims.HOLDS.__eq__),
-        "running_agrees": guard(seeds.values(), lambda nets: lead(nets, "middle", at_end("running_accuracy")) > 0),
+        "running_agrees": guard(seeds.values(), lambda nets: image_nets.lead(nets, "middle", "running_accuracy") > 0),
         "loss_rises_accuracy_stays": guard(
-            turns["middle"], lambda each: each["rise"] > 0.1 and abs(each["gain"]) < 0.002
+            turns, lambda each: each["rise"] > 0.1 and abs(median([each["gain"] for each in turns])) < 0.002
         ),
-        "middle_rises_most": guard([rise[net] for net in ("shallow", "deep")], lambda other: rise["middle"] > other),
         "wrong_answers_surer": guard(
             wrong,
             lambda each: each["confidence_then"] < each["confidence_end"] and each["wrong_then"] < each["wrong_end"],
         ),
         "fewer_than_half_left": known(
-            lambda left, gain: left < 0.5 and gain < POINTS_APART, numbers["errors_left"], numbers["deep_over_shallow"]
+            lambda left, gain: left < 0.5 and gain < image_nets.POINTS_APART,
+            numbers["errors_left"],
+            numbers["deep_over_shallow"],
         ),
         "right_answers_no_worse": guard(wrong, lambda each: each["right_end"] <= each["right_then"]),
     }
     statement = "On MNIST the middle CNN is best in training and the deep one in testing; shallow is worst"
     tables = {
         "nets": models(history, LAYERS),
-        "ends": end_rows(history, EARLIER),
+        "ends": image_nets.end_rows(history, EARLIER),
         "parts": [
             {"second_rule": one, "new_seeds": two, "first_rule": three}
-            for one, two, three in zip(parts, judged(new), judged(seeds, last=1), strict=True)
+            for one, two, three in zip(parts, judged(new), judged(seeds, epochs=1), strict=True)
         ],
     }
     return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C3", statement, parts)]})
 
 
-def judged(seeds: dict[str, dict[str, Results]], last: int = LAST) -> list[dict[str, Any]]:
+def judged(seeds: dict[str, dict[str, image_nets.Results]], epochs: int = LAST) -> list[dict[str, Any]]:
     """The parts of C3, of means over so many last epochs."""
-    return [
-        part(seeds, "middle has the lowest training loss", "middle", at_end("train_loss", last)),
-        part(seeds, "middle has the highest training accuracy", "middle", at_end("train_accuracy", last)),
-        part(seeds, "deep has the highest test accuracy", "deep", at_end("test_accuracy", last)),
-        part(seeds, "shallow has the lowest test accuracy", "shallow", at_end("test_accuracy", last), last=True),
+    parts = [
+        ("middle has the lowest training loss", "middle", "train_loss"),
+        ("middle has the highest training accuracy", "middle", "train_accuracy"),
+        ("deep has the highest test accuracy", "deep", "test_accuracy"),
+        ("shallow has the lowest test accuracy", "shallow", "test_accuracy"),
     ]
+    return [image_nets.part(seeds, *each, epochs=epochs, worst=each[1] == "shallow") for each in parts]
 
 
-def verdict_of(part: dict[str, Any]) -> str | None:
-    """The verdict on a part; None where no seed is measured."""
-    return part["verdict"] if part["seeds"] else None
-
-
-def of_wrong_answers(results: Results) -> dict[str, float] | None:
+def of_wrong_answers(results: image_nets.Results) -> dict[str, float] | None:
     """On the test images, at the epoch of the lowest test loss (`then`) and at the end: the mean loss of right and of
     wrong answers, and the mean largest probability of wrong ones (`confidence`). None where they were not recorded."""
-    curves = dict(zip(("right", "wrong", "confidence"), FURTHER, strict=True))
-    if not all(curve in results for curve in FURTHER):
+    curves = dict(zip(("right", "wrong", "confidence"), image_nets.FURTHER, strict=True))
+    if not all(curve in results for curve in image_nets.FURTHER):
         return None
-    places = {"then": turn(results)["epoch"] - 1, "end": -1}
+    places = {"then": image_nets.turn(results)["epoch"] - 1, "end": -1}
     return {f"{name}_{when}": results[curve][at] for name, curve in curves.items() for when, at in places.items()}

@@ -96,7 +96,6 @@ FALSE = {  # what makes each guard false
     "weights_explode": changed("1-4-1", weight_norm=[9.0] * COUNT),
     "index_is_missing_units": changed("1-4-1", index=(net(4)["index"] + 1).tolist()),
     "same_narrow_net": {"1-8-1": net(8, losses=(0.3, 0.2, 1e-6))},
-    "others_share_a_loss": {},
     "as_eigenvalues_predict": changed("1-4-1", predicted=[0.9] * COUNT),
     "sphere_misses_saddles": changed("1-4-1", sampled=[[0.9] * 5] * COUNT),
     "starts_choose_the_kind": changed("1-4-1", start=[0] * COUNT),
@@ -117,11 +116,7 @@ def history_with(others: dict) -> dict:
 
 
 BLIND = {"ridge-1e-4/f2/1-4-1": with_ridge() | {"sampled": [[1.0] * 5] * 40}}
-ONE_MINIMUM = changed("1-4-1", loss=[0.01] * COUNT) | changed("1-8-1", channel=[True] * COUNT)
-TRUE = {
-    "ridge_sphere_undecided": functools.partial(history_with, BLIND),
-    "others_share_a_loss": functools.partial(history_with, ONE_MINIMUM),
-}
+TRUE = {"ridge_sphere_undecided": functools.partial(history_with, BLIND)}
 test_guards = scaffold.guard_tests(
     minimal_ratio.facts,
     {name: (TRUE.get(name, made_up), functools.partial(history_with, others)) for name, others in FALSE.items()},
