@@ -190,7 +190,7 @@ def draw_noise(history: dict) -> Any:
         if fitting is not None:
             axes.axvline(float(nets[fitting]["parameters"]), **FITS)
     loss.set_ylabel("loss (nats)")
-    learnt.set_ylabel("wrong labels learnt (%)")
+    learnt.set_ylabel("share (%)")
     error.set_ylabel("error (%)")
     if fitting is not None and list(nets)[-1] != fitting:
         medians = [float(middle(net, net["test_loss"][:, -1], np.median)) for net in nets.values()]
@@ -199,7 +199,7 @@ def draw_noise(history: dict) -> Any:
         if medians[-1] < medians[place]:
             after = (place + len(nets)) // 2
             figures.note(loss, "larger still:\nlower again", (sizes_of(nets)[after], medians[after]), (0.78, 0.58))
-    figures.letters((loss, learnt, error), ("test loss", "training", "test error"))
+    figures.letters((loss, learnt, error), ("test loss", "wrong labels learnt", "test error"))
     entries = {
         "test, last epoch": TESTING | {"marker": MARKERS["test"]},
         "test, best epoch": BEST,

@@ -28,7 +28,6 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     numbers = {
         "converged_independent": of(sgd, barriers, "independent"),
         "converged_matched": of(sgd, barriers, "matched"),
-        "converged_top": of(sgd, top),
         "adam_shared": of(adam, barriers, "shared"),
         "adam_excess_interval": of(adam, excess, how=interval),
         "adam_moved_large": of(adam, moved, "large"),
@@ -39,7 +38,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     guards = {
         "flat_road": guard(sgd, lambda found: plane(found, "shared")["verdict"] == claims.HOLDS),
         "mountain": guard(sgd, lambda found: plane(found, "independent")["verdict"] == claims.FAILS),
-        "worse_than_guessing": known(lambda loss: loss > claims.UNIFORM_LOSS, numbers["converged_top"]),
+        "worse_than_guessing": known(lambda loss: loss > claims.UNIFORM_LOSS, of(sgd, top)),
         "nine_tenths": known(lambda share: round(share, 1) == 0.9, numbers["converged_removed"]),
         "hill_is_left": guard(
             sgd, lambda found: 2 * plane(found, "matched")["agree"] < plane(found, "matched")["seeds"]
@@ -167,10 +166,6 @@ def end_row(stage: str, results: Results, end: str) -> dict[str, Any]:
 def c10(there: dict[str, Results]) -> dict[str, Any]:
     """C10: converged, the two solutions lie on one plane; stopped early, the large batch's is the flatter one."""
     sgd, early = there.get(PLANE), there.get(FLATTER)
-    parts = [
-        {"words": "converged, from one start: barrier below the limit", **plane(sgd, "shared")},
-        {"words": "converged, from two starts: barrier below the limit", **plane(sgd, "independent")},
-        {"words": "stopped early: the large-batch solution is the flatter one", **flatter(early)},
-    ]
+    parts = [plane(sgd, "shared"), plane(sgd, "independent"), flatter(early)]
     lie = "Converged, small- and large-batch solutions lie on one smooth plane"
     return claim("C10", f"{lie}; stopped early, the large-batch one is the flatter", parts)

@@ -111,21 +111,21 @@ def c9(nets: Nets) -> list[dict[str, Any]]:
     """
     counts = {width: len(net["seeds"]) for width, net in nets.items()}
     parts = []
-    for name, curve, sign in (("loss", "train_loss", -1), ("accuracy", "test_accuracy", 1)):
+    for curve, sign in (("train_loss", -1), ("test_accuracy", 1)):
         values = [sign * value for width, value in means(nets, curve).items() if width in RISING]
         rho = rank_correlation(values)
         several = min(counts.get(width, 0) for width in RISING) > 1
         verdict = claims.by_limits(rho, rho, C9_TREND) if several else claims.UNCLEAR
-        parts.append({"name": name, "value": rho, "verdict": verdict})
+        parts.append({"value": rho, "verdict": verdict})
     level = [value for width, value in means(nets, "test_accuracy").items() if width in LEVEL]
     span = float(np.ptp(level)) if len(level) > 1 else math.nan
     several = min(counts.get(width, 0) for width in LEVEL) > 1
-    parts.append({"name": "level", "value": span, "verdict": claims.by_span(100 * span) if several else claims.UNCLEAR})
+    parts.append({"value": span, "verdict": claims.by_span(100 * span) if several else claims.UNCLEAR})
     crossing = [agreeing(nets, *pair) for pair in PAIRS]
     whole = [pair for pair, (agree, seeds) in zip(PAIRS, crossing, strict=True) if seeds > 1 and agree == seeds]
     denied = sum(agree < seeds for agree, seeds in crossing)
     verdict = claims.HOLDS if whole else claims.FAILS if denied == len(PAIRS) else claims.UNCLEAR
-    return [*parts, {"name": "crossing", "value": whole, "denied": denied, "verdict": verdict}]
+    return [*parts, {"denied": denied, "verdict": verdict}]
 
 
 def rank_correlation(values: list[float]) -> float:

@@ -43,7 +43,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "train_accuracy": median([run["all_train_accuracy"] for run in full]),
         "test_loss": median([run["test_loss"][-1] for run in full]),
         "true_epoch": median([run["reference_epoch"] for run in true if run["reference_epoch"]]),
-        "true_test_accuracy": median(tests_when_reached(true)),
+        "true_test_accuracy": median(last_tests(true)),
         "fit_clean": fit_epochs(shares.get(0.0, {})),
         "least_share": min((share for share in shares if share > 0), default=None),
         "fit_least": fits[0] if fits else None,
@@ -63,9 +63,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "common_first": guard(mixed, lambda run: true_at_peak(run) > right_labels(run)),
         "peaks_early": guard(mixed, lambda run: run["peak_test_epoch"] <= 5),
         "falls_back": None if images is None else guard(mixed, lambda run: falls_back(run, images)),
-        "more_wrong_is_worse": guard(
-            by_seed, lambda runs: np.diff([run["test_accuracy"][-1] for run in runs]).max() < 0
-        ),
+        "more_wrong_is_worse": guard(by_seed, lambda runs: max(np.diff(last_tests(runs))) < 0),
         "ends_near_its_labels": guard(mixed, lambda run: abs(run["test_accuracy"][-1] - right_labels(run)) <= 0.1),
     }
     tables = {
@@ -177,15 +175,12 @@ def share_row(share: float, runs: list[Run]) -> dict[str, Any]:
 
 
 def c8(full: list[Run]) -> list[dict[str, Any]]:
-    """The parts of C8."""
-    goal = f"training loss at most {C8_REACHED['loss']}, accuracy at least {100 * C8_REACHED['accuracy']:.1f} %"
-    near = [C8_AROUND - abs(value - C8_CHANCE) for value in last_tests(full)]
-    judged = {
-        f"{goal} by epoch {C8_REACHED['epochs']}": claims.by_signs([reached_in_time(run) for run in full]),
-        f"test accuracy within {100 * C8_AROUND:g} points of {100 * C8_CHANCE:g} % at the end": claims.by_margins(near),
-        "test loss above ln 10 at the end": claims.by_margins([run["test_loss"][-1] - UNIFORM_LOSS for run in full]),
-    }
-    return [{"words": words, **found} for words, found in judged.items()]
+    """The parts of C8: the training result is reached in time; at the end, test accuracy is chance, and loss higher."""
+    return [
+        claims.by_signs([reached_in_time(run) for run in full]),
+        claims.by_margins([C8_AROUND - abs(value - C8_CHANCE) for value in last_tests(full)]),
+        claims.by_margins([run["test_loss"][-1] - UNIFORM_LOSS for run in full]),
+    ]
 
 
 def reached_in_time(run: Run) -> float:

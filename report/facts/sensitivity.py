@@ -15,7 +15,6 @@ from report import claims
 from report.claims import C11_TREND, C12_LARGER, C12_SMALLER
 from report.facts import claim, interval, known, mean, plain, verdict_of
 
-WORDS = {"steps": "equal updates", "epochs": "equal passes", "loss": "equal training loss"}
 IMAGES = ("test", "train")
 SMALL = {(5, "loss"), (10, "loss")}  # of C12: batch sizes that may do better than 50
 JUDGED = ("test", *MEASURES["softmax"][1])
@@ -175,9 +174,9 @@ def trend_rows(everything: dict[str, Nets], nets: dict[str, Nets]) -> list[dict[
             row: dict[str, Any] = {"measure": measure, "words": words, "images": images}
             for budget in BUDGETS:
                 values = trends(nets[budget], (images, *below))
-                row[budget] = {"mean": mean(values), "interval": bounded(interval(values)), "seeds": len(values)}
-                row[budget]["direction"] = direction(values)
-                row[budget]["all_sizes"] = trends(common(everything[budget]), (images, *below))
+                row[budget] = {"mean": mean(values), "interval": bounded(interval(values))}
+                row[budget] |= {"direction": direction(values)}
+                row[budget] |= {"all_sizes": trends(common(everything[budget]), (images, *below))}
             rows.append(row)
     return rows
 
@@ -193,19 +192,15 @@ def result_rows(nets: Nets) -> list[dict[str, Any]]:
 
 def c11(everything: dict[str, Nets]) -> dict[str, Any]:
     """C11: sensitivity rises with batch size, at equal updates and at equal training loss."""
-    parts = []
-    for budget in ("steps", "loss"):
-        values = trends(judged(everything[budget]), JUDGED)
-        parts.append({"words": WORDS[budget], **verdict_of(values, above=C11_TREND)})
+    parts = [verdict_of(trends(judged(everything[budget]), JUDGED), above=C11_TREND) for budget in ("steps", "loss")]
     return claim("C11", "The larger the batch, the more sensitive the net is to its input", parts)
 
 
 def c12(nets: Nets) -> dict[str, Any]:
     """C12: test results are best near a batch size of 50; at equal updates, each net against its twin at 50."""
-    parts = []
-    for size in (*C12_SMALLER, *C12_LARGER):
-        for quantity in ("loss", "accuracy"):
-            words = f"batch {size:,} {'not better' if size in C12_SMALLER else 'worse'} in {quantity}"
-            about = {"words": words, "size": size, "quantity": quantity}
-            parts.append(about | verdict_of(worse(nets, size, quantity)))
+    parts = [
+        {"size": size, "quantity": quantity, **verdict_of(worse(nets, size, quantity))}
+        for size in (*C12_SMALLER, *C12_LARGER)
+        for quantity in ("loss", "accuracy")
+    ]
     return claim("C12", "Test loss and accuracy are best near a batch size of 50", parts)

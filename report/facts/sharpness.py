@@ -141,10 +141,6 @@ def verdict(about: dict[str, Any], nets: int = claims.ENOUGH) -> str:
 
 def bonus(taus: dict[str, dict], nets: int) -> dict[str, Any]:
     """Each measure rises with the gap, over all nets and at fixed batch size."""
-    parts = [
-        {"name": name, "words": words, "verdict": verdict(taus[name], nets)}
-        for name, words in measures.MEASURES.items()
-        if taus
-    ]
+    parts = [{"verdict": verdict(taus[name], nets)} for name in measures.MEASURES if taus]
     statement = "At equal training loss each measure rises with the generalization gap, also at fixed batch size"
     return claim("bonus", statement, parts)
