@@ -1,13 +1,16 @@
-"""What the tests share: the project on the import path, and a copy of its code in which a tiny experiment runs."""
+"""What the tests share: the project on the import path, copies of its code, tiny runs of its experiments."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +24,8 @@ pytest.register_assert_rewrite("trial_runs")
 
 from common import settings, signals
 from common.checkpoint import Checkpoint
+
+import trial_runs
 
 settings.prepare_environment()
 
@@ -41,13 +46,30 @@ def usual_signals(ignoring: tuple[int, ...] = ()) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def copy_of_scripts(folder: Path) -> Path:
+    """Put the code of `common` and of all experiments there, so that nothing is written into the repository."""
+    for source in [ROOT / "common", *ROOT.glob("hw1_*")]:
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__", "history"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code in a folder with a space in its name, so that nothing is written into this one."""
-    copy = tmp_path_factory.mktemp("a checkout")
-    for folder in [ROOT / "common", *ROOT.glob("hw1_*")]:
-        shutil.copytree(folder, copy / folder.name, ignore=shutil.ignore_patterns("__pycache__", "history"))
-    return copy
+    """A copy of the scripts in a folder with a space in its name, with easy digits and pictures in `data`."""
+    return trial_runs.with_data(copy_of_scripts(tmp_path_factory.mktemp("a checkout")))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], trial_runs.TinyRun]:
+    """tiny_run("hw1_2/grad_norm"): that experiment at the size of `trial_runs.TINY`, run once for all its tests."""
+    folder = trial_runs.with_data(copy_of_scripts(tmp_path_factory.mktemp("tiny runs")))
+    return functools.cache(lambda experiment: trial_runs.run_tiny(folder, experiment))
+
+
+@pytest.fixture(scope="session")
+def digits() -> SimpleNamespace:
+    """240 easy digits for training and 80 for the test, as `common.data` loads them."""
+    return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
 def quick_run(script: Path, chosen: Any) -> settings.Run:
@@ -85,7 +107,7 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the code of `common` and hw1_1/tiny.py, so that no test writes into the repository."""
+    """A folder with the code of `common` and hw1_1/tiny.py, an experiment of milliseconds."""
     root = tmp_path / "the project"  # the space is part of the test
     shutil.copytree(ROOT / "common", root / "common", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "hw1_1").mkdir()
@@ -95,7 +117,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny(project: Path) -> Any:
-    """tiny(*flags, **environment) starts the tiny experiment of `project`, as a Popen; at quick scale if not told."""
+    """tiny(*flags, **environment) starts the tiny experiment of `project`, as a Popen; at quick scale by default."""
     started = []
 
     def start(
@@ -121,18 +143,36 @@ def tiny(project: Path) -> Any:
             process.kill()
 
 
+def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
+    """Return once as many paths in the folder match."""
+    ends = time.monotonic() + 60
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < ends, f"waited in vain for {pattern}"
+        time.sleep(0.01)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file runs in one process; the tests of test_experiments.py in that of their experiment's own file."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        group = parameters.get("experiment", str(item.path.with_suffix(""))).rpartition("/")[2].removeprefix("test_")
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """A table of the faults that were tried (tests/faults): kind, what, cases, outcome.
 
-    A test that tries many cases in a loop says how many by `record_property("cases", number)`.
+    A test that tries many cases in a loop gives their number by `record_property("cases", number)`.
     """
     rows: dict[tuple[str, str], dict[str, int]] = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.getreports(outcome):
             file, _, name = report.nodeid.partition("::")
             if "/faults/" in file and (report.when == "call" or outcome != "passed"):
-                kind, what = Path(file).stem.removeprefix("test_"), name.partition("[")[0].removeprefix("test_")
-                row = rows.setdefault((kind.replace("_", " "), what.replace("_", " ")), {})
+                kind, what = Path(file).stem.removeprefix("test_"), name.partition("@")[0].partition("[")[0]
+                what = what.removeprefix("test_").replace("_", " ")
+                row = rows.setdefault((kind.replace("_", " "), what), {})
                 properties = dict(getattr(report, "user_properties", ()))  # a file that cannot be collected has none
                 row[outcome] = row.get(outcome, 0) + properties.get("cases", 1)
     if not rows:

@@ -19,9 +19,9 @@ done
 find_python $venv
 
 cd "$root" || exit 1
-# A process for each core, each taking whole files: those of the slow set, which last longest, first. Tests that are
-# named run in one process, which tells of a name that is wrong.
-spread="--numprocesses auto --dist loadfile --no-loadscope-reorder"
+# A process for each core, each taking whole files (see conftest.py), those of the slow set, which last longest, first.
+# Tests that are named run in one process, which tells of a name that is wrong.
+spread="--numprocesses auto --dist loadgroup --no-loadscope-reorder"
 for argument; do
     case $argument in -*) ;; *) spread="" ;; esac
 done

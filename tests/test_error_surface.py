@@ -2,27 +2,17 @@
 
 import itertools
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
+
+from common import backend, history, landscape
 
 import numpy as np
 import pytest
 import trial_runs
-
-ROOT = Path(__file__).resolve().parents[1]
-
-from common import backend, figures, history, landscape, weights
+from trial_runs import loss_and_accuracy
 
 backend.start()
-from hw1_2 import error_surface, plot_error_surface, surfaces
+from hw1_2 import error_surface, surfaces
 
-EXPERIMENT = "hw1_2/error_surface"
-FLAGS = ["--steps", "60", "--batch-size", "16", "--record-every", "25", "--probe-images", "50", "--line-points", "12"]
-FLAGS += ["--unrelated-points", "5", "--plane-images", "30", "--plane-columns", "7", "--plane-rows", "4"]
-FLAGS += ["--sgd-learning-rate", "0.05"]
 PARTS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -39,23 +29,12 @@ def inputs(count=40):
     return generator.random((count, 6), np.float32), generator.integers(0, 3, count).astype(np.int32)
 
 
-def directly(kernels, images, labels):
-    """Mean cross-entropy and accuracy in float64, written out anew."""
-    for kernel in kernels[:-1]:
-        images = np.maximum(images @ kernel, 0)
-    logits = images @ kernels[-1]
-    largest = logits.max(axis=1, keepdims=True)
-    log_sums = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
-    losses = log_sums - logits[np.arange(len(labels)), labels]
-    return losses.mean(), np.mean(logits.argmax(axis=1) == labels)
-
-
 def test_the_loss_on_a_line_is_that_of_the_mixed_weights():
     start, end = small_net(0), small_net(1)
     alpha = np.linspace(0, 1, 11)
     found = landscape.evaluator(*inputs())(start, end)(landscape.line(alpha))
     expected = [
-        directly([(1 - place) * one + place * two for one, two in zip(start, end, strict=True)], *inputs())
+        loss_and_accuracy([(1 - place) * one + place * two for one, two in zip(start, end, strict=True)], *inputs())
         for place in alpha
     ]
     np.testing.assert_allclose(found, expected, rtol=2e-6)
@@ -70,7 +49,7 @@ def test_rows_of_a_plane_are_y_and_columns_are_x():
     losses = landscape.evaluator(*inputs())(end, across, along)(coefficients)[:, 0].reshape(4, 7)
     for row, column in ((0, 0), (0, 6), (3, 0), (1, 5), (3, 6)):
         moved = [a + x[column] * b + y[row] * c for a, b, c in zip(end, across, along, strict=True)]
-        assert losses[row, column] == pytest.approx(directly(moved, *inputs())[0], rel=5e-6)
+        assert losses[row, column] == pytest.approx(loss_and_accuracy(moved, *inputs())[0], rel=5e-6)
 
 
 def test_points_do_not_depend_on_how_they_are_shared_out():
@@ -109,17 +88,6 @@ def test_a_line_that_is_not_finite_has_no_shape():
     assert math.isnan(shape["largest_prominence"]) and math.isnan(shape["end_to_minimum"]) and shape["maxima"] == []
 
 
-def test_a_straight_path_has_all_its_variance_on_the_first_component():
-    generator = np.random.default_rng(0)
-    start, step = generator.normal(size=300), generator.normal(size=300)
-    places = np.array([0.0, 0.5, 2.0, 2.5, 4.0])
-    directions, coordinates, shares = surfaces.path_plane(start + np.outer(places, step))
-    assert shares == pytest.approx([1, 0], abs=1e-12)
-    assert directions[0] == pytest.approx(-step / np.linalg.norm(step))  # the start is on the positive side
-    assert not directions[1].any()
-    assert coordinates[:, 0] == pytest.approx((4 - places) * np.linalg.norm(step))
-
-
 def test_a_path_in_a_plane_is_drawn_as_it_is():
     angles = np.linspace(0, 1.5, 20)
     basis = np.linalg.qr(np.random.default_rng(1).normal(size=(200, 2)))[0].T
@@ -130,15 +98,6 @@ def test_a_path_in_a_plane_is_drawn_as_it_is():
     assert coordinates[-1] == pytest.approx([0, 0]) and (coordinates[0] > 0).all()
     between = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=2)
     assert between == pytest.approx(np.linalg.norm(path[:, None] - path[None], axis=2), abs=1e-9)
-
-
-def test_components_are_those_of_scikit_learn():
-    decomposition = pytest.importorskip("sklearn.decomposition")
-    path = np.cumsum(np.random.default_rng(2).normal(size=(12, 60)), axis=0)
-    directions, _, shares = surfaces.path_plane(path)
-    expected = decomposition.PCA(2, svd_solver="full").fit(path)
-    assert shares == pytest.approx(expected.explained_variance_ratio_)
-    assert np.abs(np.sum(directions * expected.components_, axis=1)) == pytest.approx([1, 1])
 
 
 def test_a_path_that_stands_still_has_no_plane_and_does_not_fail():
@@ -165,16 +124,6 @@ def test_the_share_of_a_displacement_within_a_plane():
 # ------------------------------------------------------------------------------------------------ the script
 
 
-TRAIN, TEST = trial_runs.stripes(320, seed=320), trial_runs.stripes(100, seed=100)
-
-
-def digits():
-    (x_train, y_train), (x_test, y_test) = TRAIN, TEST
-    scaled = [(each[..., None] / np.float32(255)).astype(np.float32) for each in (x_train, x_test)]
-    labels = [each.astype(np.int32) for each in (y_train, y_test)]
-    return SimpleNamespace(train_images=scaled[0], train_labels=labels[0], test_images=scaled[1], test_labels=labels[1])
-
-
 TINY = error_surface.Settings(
     steps=20,
     batch_size=16,
@@ -188,48 +137,17 @@ TINY = error_surface.Settings(
 )
 
 
-def test_the_net_has_the_reference_parameters_and_no_bias():
-    model = error_surface.build_model(0)
-    assert [array.shape for array in model.get_weights()] == [(784, 512), (512, 512), (512, 10)]
-    assert model.count_params() == error_surface.PARAMETERS == 784 * 512 + 512 * 512 + 512 * 10
-    again = error_surface.build_model(0).get_weights()
-    assert all((one == two).all() for one, two in zip(model.get_weights(), again, strict=True))
-
-
-def test_a_line_needs_an_inside():
-    with pytest.raises(ValueError, match="--line-points must lie from 3"):
-        error_surface.Settings(line_points=2)
-
-
 @pytest.mark.parametrize("saves", [2, 5, 7])  # 4 records, 1 stage of each of the lines and planes
-def test_resumed_equals_uninterrupted(tmp_path, nowhere, saves):
-    whole = history.plain(error_surface.train(TINY, digits(), "adam/seed-1", nowhere))
+def test_resumed_equals_uninterrupted(digits, tmp_path, nowhere, saves):
+    whole = history.plain(error_surface.train(TINY, digits, "adam/seed-1", nowhere))
     resumed = trial_runs.resumed(
-        lambda checkpoint: error_surface.train(TINY, digits(), "adam/seed-1", checkpoint), tmp_path / "state", saves
+        lambda checkpoint: error_surface.train(TINY, digits, "adam/seed-1", checkpoint), tmp_path / "state", saves
     )
     assert history.plain(resumed) == whole
 
 
-@pytest.fixture(scope="module")
-def checkout(checkout):
-    """The copy of the code, with striped digits."""
-    return trial_runs.with_digits(checkout, TRAIN, TEST)
-
-
-def start(checkout, *flags):
-    return trial_runs.start(checkout, f"{EXPERIMENT}.py", "--scale", "quick", *FLAGS, *flags)
-
-
-@pytest.fixture(scope="module")
-def finished(checkout):
-    done = start(checkout)
-    path = trial_runs.history_path(done)
-    assert path.is_relative_to(checkout / "out" / "changed")
-    return done, path
-
-
-def test_the_history_holds_lines_whose_ends_are_the_stored_losses(finished):
-    kept = history.read(finished[1])
+def test_the_history_holds_lines_whose_ends_are_the_stored_losses(tiny_run):
+    kept = tiny_run("hw1_2/error_surface").history
     assert kept["complete"] and list(kept["results"]) == ["sgd/seed-0", "adam/seed-0"]
     for results in kept["results"].values():
         line, other = results["line"], results["unrelated_line"]
@@ -245,13 +163,13 @@ def test_the_history_holds_lines_whose_ends_are_the_stored_losses(finished):
         assert results["steps"] == [0, 25, 50, 60] and len(results["running_loss"]) == 3
 
 
-def test_both_optimizers_start_at_the_same_weights(finished):
-    sgd, adam = history.read(finished[1])["results"].values()
+def test_both_optimizers_start_at_the_same_weights(tiny_run):
+    sgd, adam = tiny_run("hw1_2/error_surface").history["results"].values()
     assert sgd["start"] == adam["start"] and sgd["end"] != adam["end"]
 
 
-def test_the_planes_are_not_square_and_hold_the_end(finished):
-    for results in history.read(finished[1])["results"].values():
+def test_the_planes_are_not_square_and_hold_the_end(tiny_run):
+    for results in tiny_run("hw1_2/error_surface").history["results"].values():
         for name in ("random_plane", "path_plane"):
             plane = results[name]
             assert np.shape(plane["loss"]) == np.shape(plane["accuracy"]) == (4, 7)
@@ -264,51 +182,3 @@ def test_the_planes_are_not_square_and_hold_the_end(finished):
         assert results["random_plane"]["share_of_displacement"] < 1e-3
         lengths = np.linalg.norm(path[0]) ** 2 / results["moved"] ** 2
         assert lengths == pytest.approx(plane["share_of_displacement"], rel=1e-6)
-
-
-def test_a_second_run_trains_nothing_and_the_same_seed_gives_the_same(finished, checkout):
-    done, path = finished
-    before = path.read_bytes()
-    again = start(checkout)
-    assert again.returncode == 0 and "up to date" in again.stderr and path.read_bytes() == before
-    check = start(checkout, "--check")
-    assert check.returncode == 0 and check.stdout.startswith("up to date (measured 20")
-    kept = history.read(path)["results"]["sgd/seed-0"]
-    assert start(checkout, "--force", "--unit", "sgd/seed-0").returncode == 0
-    assert history.read(path)["results"]["sgd/seed-0"] == kept
-    assert all(len(row) < 200 for row in done.stdout.splitlines()) and "Traceback" not in done.stderr
-
-
-def test_check_and_plots_do_not_load_tensorflow(finished, checkout):
-    for script, flags in ((EXPERIMENT, [*FLAGS, "--scale", "quick"]), ("hw1_2/plot_error_surface", [])):
-        program = (
-            f"import runpy, sys; sys.argv = ['x', '--check', *{flags!r}]\n"
-            f"sys.path.insert(0, {str(checkout / 'hw1_2')!r})\n"
-            f"try: runpy.run_path({str(checkout / (script + '.py'))!r}, run_name='__main__')\nexcept SystemExit: pass\n"
-            "print(sorted({'tensorflow', 'keras', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
-        )
-        environment = {**os.environ, "HW1_DATA_DIR": str(checkout / "data")}
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-        assert done.stdout.splitlines()[-1] == "[]", done.stderr
-
-
-def test_the_script_draws_the_run_and_then_nothing(finished, checkout):
-    def draw(*flags):
-        command = [sys.executable, str(checkout / "hw1_2" / "plot_error_surface.py"), "--history", str(finished[1])]
-        return subprocess.run([*command, *flags], capture_output=True, text=True, cwd="/", timeout=100)
-
-    done = draw()
-    assert done.returncode == 0, done.stderr
-    paths = [Path(line) for line in done.stdout.splitlines()]
-    assert sorted(path.name for path in paths) == sorted(
-        f"{name}{suffix}" for name in plot_error_surface.FIGURES for suffix in figures.SUFFIXES
-    )
-    again = draw()
-    assert (again.returncode, again.stdout) == (0, "") and "up to date" in again.stderr
-    assert draw("--check").returncode == 0
-
-
-def test_flat_weights_are_the_models_own():
-    kernels = error_surface.build_model(3).get_weights()
-    back = weights.unflatten(weights.flatten(kernels), [kernel.shape for kernel in kernels])
-    assert all((one == two).all() for one, two in zip(kernels, back, strict=True))

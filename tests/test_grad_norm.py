@@ -1,18 +1,10 @@
 """Gradient norm and loss: the norm against closed forms, the statistics, a tiny run from end to end, claim C5."""
 
-import json
-import time
-from pathlib import Path
-from types import SimpleNamespace
-
-from common import backend, history, stacked
-from common.history_file import LARGEST_WRITTEN, encode
+from common import backend, stacked
 
 import numpy as np
 import pytest
 import trial_runs
-
-ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_2 import grad_norm, norm_and_loss, param_pca, plot_grad_norm
 from report import claims
@@ -71,25 +63,6 @@ def test_the_norm_of_a_linear_classifier_is_that_of_its_closed_form(blobs, monke
             weights[net] = weights[net] + speeds[net]
 
 
-def test_the_norm_is_over_all_variables_at_once():
-    gradients = [tf.constant([[3.0, 0.0], [0.0, 4.0]]), tf.constant([12.0])]
-    assert float(grad_norm.gradient_norm(gradients)) == pytest.approx(13)
-
-
-def test_the_norm_of_a_straight_line_is_that_of_its_closed_form(monkeypatch):
-    monkeypatch.setattr(param_pca, "WIDTHS", (1,))
-    monkeypatch.setattr(param_pca, "PARAMETERS", 2)
-    values, _, (stack, *_), _ = grad_norm.function_nets(grad_norm.Settings(seeds=4))
-    stack.assign([[1.0, 0.5], [-2.0, 0.0], [0.3, -0.1], [0.0, 0.0]])
-    points, targets = grad_norm.function_data(50)
-    losses, norms, _ = values(tf.constant(points), tf.constant(targets))
-    for net, (slope, offset) in enumerate(stack.numpy().astype(np.float64)):
-        errors = slope * points.astype(np.float64) + offset - targets
-        assert losses[net].numpy() == pytest.approx(np.mean(errors**2), rel=1e-5)
-        by_hand = np.hypot(2 * np.mean(errors * points), 2 * np.mean(errors))
-        assert norms[net].numpy() == pytest.approx(by_hand, rel=1e-5)
-
-
 def test_the_norm_of_the_function_net_is_that_of_finite_differences():
     values, _, (stack, *_), _ = grad_norm.function_nets(grad_norm.Settings(seeds=2))
     points, targets = grad_norm.function_data(12)
@@ -119,48 +92,11 @@ def test_the_norm_of_the_function_net_is_that_of_finite_differences():
     assert norms[0] == norms[1]
 
 
-def test_the_norm_costs_less_than_a_tenth():
-    generator = np.random.default_rng(0)
-    arrays = generator.random((1000, 28, 28, 1), np.float32), generator.integers(0, 10, 1000).astype(np.int32)
-
-    def loop(with_norm: bool):
-        values, apply, _, _ = grad_norm.image_nets(grad_norm.PAPER, "adam")
-
-        def update(images, labels):
-            losses, norms, gradients = values(images, labels)
-            apply(gradients)
-            return {"loss": losses, "gradient_norm": norms} if with_norm else {"loss": losses}
-
-        return training.loop(update, arrays, grad_norm.PAPER.batch_size, seed=0)
-
-    loops = [loop(False), loop(True)]
-    for run in loops:
-        run(0, 30)
-    seconds = np.zeros((15, 2))
-    for turn in range(len(seconds)):
-        for place in ((0, 1), (1, 0))[turn % 2]:  # by turns, so that other work on the machine meets both
-            started = time.process_time()
-            loops[place](100, 40)
-            seconds[turn, place] = time.process_time() - started
-    ratio = float(np.median(seconds[:, 1] / seconds[:, 0]))
-    print(f"processor time of a step with the norm, as a share of that without: {ratio:.3f}")
-    assert ratio < 1.10
-
-
 def test_the_nets_are_those_of_the_homework():
     assert grad_norm.build_model().count_params() == 784 * 64 + 64 * 64 + 64 * 10
     assert not any("bias" in weight.name for weight in grad_norm.build_model().weights)
     stack = grad_norm.function_nets(grad_norm.Settings(seeds=2))[2][0]
     np.testing.assert_array_equal(stack, param_pca.initial_weights(2))
-
-
-def test_a_wrong_parameter_count_raises(monkeypatch):
-    monkeypatch.setattr(grad_norm, "PARAMETERS", {"mnist": 1, "f1": 2})
-    with pytest.raises(ValueError, match="54912 parameters, not 1"):
-        grad_norm.build_model()
-    monkeypatch.setattr(param_pca, "PARAMETERS", 2)
-    with pytest.raises(ValueError, match="2136 parameters, not 2"):
-        param_pca.build_model()
 
 
 # -------------------------------------------------------------------------------------------- statistics
@@ -254,23 +190,6 @@ def test_everything_kept_is_in_its_place():
         np.testing.assert_array_equal(kept["fixed"][name][1], fixed[quantity, [0, 1, 7, 12], 1])
 
 
-def test_a_paper_history_is_small_enough():
-    chosen = grad_norm.PAPER
-    stops = np.array(grad_norm.stops_of(chosen))
-    generator = np.random.default_rng(0)
-    batch = generator.random((2, chosen.iterations, chosen.seeds))
-    fixed = generator.random((2, len(stops), chosen.seeds))
-    window = range(chosen.window_start, chosen.window_start + chosen.window)
-    kept = norm_and_loss.condensed(batch, fixed, stops, chosen.fixed_every, window, 600)
-    assert len(grad_norm.ARMS) * len(encode(history_of({"mnist/adam": kept}))) < LARGEST_WRITTEN
-
-
-def history_of(results: dict) -> dict:
-    """A history with these results; what else it needs is made up."""
-    results = {unit: {"summary": {}, **kept} for unit, kept in results.items()}
-    return trial_runs.made_up_history("hw1_2/grad_norm", results)
-
-
 # ---------------------------------------------------------------------------------------------- training
 
 
@@ -285,11 +204,6 @@ TINY = grad_norm.Settings(
     window_start=30,
     seeds=3,
 )
-
-
-@pytest.fixture(scope="module")
-def digits() -> SimpleNamespace:
-    return trial_runs.dataset(trial_runs.stripes(320), 240)
 
 
 @pytest.mark.parametrize("unit", grad_norm.ARMS)
@@ -319,30 +233,12 @@ def test_dead_nets_are_named(monkeypatch, digits, nowhere):
     assert stacked.parameter_count(param_pca.WIDTHS) == results["parameters"]
 
 
-# -------------------------------------------------------------------------------------------- end to end
-
-FLAGS = ["--scale", "quick", "--iterations", "60", "--batch-size", "16", "--fixed-examples", "80", "--fixed-every", "5"]
-FLAGS += ["--window", "20", "--window-start", "30", "--seeds", "3", "--function-points", "200"]
+# -------------------------------------------------------------------------------------------- a tiny run
 
 
-@pytest.fixture(scope="module")
-def checkout(checkout: Path) -> Path:
-    """The copy of the code, with striped digits."""
-    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
-
-
-@pytest.fixture(scope="module")
-def path(checkout) -> Path:
-    done = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS)
-    return trial_runs.history_path(done)
-
-
-def test_a_tiny_run_records_everything(path):
-    kept = history.read(path)
-    assert kept["complete"]
+def test_a_tiny_run_records_everything(tiny_run):
+    kept = tiny_run("hw1_2/grad_norm").history
     assert list(kept["results"]) == list(grad_norm.ARMS)
-    assert kept["environment"]["intra_threads"] == 1
-    assert kept["environment"]["inter_threads"] == 2
     for arm, results in kept["results"].items():
         series = {name: np.array(results["fixed"][name]) for name in ("loss", "gradient_norm", "iterations")}
         assert series["loss"].shape == series["gradient_norm"].shape == (3, 13)
@@ -362,42 +258,6 @@ def test_a_tiny_run_records_everything(path):
             expected = norm_and_loss.rank_correlation(series["gradient_norm"][seed, later], series["loss"][seed, later])
             assert results["statistics"]["large_scale"][seed] == expected
     assert min(kept["results"]["mnist/adam"]["test_accuracy"]) > 0.5  # chance is 0.1
-
-
-def test_a_second_run_trains_nothing_and_one_arm_can_be_retrained(checkout, path):
-    before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
-    assert "up to date" in trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS).stderr
-    assert path.read_bytes() == before
-    check = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS, "--check")
-    assert (check.returncode, check.stdout[:10]) == (0, "up to date")
-    again = trial_runs.start(checkout, "hw1_2/grad_norm.py", *FLAGS, "--force", "--unit", "f1/adam")
-    assert again.returncode == 0, again.stderr
-    assert json.dumps(history.read(path)["results"]) == results
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [(["--window-start", "1900"], "--window-start 1900"), (["--window", "2"], "--window"), (["--arms", "cifar"], "f1")],
-)
-def test_bad_settings_are_one_message(checkout, flags, words):
-    done = trial_runs.start(checkout, "hw1_2/grad_norm.py", "--scale", "quick", *flags)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = trial_runs.start(checkout, "hw1_2/plot_grad_norm.py", "--history", str(path))
-    assert done.returncode == 0, done.stderr
-    from matplotlib import image
-
-    for name in plot_grad_norm.FIGURES:
-        drawing = image.imread(path.parents[2] / "figures" / f"{name}.png")[..., :3]
-        inked = (drawing.min(axis=2) < 0.8).mean()
-        assert 0.01 < inked < 0.6, name
-        third = drawing.shape[1] // 3
-        assert all((drawing[:, left : left + third].min(axis=2) < 0.8).mean() > 0.005 for left in (0, third, 2 * third))
-    assert "up to date" in trial_runs.start(checkout, "hw1_2/plot_grad_norm.py", "--history", str(path)).stderr
 
 
 def test_seeds_of_the_images_are_those_of_every_stack():

@@ -24,7 +24,7 @@ def homeless() -> Iterator[tuple[Path, Path]]:
         temporary.mkdir()
         for name in ("common", "hw1_1"):
             shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-        trial_runs.with_digits(checkout, trial_runs.stripes(60), trial_runs.stripes(30, seed=1))
+        trial_runs.with_data(checkout)
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
         yield checkout, temporary

@@ -1,17 +1,10 @@
 """Random labels: what is shuffled and what is not, when labels count as fitted, a tiny run end to end."""
 
-import functools
-import json
-from pathlib import Path
-from types import SimpleNamespace
-
-from common import backend, history
+from common import backend
 
 import numpy as np
 import pytest
 import trial_runs
-
-ROOT = Path(__file__).resolve().parents[1]
 
 from hw1_3 import random_labels
 
@@ -68,16 +61,6 @@ def test_when_labels_are_fitted(losses, accuracies, held, epoch):
 TINY = random_labels.Settings(
     epochs=4, true_epochs=3, share_epochs=40, share_images=60, batch_size=32, probe_images=50, fit_epochs=2
 )
-
-
-def shuffled_stripes(count: int) -> trial_runs.Digits:
-    """Striped digits whose classes come in no order."""
-    return trial_runs.stripes(count, labels=np.random.default_rng(1).permutation(np.arange(count) % 10))
-
-
-@pytest.fixture(scope="module")
-def digits() -> SimpleNamespace:
-    return trial_runs.dataset(shuffled_stripes(320), 240)
 
 
 @pytest.mark.parametrize("arm", ["full", "share-0.5", "true"])
@@ -183,49 +166,11 @@ def test_true_labels_are_trained_on_for_all_epochs_and_generalize(digits, nowher
     assert results["test_accuracy"][results["peak_test_epoch"] - 1] == results["peak_test_accuracy"]
 
 
-def test_the_net_has_the_references_layers():
-    model = random_labels.build_model()
-    assert [layer.units for layer in model.layers[1:]] == [512, 512, 512, 10]
-    assert model.count_params() == 784 * 512 + 512 + 2 * (512 * 512 + 512) + 512 * 10 + 10
+# -------------------------------------------------------------------------------------------- a tiny run
 
 
-# -------------------------------------------------------------------------------------------- end to end
-
-FLAGS = ["--scale", "quick", "--epochs", "4", "--true-epochs", "3", "--share-epochs", "15", "--share-images", "60"]
-FLAGS += [
-    "--batch-size",
-    "32",
-    "--probe-images",
-    "50",
-    "--fit-epochs",
-    "2",
-    "--shares",
-    "0",
-    "0.5",
-    "--seeds",
-    "0",
-    "1",
-]
-
-
-@pytest.fixture(scope="module")
-def checkout(checkout: Path) -> Path:
-    """The copy of the code, with striped digits."""
-    return trial_runs.with_digits(checkout, shuffled_stripes(240), shuffled_stripes(80))
-
-
-start = functools.partial(trial_runs.start, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def path(checkout) -> Path:
-    done = start(checkout, "hw1_3/random_labels.py", *FLAGS)
-    return trial_runs.history_path(done)
-
-
-def test_a_tiny_run_records_everything(path):
-    kept = history.read(path)
-    assert kept["complete"]
+def test_a_tiny_run_records_everything(tiny_run):
+    kept = tiny_run("hw1_3/random_labels").history
     sweep = [f"share-{share}/seed-{seed}" for seed in (0, 1) for share in ("0", "0.5")]
     assert list(kept["units"]) == [*sweep, "true/seed-0", "true/seed-1", "full/seed-0", "full/seed-1"]
     for unit, results in kept["results"].items():
@@ -234,46 +179,3 @@ def test_a_tiny_run_records_everything(path):
         assert np.isfinite([results[name] for name in random_labels.CURVES]).all()
         assert results["train_loss"][-1] < results["train_loss"][0], unit
         assert results["majority"] == 0.1
-
-
-def test_a_second_run_trains_nothing_and_one_unit_can_be_retrained(checkout, path):
-    before, results = path.read_bytes(), json.dumps(history.read(path)["results"])
-    assert "up to date" in start(checkout, "hw1_3/random_labels.py", *FLAGS).stderr
-    assert path.read_bytes() == before
-    check = start(checkout, "hw1_3/random_labels.py", *FLAGS, "--check")
-    assert (check.returncode, check.stdout[:10]) == (0, "up to date")
-    again = start(checkout, "hw1_3/random_labels.py", *FLAGS, "--force", "--unit", "share-0.5/seed-1")
-    assert again.returncode == 0, again.stderr
-    assert json.dumps(history.read(path)["results"]) == results
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--shares", "1.5"], "--shares"),
-        (["--fit-accuracy", "1"], "--fit-accuracy"),
-        (["--unit", "none"], "share-0.5"),
-    ],
-)
-def test_bad_settings_are_one_message(checkout, flags, words):
-    done = start(checkout, "hw1_3/random_labels.py", "--scale", "quick", *flags)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def inked(path: Path, rows: int, columns: int) -> list[float]:
-    """Share of dark or coloured pixels in each cell of a picture, row by row."""
-    from matplotlib import image
-
-    dark = image.imread(path)[..., :3].min(axis=2) < 0.8
-    return [part.mean() for row in np.array_split(dark, rows) for part in np.array_split(row, columns, axis=1)]
-
-
-def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    done = start(checkout, "hw1_3/plot_random_labels.py", "--history", str(path))
-    assert done.returncode == 0, done.stderr
-    folder = path.parents[2] / "figures"
-    assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels.png", 2, 3))
-    assert all(0.005 < share < 0.6 for share in inked(folder / "random_labels_more.png", 1, 3))
-    assert "up to date" in start(checkout, "hw1_3/plot_random_labels.py", "--history", str(path)).stderr

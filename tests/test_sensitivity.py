@@ -1,19 +1,14 @@
 """Sensitivity and batch size: what is measured and when, a tiny run from end to end."""
 
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 from common import backend, history
-from common.history_file import LARGEST_WRITTEN, encode
 
 import numpy as np
 import pytest
 import trial_runs
 
-ROOT = Path(__file__).resolve().parents[1]
-
-from hw1_3 import jacobians, plot_sensitivity, sensitivity
+from hw1_3 import jacobians, sensitivity
 
 backend.start()
 from common import seedwise
@@ -77,11 +72,6 @@ TINY = sensitivity.Settings(
 )
 
 
-@pytest.fixture(scope="module")
-def digits() -> SimpleNamespace:
-    return trial_runs.dataset(trial_runs.stripes(320), 240)
-
-
 def test_units_are_stacks_of_small_batches_and_single_seeds_of_larger_ones():
     names = ["batch-12", "batch-500", "batch-1000/seed-0", "batch-1000/seed-1", "batch-2000/seed-2"]
     assert sensitivity.units_of(TINY) == names
@@ -115,24 +105,6 @@ def test_each_budget_is_measured_when_it_ends(small):
     assert small["summary"]["reached after"] == [found["step"] for found in budgets["loss"]]
 
 
-def test_training_is_that_of_keras(digits, nowhere):
-    """Adam of Keras itself on the same batches, for so few steps that round-off has not grown."""
-    from common import seeds
-
-    import tensorflow as tf
-
-    few = sensitivity.train(replace(TINY, steps=4, epochs=1), digits, "batch-12", nowhere)["budgets"]["steps"][1]
-    keras.utils.set_random_seed(seeds.stream(1, "weights"))
-    model = sensitivity.build_model()
-    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    seed = tf.constant([seeds.stream(0, "batches"), 0], tf.int64)
-    for chosen in tf.random.experimental.stateless_shuffle(tf.range(240), seed=seed).numpy()[:48].reshape(4, 12):
-        model.train_on_batch(digits.train_images[chosen], digits.train_labels[chosen])
-    expected = sensitivity.measure(model.get_weights(), digits.test_images, digits.test_labels)
-    assert few["test"]["loss"] == pytest.approx(expected["loss"], rel=1e-4)
-    assert few["test"]["softmax"]["mean"] == pytest.approx(expected["softmax"]["mean"], rel=1e-4)
-
-
 def test_a_batch_larger_than_the_set_is_the_whole_set(digits, nowhere):
     found = sensitivity.train(replace(TINY, steps=20), digits, "batch-2000/seed-2", nowhere)
     assert (found["batch_size"], found["images_per_step"], found["steps_per_epoch"]) == (2000, 240, 1)
@@ -157,13 +129,6 @@ def test_a_net_that_does_not_reach_the_loss_is_not_measured_there(digits, nowher
     assert np.isfinite(history.plain(found["summary"]["softmax Jacobian"])).all()
 
 
-def test_checks_end_where_the_loss_must_be_reached(digits, nowhere):
-    far = replace(TINY, target_loss=1e-6, steps=50, epochs=1, most_steps=20)
-    found = sensitivity.train(far, digits, "batch-12", nowhere)
-    assert found["checks"]["steps"] == [10, 20]
-    assert found["budgets"]["steps"][0]["step"] == 50
-
-
 @pytest.mark.parametrize("stop", [1, 4, 6])
 def test_resumed_training_equals_uninterrupted(small, digits, tmp_path, stop):
     again = tmp_path / "unit", stop
@@ -184,29 +149,12 @@ def test_seeds_are_those_of_every_stack(small, digits):
         assert found["weight_norm"] == sensitivity.moved(model.get_weights(), model.get_weights())["weight_norm"]
 
 
-# -------------------------------------------------------------------------------------------- end to end
-
-FLAGS = ["--scale", "quick", "--steps", "40", "--epochs", "2", "--target-loss", "1.5", "--most-steps", "60"]
-FLAGS += ["--check-every", "20", "--fixed-images", "80", "--seeds", "3", "--batch-sizes", "50", "10", "1000"]
+# -------------------------------------------------------------------------------------------- a tiny run
 
 
-@pytest.fixture(scope="module")
-def checkout(checkout: Path) -> Path:
-    """The copy of the code, with striped digits."""
-    return trial_runs.with_digits(checkout, trial_runs.stripes(320), trial_runs.stripes(100))
-
-
-@pytest.fixture(scope="module")
-def path(checkout) -> Path:
-    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS)
-    return trial_runs.history_path(done)
-
-
-def test_a_tiny_run_records_everything(path):
-    kept = history.read(path)
-    assert kept["complete"]
+def test_a_tiny_run_records_everything(tiny_run):
+    kept = tiny_run("hw1_3/sensitivity").history
     assert list(kept["results"]) == ["batch-50", "batch-10", "batch-1000/seed-0"]
-    assert (kept["environment"]["intra_threads"], kept["environment"]["inter_threads"]) == (1, 2)
     for unit, results in kept["results"].items():
         assert results["seeds"] == ([0] if "/" in unit else [0, 1, 2])
         assert results["images_per_step"] == min(results["batch_size"], 320)
@@ -220,47 +168,3 @@ def test_a_tiny_run_records_everything(path):
                         assert 0 < spread["mean"] < np.inf
         for first, last in zip(results["budgets"]["start"], results["budgets"]["steps"], strict=True):
             assert last["train"]["loss"] < first["train"]["loss"]
-
-
-def test_a_second_run_trains_nothing_and_more_seeds_extend_the_history(checkout, path):
-    before, results = path.read_bytes(), history.read(path)["results"]
-    assert "up to date" in trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS).stderr
-    assert path.read_bytes() == before
-    check = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS, "--check", "--medium-seeds", "0", "1")
-    assert (check.returncode, check.stdout.strip()) == (1, "partial: 3 of 4 units")
-    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", *FLAGS, "--medium-seeds", "0", "1")
-    assert done.returncode == 0, done.stderr
-    more = history.read(path)
-    assert list(more["results"]) == [*results, "batch-1000/seed-1"]
-    assert {unit: more["results"][unit] for unit in results} == results
-    path.write_bytes(before)
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--check-every", "5000"], "--check-every 5000"),
-        (["--batch-sizes", "0"], "--batch-sizes"),
-        (["--seeds", "x"], "x"),
-    ],
-)
-def test_bad_settings_are_one_message(checkout, flags, words):
-    done = trial_runs.start(checkout, "hw1_3/sensitivity.py", "--scale", "quick", *flags)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    trial_runs.draws(checkout, "hw1_3/sensitivity", path, plot_sensitivity.FIGURES)
-
-
-def test_a_paper_history_is_small_enough(path):
-    kept = history.read(path)
-    one = kept["results"]["batch-50"]
-    checks = {"steps": list(range(200)), "loss": [[0.1] * 8] * 200}
-    budgets = {budget: [one["budgets"]["start"][0]] * 8 for budget in one["budgets"]}
-    units = [f"batch-{size}" for size in range(20)]
-    kept["results"] = dict.fromkeys(units, one | {"budgets": budgets, "checks": checks})
-    kept["units"] = dict.fromkeys(units, kept["units"]["batch-50"])
-    assert len(encode(kept)) < LARGEST_WRITTEN

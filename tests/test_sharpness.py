@@ -1,8 +1,6 @@
 """Measures of generalization: single measures, stops, resuming, a tiny run from end to end."""
 
-import functools
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 from common import backend, history, seeds, weights
@@ -11,9 +9,7 @@ import numpy as np
 import pytest
 import trial_runs
 
-ROOT = Path(__file__).resolve().parents[1]
-
-from hw1_3 import box, hessian, jacobians, measures, plot_sharpness, sharpness
+from hw1_3 import box, hessian, jacobians, measures, sharpness
 
 backend.start()
 
@@ -26,6 +22,7 @@ TINY = sharpness.Settings(
 
 @pytest.fixture(scope="module")
 def digits() -> SimpleNamespace:
+    """With columns that are black in all images."""
     return trial_runs.dataset(trial_runs.stripes(120, left=10), 80)
 
 
@@ -156,30 +153,11 @@ def test_no_two_nets_of_two_batch_sizes_start_alike(digits, nowhere, monkeypatch
     assert len(set(numbers)) == 4
 
 
-# -------------------------------------------------------------------------------------------- end to end
-
-FLAGS = ["--scale", "quick", "--images", "60", "--batch-sizes", "8", "64", "--seeds", "2", "--stop-loss", "1.2"]
-FLAGS += ["--epochs", "4", "--box-iterations", "8", "--probes", "3"]
+# -------------------------------------------------------------------------------------------- a tiny run
 
 
-@pytest.fixture(scope="module")
-def checkout(checkout: Path) -> Path:
-    """The copy of the code, with striped digits."""
-    return trial_runs.with_digits(checkout, trial_runs.stripes(80, left=10), trial_runs.stripes(40, left=10))
-
-
-start = functools.partial(trial_runs.start, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def path(checkout) -> Path:
-    done = start(checkout, "hw1_3/sharpness.py", *FLAGS)
-    return trial_runs.history_path(done)
-
-
-def test_a_tiny_run_records_everything(path):
-    kept = history.read(path)
-    assert kept["complete"]
+def test_a_tiny_run_records_everything(tiny_run):
+    kept = tiny_run("hw1_3/sharpness").history
     assert list(kept["results"]) == ["batch-0008", "batch-0064"]
     for results in kept["results"].values():
         for stop in sharpness.STOPS:
@@ -189,20 +167,3 @@ def test_a_tiny_run_records_everything(path):
             assert {*measures.MEASURES, *measures.BESIDE, *measures.GAPS} <= set(results[stop])
         assert results["rescaled"]["gap"] == pytest.approx(results["equal_loss"]["gap"][0], rel=1e-6)
         assert results["rescaled"]["trace_exact"] > 1.5 * results["equal_loss"]["trace_exact"][0]
-
-
-def test_a_second_run_measures_nothing(checkout, path):
-    before = path.read_bytes()
-    assert "up to date" in start(checkout, "hw1_3/sharpness.py", *FLAGS).stderr
-    assert path.read_bytes() == before
-
-
-def test_bad_settings_are_one_message(checkout):
-    done = start(checkout, "hw1_3/sharpness.py", "--scale", "quick", "--batch-sizes", "0")
-    assert done.returncode == 2
-    assert "--batch-sizes" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_figures_are_drawn_and_not_blank(checkout, path):
-    trial_runs.draws(checkout, "hw1_3/sharpness", path, plot_sharpness.FIGURES)
