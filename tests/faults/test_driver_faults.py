@@ -14,21 +14,19 @@ from typing import Any
 
 from common import history
 
-import permissions
 import pytest
 from conftest import ROOT, usual_signals
 from moments import MARK, left_behind, left_for_good
 from test_driver import DRIVER, EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
 from test_flags_and_environment import PLACES
+from trees import call
 
 assert house  # a fixture
 
 # What a script does instead of its work, and the exit code that the table shows. None: the file is not there.
 BREAKS: dict[str, tuple[str | None, int]] = {
-    "exit 2": ("sys.exit(2)", 2),
     "traceback": ("raise ValueError", 1),
     "killed": ("os.kill(os.getpid(), 9)", 137),
-    "terminated": ("os.kill(os.getpid(), 15)", 143),
     "interrupted": ("os.kill(os.getpid(), 2); time.sleep(60)", 130),
     "no Python": ("def (", 1),
     "not there": (None, 2),
@@ -126,43 +124,25 @@ def test_check_and_list_name_scripts_that_crash_or_say_nothing_and_show_the_othe
 
 def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_path, record_property):
     out, logs = house / "out", house / "out" / "logs"
-    elsewhere = tmp_path / "a large disk"
-    elsewhere.mkdir()
-    closed = permissions.count(tmp_path)
     ways: dict[str, Callable[[], Any]] = {
         "out is a file": lambda: out.write_text("x"),
         "out leads nowhere": lambda: out.symlink_to(tmp_path / "gone" / "out"),
         "out leads to itself": lambda: out.symlink_to(out),
-        "logs is a file": lambda: (out.mkdir(), logs.write_text("x")),
         "a log is a folder": lambda: (logs / "quick/data.log").mkdir(parents=True),
         "a log is a pipe": lambda: ((logs / "quick/hw1_2").mkdir(parents=True), os.mkfifo(logs / "quick/report.log")),
     }
-    if closed:
-        ways |= {
-            "out may not be written": lambda: out.mkdir(mode=0o500),
-            "a log may not be written": lambda: (
-                (logs / "quick").mkdir(parents=True),
-                (logs / "quick/data.log").touch(0o400),
-            ),
-        }
-    command = ["bash", str(house / "run_all.sh"), "--no-venv", *SOME]
     for way, prepare in ways.items():
         prepare()
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=50, preexec_fn=permissions.ordinary
-        )
+        done = call("sh", house / "run_all.sh", "--no-venv", *SOME)
         assert (done.returncode, done.stdout) == (1, ""), way
         assert re.search(r"(?m)^error: /.*/out.* cannot be written: .*\n\Z", done.stderr), way
         assert not calls(house), way
-        if out.is_dir() and not out.is_symlink():
-            subprocess.run(["chmod", "-R", "u+w", out], check=True)
-        subprocess.run(["rm", "-rf", out], check=True)
-    out.symlink_to(elsewhere)  # on another disk
+        shutil.rmtree(out) if out.is_dir() and not out.is_symlink() else out.unlink()
+    (tmp_path / "a large disk").mkdir()
+    out.symlink_to(tmp_path / "a large disk")
     drive(house, *SOME)
     assert (logs / "quick/data.log").is_file() and len(calls(house)) == 6
     record_property("cases", len(ways) + 1)
-    if not closed:
-        pytest.skip("permissions hold nobody back here: the other ways were tried")
 
 
 def test_the_driver_lists_commands_that_run_wherever_the_repository_lies(tmp_path, record_property):
@@ -176,8 +156,8 @@ def test_the_driver_lists_commands_that_run_wherever_the_repository_lies(tmp_pat
         (root / "common" / "data.py").write_text(script)
         (root / "hw1_1").mkdir()
         (root / "hw1_1" / "mnist_cnn.py").write_text(script)
-        command = ["bash", str(root / "run_all.sh"), "--no-venv", "--scale", "quick", "--only", "hw1_1/mnist_cnn"]
-        done = subprocess.run([*command, "--list"], capture_output=True, cwd=tmp_path, env=environment(), timeout=100)
+        options = ("--no-venv", "--scale", "quick", "--only", "hw1_1/mnist_cnn", "--list")
+        done = call("sh", root / "run_all.sh", *options, text=False, errors=None)
         assert done.returncode == 0 and done.stdout.count(b"\n") == 2, (place, done)
         subprocess.run(["bash", "-c", done.stdout.splitlines()[0]], cwd="/", check=True, capture_output=True)
         assert (root / "common" / "data.py.ran").exists(), place
@@ -202,7 +182,7 @@ def test_signals_at_any_moment_stop_the_driver_and_all_that_it_started(house, re
     begun = time.monotonic()
     drive(house, "--scale", "quick", "--only", EXPERIMENTS[0])
     whole = time.monotonic() - begun
-    while cases < 24:
+    while cases < 12:
         shutil.rmtree(house / "out", ignore_errors=True)
         number, mark = generator.choice(list(CODES)), f"drive-{os.getpid()}-{cases}-{late}"
         with started(house, **{MARK: mark}) as driver:
@@ -232,9 +212,7 @@ def marked(mark: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to_all", "slow"),
-    [(False, False), (True, False), (True, True)],
-    ids=["the driver", "all of a job", "all of a job on a busy machine"],
+    ("to_all", "slow"), [(False, False), (True, True)], ids=["the driver", "all of a job on a busy machine"]
 )
 def test_a_driver_with_a_real_training_is_stopped_by_signals_and_loses_nothing(
     house, project, tiny, to_all, slow, record_property

@@ -13,7 +13,6 @@ import functools
 import gc
 import io
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -26,14 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import backend, data, figures, files, history, provenance, settings
+from common import backend, figures, files, history, provenance, settings
 
 import pytest
 import tiny_experiment
 from conftest import ROOT, quick_run
+from trees import left_over
 from trial_runs import made_up_history
-
-from report import build
 
 KINDS = ("ENOSPC", "EIO", "interrupt", "kill")
 READING = (os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK, "r", "rb")
@@ -229,10 +227,6 @@ def everywhere(root: Path, reset: Callable, work: Callable, judge: Callable[[str
     return cases
 
 
-def left_over(root: Path) -> list[Path]:
-    return list(root.rglob(".*.tmp"))
-
-
 def age(paths: list[Path]) -> None:
     for path in paths:
         os.utime(path, (time.time() - 2 * files.STALE_SECONDS,) * 2)
@@ -415,80 +409,3 @@ def test_a_fault_between_two_figures_is_seen_and_the_next_run_redraws(tmp_path, 
         assert not left_over(tree)
 
     record_property("cases", everywhere(tree, lambda: copied(start, tree), draw, judge))
-
-
-# -------------------------------------------------------------------------------- report and notes on data
-
-
-def test_a_fault_while_the_report_is_written_leaves_the_old_one_and_it_stays_due(
-    tmp_path, monkeypatch, record_property
-):
-    tree, start = tmp_path / "tree", tmp_path / "start"
-    monkeypatch.setattr(settings, "ROOT", tree)
-    monkeypatch.setattr(history, "code_hash", lambda script: "")
-    monkeypatch.setattr(build, "build", functools.cache(build.build))  # the same sources give the same bytes
-    report = tree / "out" / "quick" / "report" / "hw1.pdf"
-
-    def make(*flags: str) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["build.py", "--scale", "quick", *flags])
-            try:
-                build.main()
-            except SystemExit as leaving:
-                return leaving.code
-        return 0
-
-    make()
-    new = report.read_bytes()
-    old = new.replace(build.STAMP.encode(), b"made-by-them-")
-    assert old != new
-    report.write_bytes(old)
-    shutil.copytree(tree, start)
-
-    def judge(kind: str) -> None:
-        assert kind == "kill" or not left_over(tree)
-        assert report.read_bytes() in (old, new)
-        assert make("--check") == (0 if report.read_bytes() == new else 1)
-        age(left_over(tree))
-        make()
-        assert report.read_bytes() == new
-        assert make("--check") == 0
-        if left_over(tree):
-            make("--force")
-        assert not left_over(tree)
-
-    record_property("cases", everywhere(tree, lambda: copied(start, tree), make, judge))
-
-
-def test_a_fault_while_notes_on_data_are_kept_costs_no_run_and_no_other_note(tmp_path, monkeypatch, record_property):
-    tree, start, paths = tmp_path / "tree", tmp_path / "start", {name: tmp_path / name for name in "abc"}
-    monkeypatch.setattr(data, "NOTES", tree / "data.json")
-    for path in paths.values():
-        path.touch()
-    answers: list[Any] = []
-
-    def remember(name: str = "b") -> None:
-        answers.append(data._remember((paths[name],), lambda: (name * 64, 1, 1)))
-
-    def noted() -> set[str]:
-        return {digest[0] for digest, _, _ in json.loads(files.checked(data.NOTES.read_bytes())).values()}
-
-    remember("a")
-    shutil.copytree(tree, start)
-
-    def reset() -> None:
-        copied(start, tree)
-        answers.clear()
-
-    def judge(kind: str) -> None:
-        assert noted() in ({"a"}, {"a", "b"}, {"b"})
-        assert kind == "kill" or not left_over(tree)
-        assert kind in ("interrupt", "kill") or answers == [("b" * 64, 1, 1)]
-        age(left_over(tree))
-        remember()
-        assert answers[-1] == ("b" * 64, 1, 1)
-        remember("c")
-        assert noted() >= {"b", "c"}
-        assert not left_over(tree)
-
-    record_property("cases", everywhere(tree, reset, remember, judge))

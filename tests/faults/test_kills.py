@@ -21,7 +21,7 @@ from common import backend, history
 import pytest
 from conftest import ROOT, usual_signals
 from moments import Runs, runs
-from trial_runs import history_path, start, stripes, with_digits
+from trial_runs import history_path, start
 
 KILL, INT, TERM, HUP = signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 STOPPING = (INT, TERM, HUP)
@@ -40,31 +40,26 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 @pytest.fixture(scope="module")
-def digits(checkout: Path) -> Path:
-    return with_digits(checkout, stripes(320), stripes(100, seed=1))
-
-
-@pytest.fixture(scope="module")
-def networks(digits: Path) -> Iterator[Runs]:
+def networks(checkout: Path) -> Iterator[Runs]:
     """Runs of mnist_cnn.py, which have TensorFlow already."""
     threads = f"threads={max(1, backend.cores() // 2)},2"
-    with runs(digits, threads, *LIGHT, "common.training", data=digits / "data") as started:
+    with runs(checkout, threads, *LIGHT, "common.training", data=checkout / "data") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def stacks(digits: Path) -> Iterator[Runs]:
+def stacks(checkout: Path) -> Iterator[Runs]:
     """Runs of grad_norm.py, which have TensorFlow already."""
-    with runs(digits, "threads=1,2", *LIGHT, "common.training", data=digits / "data") as started:
+    with runs(checkout, "threads=1,2", *LIGHT, "common.training", data=checkout / "data") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(digits: Path) -> dict[str, dict]:
+def uninterrupted(checkout: Path) -> dict[str, dict]:
     """Results of MNIST and STACKED as a user would get them: by processes of their own, at their own pace."""
     results = {}
     for script, *flags in (MNIST, STACKED):
-        path = history_path(start(digits, script, *flags))
+        path = history_path(start(checkout, script, *flags))
         results[script] = history.read(path)["results"]
         path.unlink()
     return results
@@ -142,96 +137,52 @@ def light(project: Path) -> Iterator[tuple[Runs, dict, list[list]]]:
         yield started, results, [[kind, random.Random(kind).randint(1, min(n, 4))] for kind, n in whole["seen"].items()]
 
 
-# ---------------------------------------------------------------------------------------------------- kills
-
-
-def test_a_run_killed_before_any_line_of_its_code_ends_with_the_same_results(light, record_property):
-    started, results, lines = light
-    chosen = random.Random(1).sample(lines, 50)
-    stopped = chain(started, TINY, results, [(moment, (KILL,)) for moment in chosen])
-    assert sum(bool(each["resumed"]) for each in stopped) >= 5
-    record_property("cases", len(stopped))
-
-
-def renames(count: int) -> list[tuple[list, tuple]]:
-    """Kills that get a run, begun anew each time, past its next rename: one just before it and one just after."""
-    return [([f"{side} rename", 1], (KILL,)) for _ in range(count) for side in ("before", "after")]
-
-
-def test_a_run_killed_around_each_of_its_renames_ends_with_the_same_results(light, record_property):
-    started, results, _ = light
-    stopped = chain(started, TINY, results, renames(4 * 3 + 3))
-    assert sum(bool(each["resumed"]) for each in stopped) > 15
-    record_property("cases", len(stopped))
-
-
-def test_a_training_with_dropout_killed_at_chosen_moments_ends_with_the_same_results(
-    networks, uninterrupted, record_property
-):
-    generator = random.Random(2)
-    kinds = {"trace": 1, "load": 1, "call": 2, "step": 15, "array": 12, "before fsync": 2, "trained": 1, "history": 1}
-    kinds |= {"before removal": 1, "after removal": 1, "kept": 1, "before rename": 6, "after rename": 6}
-    chosen = [(generator.choice(list(kinds)), (KILL,)) for _ in range(25 - len(kinds))]
-    chosen = chosen + [(kind, (KILL,)) for kind in kinds]
-    generator.shuffle(chosen)
-    steps = [([kind, generator.randint(1, kinds[kind])], signals) for kind, signals in chosen]
-    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], steps, patches=SPEED)
-    assert sum(bool(each["resumed"]) for each in stopped) >= 5
-    record_property("cases", len(stopped))
-
-
-def test_a_stack_of_nets_killed_at_some_moments_ends_with_the_same_results(stacks, uninterrupted, record_property):
-    moments = [["step", 17], ["after rename", 6], ["array", 40], ["step", 9], ["before removal", 1], ["trace", 1]]
-    steps = [(moment, (KILL,)) for moment in [*moments, ["before rename", 8]]]
-    stopped = chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)
-    assert sum(bool(each["resumed"]) for each in stopped) >= 3
-    record_property("cases", len(stopped))
-
-
-# -------------------------------------------------------------------------------------------------- signals
+# ---------------------------------------------------------------------------------------- kills and signals
 
 
 def test_signals_before_any_line_of_the_code_end_a_run_in_one_line_and_lose_nothing(light, record_property):
     started, results, lines = light
     generator = random.Random(3)
-    steps = [(moment, tuple(generator.choices(STOPPING, k=3))) for moment in generator.sample(lines, 60)]
+    steps = [(moment, tuple(generator.choices(STOPPING, k=3))) for moment in generator.sample(lines, 25)]
     record_property("cases", len(chain(started, TINY, results, steps)))
 
 
-def test_signals_during_the_imports_of_a_script_end_it_in_one_line(digits, record_property):
-    command = (MNIST[0], (*MNIST[1:], "--check"))
-    with runs(digits, data=digits / "data") as started:
-        seen = list(started.run(*command, moment=["import ", 0])["seen"])
-        ours = [kind for kind in seen[seen.index("import common.backend") :] if kind != "import"]
-        assert "import tyro" in ours
-        chosen = ["import common.backend", "import tyro", *random.Random(4).sample(ours, 13)]
-        for number, kind in enumerate(chosen):
-            signals = (STOPPING[number % 3],) * (1 + number % 2)
-            judge_stopped(started.run(*command, moment=[kind, 1], signals=signals), kind, signals)
-    record_property("cases", len(chosen))
+def test_a_training_with_dropout_killed_or_suspended_ends_with_the_same_results(
+    networks, uninterrupted, record_property
+):
+    moments = [["trace", 1], ["step", 9], ["array", 7], ["before fsync", 2], ["after rename", 3], ["step", 2]]
+    moments += [["load", 1], ["trained", 1], ["history", 1], ["before removal", 1], ["before rename", 4]]
+    steps = [(moment, (KILL,)) for moment in moments]
+    stopped = chain(networks, MNIST, uninterrupted[MNIST[0]], steps, patches=SPEED)
+    assert sum(bool(each["resumed"]) for each in stopped) >= 5
+    suspended = networks.run(MNIST[0], MNIST[1:], moment=["step", 13], signals=[signal.SIGTSTP], patches=SPEED)
+    assert suspended["stopped"], suspended
+    judge_whole(networks.project, suspended, uninterrupted[MNIST[0]])
+    record_property("cases", len(stopped) + 1)
 
 
-def test_signals_during_the_import_of_tensorflow_end_a_script_in_one_line(digits, record_property):
-    generator = random.Random(5)
-    chosen = sorted(int(10 ** generator.uniform(1, 3.3)) for _ in range(9))
-    with runs(digits, *LIGHT, data=digits / "data") as started:
-        for number, place in enumerate(chosen):
-            signals = (STOPPING[number % 3],) * (1 + number % 2)
-            came_of_it = started.run(MNIST[0], MNIST[1:], moment=["import", place], signals=signals)
-            assert came_of_it["came"], place
-            judge_stopped(came_of_it, place, signals)
-    record_property("cases", len(chosen))
-
-
-def test_signals_during_a_training_end_it_in_one_line_and_lose_nothing(stacks, uninterrupted, record_property):
+def test_signals_during_a_training_of_stacked_nets_end_it_in_one_line_and_lose_nothing(
+    stacks, uninterrupted, record_property
+):
     moments = [["data", 1], ["fingerprint", 1], ["trace", 1], ["step", 3], ["array", 30], ["before fsync", 4]]
     moments += [["before rename", 5], ["history", 1], ["after rename", 3], ["kept", 1]]
-    steps = [
-        (moment, (STOPPING[(number + turn) % 3],) * (1 + turn))
-        for number, moment in enumerate(moments)
-        for turn in range(2)
-    ]
+    steps = [(moment, (STOPPING[turn % 3],) * (1 + turn % 2)) for turn, moment in enumerate(moments)]
     record_property("cases", len(chain(stacks, STACKED, uninterrupted[STACKED[0]], steps, patches=SPEED)))
+
+
+def test_signals_during_the_imports_of_a_script_end_it_in_one_line(checkout, record_property):
+    checking = (*MNIST[1:], "--check")
+    with runs(checkout, data=checkout / "data") as started:
+        seen = list(started.run(MNIST[0], checking, moment=["import ", 0])["seen"])
+        ours = [kind for kind in seen[seen.index("import common.backend") :] if kind != "import"]
+        chosen = [([kind, 1], checking) for kind in ["import common.backend", *random.Random(4).sample(ours, 6)]]
+        chosen += [(["import", place], MNIST[1:]) for place in (300, 1000)]  # of TensorFlow
+        for number, (moment, flags) in enumerate(chosen):
+            signals = (STOPPING[number % 3],) * (1 + number % 2)
+            came_of_it = started.run(MNIST[0], flags, moment=moment, signals=signals)
+            assert came_of_it["came"], moment
+            judge_stopped(came_of_it, moment, signals)
+    record_property("cases", len(chosen))
 
 
 def test_signals_in_a_compiled_call_of_minutes_end_it_within_two_seconds(stacks, record_property):
@@ -292,18 +243,3 @@ def test_a_signal_ends_a_script_whatever_its_code_makes_of_it(turn, case):
         assert script.returncode == CODES.get(number, 143), line
         by = "" if number in STOPPING else f" by {number.name}"
         assert re.fullmatch(f"(interrupted|terminated){by}; .*\n", line), line
-
-
-# --------------------------------------------------------------------- suspended, and stopped by batch systems
-
-
-def test_a_run_that_is_suspended_and_continued_ends_with_the_same_results(
-    networks, stacks, uninterrupted, record_property
-):
-    for started, command in ((networks, MNIST), (stacks, STACKED)):
-        suspended = started.run(
-            *(command[0], command[1:]), moment=["step", 13], signals=[signal.SIGTSTP], patches=SPEED
-        )
-        assert suspended["stopped"], suspended
-        judge_whole(started.project, suspended, uninterrupted[command[0]])
-    record_property("cases", 2)
