@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import http.server
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -125,12 +124,6 @@ def test_the_same_arrays_have_one_name_and_fingerprint_whichever_file_they_come_
     np.testing.assert_array_equal(np.squeeze(found.train_images, -1) if is_mnist else found.train_images,
                                   arrays["x_train"] / np.float32(255))  # fmt: skip
     assert before == {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-
-
-def test_the_batches_of_the_tests_are_what_python_reads():
-    batch = pickle.loads(WAYS["batches"]["cifar-10-batches-py/data_batch_2"], encoding="bytes")
-    np.testing.assert_array_equal(batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), COLOURED["x_train"][4:8])
-    assert batch[b"labels"] == COLOURED["y_train"][4:8].tolist() and len(batch[b"filenames"]) == 4
 
 
 def test_name_follows_from_the_arrays(folder, monkeypatch):
@@ -394,10 +387,11 @@ def test_the_command_prints_one_line_a_set_or_one_message(folder):
     assert len(done.stderr.splitlines()) == 1 and f"{folder} has no MNIST" in done.stderr
 
 
-def test_asking_for_data_needs_no_tensorflow():
-    code = (
-        "import sys; from types import SimpleNamespace as S; from common import data; "
-        "data.mnist(S(base='quick', data_dir=None)).fingerprint; "
-        "sys.exit(any(name.split('.')[0] in ('tensorflow', 'keras', 'mlxtend') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+def test_the_command_takes_the_scale_of_the_machine(monkeypatch):
+    asked = []
+    monkeypatch.setattr(data, "obtain", lambda run: asked.append(run.base) or [])
+    monkeypatch.setattr(sys, "argv", ["data.py"])
+    for found in (False, True):
+        monkeypatch.setattr(data.gpu, "listed", lambda found=found: (found, "as nvidia-smi says"))
+        data._main()
+    assert asked == ["quick", "paper"]

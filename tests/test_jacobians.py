@@ -75,16 +75,6 @@ def test_a_linear_model_has_its_closed_form():
         assert found["loss_gradient"][index] == pytest.approx(np.sqrt(away @ kernel.T @ kernel @ away), rel=1e-12)
 
 
-def test_two_classes_of_one_pixel_are_the_logistic_function():
-    """softmax of (a x, 0) is the logistic function of a x, whose slope is a p (1 - p), once up and once down."""
-    slope, pixels = 3.0, np.linspace(-40, 40, 41)[:, None]  # where 1 - p is 1e-52
-    found = jacobians.sensitivities([np.array([[slope, 0.0]])], pixels, np.zeros(41, int))
-    away = np.exp(-slope * pixels[:, 0])  # (1 - p) / p
-    np.testing.assert_allclose(found["softmax"], np.sqrt(2) * slope * away / (1 + away) ** 2, rtol=1e-12)
-    np.testing.assert_allclose(found["loss_gradient"], slope * away / (1 + away), rtol=1e-12)
-    np.testing.assert_allclose(found["loss"], np.log1p(away), rtol=1e-12)
-
-
 @pytest.mark.parametrize("biases", [False, True])
 def test_the_jacobian_is_that_of_autograd_for_the_nets_of_the_question(biases):
     from common import backend
@@ -144,17 +134,17 @@ def test_dead_units_pass_nothing_on():
     np.testing.assert_allclose(found["loss"], np.log(2))
 
 
-def test_the_mean_loss_shares_its_gradient_among_the_images():
-    assert jacobians.mean_loss_gradient(np.array([3.0, 4.0])) == pytest.approx(2.5)
-    assert jacobians.mean_loss_gradient(np.full(100, 2.0)) == pytest.approx(0.2)
-
-
 @pytest.mark.parametrize("shapes", [[], [(3,)], [(4, 3), (2,)], [(4, 3), (5, 2)], [(3, 3, 1, 2)]])
 def test_what_is_no_dense_net_is_refused(shapes):
     with pytest.raises(ValueError, match=r"Dense kernel"):
         jacobians.sensitivities([np.zeros(shape) for shape in shapes], np.zeros((2, 4)), np.zeros(2, int))
 
 
-def test_no_images_is_an_error():
-    with pytest.raises(ValueError, match="no images"):
-        jacobians.jacobian_norms(net((4, 3), biases=False), np.zeros((0, 4)))
+def test_two_classes_of_one_pixel_are_the_logistic_function():
+    """softmax of (a x, 0) is the logistic function of a x, whose slope is a p (1 - p), once up and once down."""
+    slope, pixels = 3.0, np.linspace(-40, 40, 41)[:, None]  # where 1 - p is 1e-52
+    found = jacobians.sensitivities([np.array([[slope, 0.0]])], pixels, np.zeros(41, int))
+    away = np.exp(-slope * pixels[:, 0])  # (1 - p) / p
+    np.testing.assert_allclose(found["softmax"], np.sqrt(2) * slope * away / (1 + away) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(found["loss_gradient"], slope * away / (1 + away), rtol=1e-12)
+    np.testing.assert_allclose(found["loss"], np.log1p(away), rtol=1e-12)

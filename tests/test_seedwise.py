@@ -67,20 +67,6 @@ def test_every_step_of_every_net_is_that_of_plain_keras(optimizer, pictures):
                 np.testing.assert_allclose(one, other, rtol=2e-4, atol=3e-6)
 
 
-def test_the_velocity_of_momentum_adds_up_as_by_hand():
-    weights = tf.Variable([1.0, -2.0])
-    apply, (velocity,) = optimizers.sgd([weights], 0.5, 0.9)
-    for _ in range(3):  # of |weights|^2 / 2, whose gradient is the weights
-        apply([tf.convert_to_tensor(weights)])
-    expected, speed = np.array([1.0, -2.0]), np.zeros(2)
-    for _ in range(3):
-        speed = 0.9 * speed - 0.5 * expected
-        expected = expected + speed
-    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
-    np.testing.assert_allclose(velocity.numpy(), speed, rtol=1e-6)
-    assert optimizers.sgd([weights], 0.5)[1] == []
-
-
 def test_a_net_does_not_depend_on_those_beside_it(pictures):
     def trained(numbers):
         models = seedwise.build(small_net, numbers)
@@ -91,13 +77,6 @@ def test_a_net_does_not_depend_on_those_beside_it(pictures):
     alone, together = trained((5,))[0], trained((3, 5))[1]
     for one, other in zip(alone.get_weights(), together.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_seeds_give_different_nets_and_the_same_ones_again():
-    first, second = (seedwise.build(small_net, (0, 1)) for _ in range(2))
-    assert not np.array_equal(first[0].get_weights()[0], first[1].get_weights()[0])
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
 
 
 def test_the_evaluation_of_each_net_is_that_of_keras(pictures, monkeypatch):

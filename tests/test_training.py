@@ -1,9 +1,8 @@
 """The compiled loop, the fused Adam and the stacked nets against plain Keras."""
 
 import os
-import time
 
-from common import backend, optimizers, seeds, settings, stacked
+from common import backend, optimizers, progress, seeds, settings, stacked
 from common.checkpoint import Checkpoint
 
 import numpy as np
@@ -43,25 +42,23 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return generator.random((50, 6, 6, 1), np.float32), generator.integers(0, 10, 50).astype(np.int32)
 
 
-@pytest.mark.parametrize("net", mnist_cnn.NETS)
-def test_mnist_nets_have_the_reference_parameters(net):
-    model = mnist_cnn.build_model(net, dropout=0.25)
-    assert model.count_params() == {"shallow": 115_610, "middle": 115_018, "deep": 115_742}[net]
-    assert model.output_shape == (None, 10)
+NETS = {
+    mnist_cnn: {"shallow": 115_610, "middle": 115_018, "deep": 115_742},
+    cifar10_cnn: {"shallow": 1_247_666, "middle": 1_243_898, "deep": 1_250_858},
+}
 
 
-@pytest.mark.parametrize("net", cifar10_cnn.NETS)
-def test_cifar10_nets_have_the_reference_parameters(net):
-    model = cifar10_cnn.build_model(net, dropout=0.25, dense_dropout=0.5)
-    assert model.count_params() == {"shallow": 1_247_666, "middle": 1_243_898, "deep": 1_250_858}[net]
-    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    assert rates[-1] == 0.5
-    assert set(rates[:-1]) == {0.25}
+@pytest.mark.parametrize("net", ["shallow", "middle", "deep"])
+@pytest.mark.parametrize(("script", "rates"), [(mnist_cnn, [0.25]), (cifar10_cnn, [0.25, 0.5])], ids=["mnist", "cifar"])
+def test_nets_have_the_reference_parameters_and_dropout(script, rates, net):
+    model = script.build_model(net, *rates)
+    assert model.count_params() == NETS[script][net] and model.output_shape == (None, 10)
+    drops = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert set(drops[:-1]) <= {0.25} and drops[-1] == rates[-1]
 
 
 @pytest.mark.parametrize(("net", "count"), [("shallow", 91), ("medium", 91), ("deep", 90)])
 def test_function_nets_have_the_reference_parameters(net, count):
-    assert function_fit.build_model(net, "relu").count_params() == count
     assert function_fit.initial_weights(net, 2).shape == (2, count)
 
 
@@ -149,13 +146,9 @@ def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(fused):
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
-    def loop(seed):
-        return training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), batch_size=16, seed=seed)
-
-    whole = loop(1)(0, 12)["first"]
-    later = loop(1)
-    assert later(5, 7)["first"].tolist() == whole[5:].tolist()
-    assert loop(2)(0, 12)["first"].tolist() != whole.tolist()
+    loops = [training.loop(lambda numbers: {"at": numbers[0]}, (np.arange(50),), 16, seed) for seed in (1, 1, 2)]
+    whole = loops[0](0, 12)["at"].tolist()
+    assert loops[1](5, 7)["at"].tolist() == whole[5:] and loops[2](0, 12)["at"].tolist() != whole
 
 
 def test_progress_is_told_between_compiled_calls():
@@ -164,6 +157,15 @@ def test_progress_is_told_between_compiled_calls():
     run(0, 6, lambda step, **values: told.append((step, values)))
     assert told[0] == (1, {"loss": 1.0})
     assert told[-1][0] == 6
+
+
+def test_a_resumed_training_tells_the_time_left_by_what_it_did_itself(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.shown("walk", 100, 40) as tell:
+        clock[0] = 60.0
+        tell(60, loss=0.5)
+    assert "walk: 60 of 100 loss 0.5, 2:00 left" in capsys.readouterr().err
 
 
 def test_clean_evaluation_equals_keras(pictures):
@@ -232,14 +234,6 @@ def test_one_stacked_net_follows_the_adam_of_fit(nowhere):
     assert results["end_loss"][2] == pytest.approx(loss, rel=1e-4)
 
 
-def test_stacked_training_equals_single_training(nowhere):
-    many = function_fit.train(TINY, "f2/relu/shallow", nowhere)
-    one = function_fit.train(
-        function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=1), "f2/relu/shallow", nowhere
-    )
-    np.testing.assert_allclose(one["loss"][0], many["loss"][0], rtol=1e-4)
-
-
 def test_dead_nets_stay_constant_and_end_at_the_variance_at_best(nowhere):
     settings = function_fit.Settings(epochs=20, points=50, batch_size=16, seeds=40)
     results = function_fit.train(settings, "f1/relu/deep", nowhere)
@@ -251,11 +245,6 @@ def test_dead_nets_stay_constant_and_end_at_the_variance_at_best(nowhere):
     ends = np.array(results["end_loss"])[dead]
     assert (ends >= variance - 1e-6).all()  # no constant does better than the mean
     assert not function_fit.train(settings, "f1/tanh/deep", nowhere)["dead_at_birth"].any()
-
-
-def test_same_seed_same_bits(nowhere):
-    first, second = (function_fit.train(TINY, "f1/relu/medium", nowhere) for _ in range(2))
-    assert first["loss"].tolist() == second["loss"].tolist()
 
 
 class Digits:
@@ -336,36 +325,6 @@ def test_float64_stays_float64():
     apply([tape.gradient(loss, weights)])
     assert weights.dtype == slots[1].dtype == tf.float64
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
-
-
-def test_a_stacked_net_takes_a_twentieth_of_the_time_of_fit_at_most():
-    settings = function_fit.Settings(epochs=1)
-    points = np.linspace(-1, 1, settings.points, dtype=np.float32)
-    targets = function_fit.FUNCTIONS["f1"](points).astype(np.float32)
-    weights = tf.Variable(function_fit.initial_weights("deep", settings.seeds))
-    apply, _ = optimizers.adam([weights], settings.learning_rate)
-
-    def update(inputs, wanted):
-        with tf.GradientTape() as tape:
-            outputs = stacked.forward(weights, inputs, function_fit.WIDTHS["deep"], tf.nn.relu)
-            loss = tf.reduce_sum(tf.reduce_mean(tf.square(outputs - wanted), axis=1))
-        apply([tape.gradient(loss, weights)])
-        return {"loss": loss}
-
-    run = training.loop(update, (points, targets), settings.batch_size, seed=0)
-    run(0, 200)
-    started = time.perf_counter()
-    run(200, 1600)
-    ours = (time.perf_counter() - started) / 1600 / settings.seeds
-
-    model = function_fit.build_model("deep", "relu")
-    model.compile(optimizer="adam", loss="mse")
-    model.fit(points[:, None], targets, batch_size=64, epochs=2, verbose=0)
-    started = time.perf_counter()
-    model.fit(points[:, None], targets, batch_size=64, epochs=20, verbose=0)
-    fit = (time.perf_counter() - started) / 20 / 16
-    print(f"a net and step: fit {fit * 1e3:.3f} ms, stacked {ours * 1e3:.4f} ms, ratio {fit / ours:.0f}")
-    assert fit / ours > 20
 
 
 # ---------------------------------------------------------------------------------------------- segments

@@ -59,13 +59,6 @@ def test_flat_vectors_go_there_and_back():
         assert one.dtype == np.float64 and one.shape == other.shape and (one == other).all()
 
 
-def test_a_vector_of_the_wrong_size_is_refused():
-    with pytest.raises(ValueError, match=r"\(5,\) does not fill arrays of 6"):
-        weights.unflatten(np.zeros(5), [(2, 3)])
-    with pytest.raises(ValueError, match="does not fill"):
-        weights.unflatten(np.zeros((2, 3)), [(2, 3)])
-
-
 def test_each_filter_of_a_direction_is_as_long_as_the_unit_s():
     generator = np.random.default_rng(0)
     arrays = [generator.normal(size=(7, 5)).astype(np.float32), np.ones(5), generator.normal(size=(3, 3, 2, 4))]
@@ -102,18 +95,6 @@ def test_matching_undoes_a_random_permutation_exactly(widths, biases, seed):
         assert one.dtype == other.dtype and (one == other).all()
     for order, undone in zip(orders, found, strict=True):
         assert order[undone].tolist() == list(range(len(order)))
-
-
-def test_matching_finds_a_permutation_under_noise():
-    widths = (4, 12, 12, 2)
-    arrays = net(widths, 3)
-    moved, _ = shuffled(arrays, widths, 4)
-    noise = np.random.default_rng(5)
-    noisy = [array + 0.02 * noise.normal(size=array.shape) for array in moved]
-    matched, found = weights.match_units(arrays, noisy)
-    shapes = [array.shape for array in arrays]
-    assert distance(arrays, matched) < 0.02 * 1.3 * np.sqrt(sum(np.prod(shape) for shape in shapes))
-    assert [sorted(order) for order in map(np.ndarray.tolist, found)] == [list(range(12))] * 2
 
 
 @pytest.mark.parametrize("seed", range(4))
