@@ -102,21 +102,16 @@ def lower(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 
     With fewer than 8 seeds on a side there is no test: all pairs must agree, from 2 seeds on each side.
     """
-    if not len(first) or not len(second):
-        return {"superiority": None, "p": None, "verdict": UNCLEAR}
-    share = superiority(first, second)
-    if min(len(first), len(second)) < ENOUGH:
-        agreed = {1.0: HOLDS, 0.0: FAILS}.get(share, UNCLEAR) if min(len(first), len(second)) > 1 else UNCLEAR
-        return {"superiority": share, "p": None, "verdict": agreed}
-    p = mann_whitney(first, second)
-    return {"superiority": share, "p": p, "verdict": by_p(p, share > 0.5)}
-
-
-def by_p(p: float, agrees: bool) -> str:
-    """Of a test's p and the side on which its statistic lies; NaN is unclear."""
-    if not p < LEVEL:
-        return UNCLEAR
-    return HOLDS if agrees else FAILS
+    share, p, verdict = None, None, UNCLEAR
+    fewest = min(len(first), len(second))
+    if fewest:
+        share = superiority(first, second)
+    if fewest >= ENOUGH:
+        p = mann_whitney(first, second)
+        verdict = UNCLEAR if p >= LEVEL else HOLDS if share > 0.5 else FAILS
+    elif fewest > 1:
+        verdict = {1.0: HOLDS, 0.0: FAILS}.get(share, UNCLEAR)
+    return {"superiority": share, "p": p, "verdict": verdict}
 
 
 def by_interval(low: float, high: float) -> str:
@@ -162,20 +157,16 @@ def by_signs(votes: Sequence[float]) -> dict[str, Any]:
 def beyond(values: Sequence[float], limits: tuple[float, float]) -> dict[str, Any]:
     """Whether a statistic, one value a seed, lies at the first limit or above, or at the second or below.
 
-    From ENOUGH seeds on their mean's 95 % interval by Student's t decides, with fewer all seeds must. Returns
-    mean, low, high (None with fewer), agree (how many seeds do), seeds, verdict; a seed without a value leaves the
-    verdict unclear.
+    From ENOUGH seeds on their mean's 95 % interval by Student's t decides, with fewer all seeds must; a seed without a
+    value leaves it open. Returns mean, agree and seeds, how many, and verdict.
     """
     values = np.asarray(values, float)
-    result = {"mean": float(np.mean(values)) if len(values) else math.nan, "low": None, "high": None}
-    result |= {"agree": int(np.sum(values >= limits[0])), "seeds": len(values), "verdict": UNCLEAR}
-    low, high = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
-    if len(values) >= ENOUGH:
-        low, high = student_interval(values)
-        result |= {"low": low, "high": high}
+    verdict = UNCLEAR
     if len(values) > 1 and np.isfinite(values).all():
-        result["verdict"] = by_limits(low, high, limits)
-    return result
+        low, high = student_interval(values) if len(values) >= ENOUGH else (values.min(), values.max())
+        verdict = by_limits(low, high, limits)
+    mean = float(np.mean(values)) if len(values) else math.nan
+    return {"mean": mean, "agree": int(np.sum(values >= limits[0])), "seeds": len(values), "verdict": verdict}
 
 
 def by_share(share: float, live: Sequence[int]) -> str:
