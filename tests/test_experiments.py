@@ -16,7 +16,7 @@ HALVES = (max(1, backend.cores() // 2), 2)
 THREADS = {  # of TensorFlow, within a step and for steps side by side
     "hw1_1/function_fit": (1, 1), "hw1_1/mnist_cnn": HALVES, "hw1_1/cifar10_cnn": HALVES,
     "hw1_2/grad_norm": (1, 2), "hw1_2/minimal_ratio": (1, 1), "hw1_3/interpolation": (1, 2),
-    "hw1_3/sensitivity": (1, 2),
+    "hw1_3/sensitivity": (1, 2), "hw1_3/sharpness": (1, 2), "hw1_3/random_labels": HALVES, "hw1_2/param_pca": (2, 1),
 }  # fmt: skip
 WRONG = {  # flags that the script refuses, and what the message names
     "hw1_1/function_fit": ("--functions f9", "f9"),
