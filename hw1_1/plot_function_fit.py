@@ -186,7 +186,10 @@ def draw_curve(axes: Any, history: dict, units: dict[str, str], name: str) -> No
 
 def draw_end_loss(history: dict) -> Any:
     """The last loss of every net: a strip for each kind, dead at birth as crosses, medians as bars."""
-    figure, panels = panels_of(history, 1.45)
+    figure, panels = panels_of(history, 1.15)
+    for axes in figure.axes:
+        if axes.get_ylabel():
+            axes.set_ylabel("loss at the end")
     for pair, axes in panels.items():
         units = measured(history, *pair)
         for place, unit in enumerate(units.values()):

@@ -25,7 +25,7 @@ FEW_TICKS = (0, 0.5, 0.9, 0.95, 0.99, 0.995, 0.999, 1)
 TITLES = {
     "train_loss": "training loss",
     "train_accuracy": "training accuracy",
-    "test_wrong_loss": "loss when wrong",
+    "test_wrong_loss": "test loss when wrong",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
     "test_wrong_confidence": "confidence when wrong",
