@@ -46,11 +46,8 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "dead_hidden": min(dead, default=None),
         "below_earlier": ends(short),
     }
-    parts = [
-        image_nets.part(seeds, "deep has the lowest training loss", "deep", "train_loss"),
-        image_nets.part(seeds, "deep has the highest training accuracy", "deep", "train_accuracy"),
-        image_nets.part(seeds, "deep has the least area under the training loss", "deep", "train_loss", epochs=0),
-    ]
+    quantities = ("train_loss", 1), ("train_accuracy", 1), ("train_loss", 0)  # the last: the area under the curve
+    parts = [image_nets.part(seeds, "deep", curve, epochs=epochs) for curve, epochs in quantities]
     guards = {
         "deep_fits_best": guard([each for each in parts if each["seeds"]], lambda each: each["agree"] == each["seeds"]),
         "deep_tests_best": guard(seeds.values(), lambda nets: image_nets.lead(nets, "deep", "test_accuracy") > 0),

@@ -89,11 +89,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
         "earlier_deep_beyond": known(lambda lowest: EARLIER["f1"]["deep"] < lowest, lowest_deep),
     }
     statement = "At equal parameter count, the deeper the net, the lower the loss, on both functions"
-    parts = [  # of ReLU nets; tanh is named beside them
-        {"words": f"{name[1]} below {name[2]}, {name[0]}", **about["all"]}
-        for name, about in pairs.items()
-        if name[1:] != DEEP_SHALLOW
-    ]
+    parts = [about["all"] for name, about in pairs.items() if name[1:] != DEEP_SHALLOW]  # of ReLU nets
     layers = {net: ", ".join(map(str, widths)) for net, widths in WIDTHS.items()}
     tables = {"nets": models(history, layers), "losses": losses(nets), "pairs": rows(pairs)}
     return plain({"numbers": numbers, "guards": guards, "tables": tables, "claims": [claim("C1", statement, parts)]})

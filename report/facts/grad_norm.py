@@ -16,10 +16,6 @@ ARMS = {"mnist_adam": "MNIST, Adam", "mnist_sgd": "MNIST, momentum", "f1_adam": 
 SHARED = 0.5  # a rank correlation of mini-batch and fixed set from which on the jumps count as the landscape's
 NEAR_ZERO = 0.01  # a gradient norm that may be that of a place near a critical point
 STALLED = 50  # times the median loss at the end: a net on a plateau
-WORDS = {
-    "large_scale": "on fixed images after the first epoch",
-    "small_scale": "between mini-batches, around the trend",
-}
 STATISTICS = (
     *("large_scale", "small_scale", "small_scale_differences", "window", "window_fixed", "window_fixed_differences"),
     *("batch_with_fixed", "norm_trend", "loss_trend"),
@@ -32,10 +28,7 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     """Numbers by arm (means over seeds, as in C5), guards, the table of correlations (values of all live seeds), C5."""
     seeds = {arm: of_seeds(history, arm) for arm in ARMS}
     parts = {
-        arm: [
-            {"words": words, **claims.beyond(seeds[arm].get(name, []), claims.C5_PARTS[name])}
-            for name, words in WORDS.items()
-        ]
+        arm: [claims.beyond(seeds[arm].get(name, []), limits) for name, limits in claims.C5_PARTS.items()]
         for arm in ARMS
     }
 

@@ -52,13 +52,13 @@ def lead(nets: dict[str, Results], net: str, curve: str, epochs: int = 1, worst:
     return 0.0 if own == rival else rival - own if worst else own - rival
 
 
-def part(seeds: dict[str, dict[str, Results]], words: str, *of: Any, **how: Any) -> dict[str, Any]:
+def part(seeds: dict[str, dict[str, Results]], *of: Any, **how: Any) -> dict[str, Any]:
     """One part of a claim: `claims.by_margins` of the net's leads, their mean, and from 8 seeds on its interval.
 
     of, how: the net, the curve and what else `lead` takes.
     """
     margins = [lead(nets, *of, **how) for nets in seeds.values()]
-    return {"words": words, "margins": margins, **verdict_of(margins)}
+    return {"margins": margins, **verdict_of(margins)}
 
 
 def shared_numbers(seeds: dict[str, dict[str, Results]]) -> dict[str, Any]:

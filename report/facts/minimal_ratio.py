@@ -30,7 +30,7 @@ RESAMPLES = 2000  # of the bootstrap
 MOST = 0.99  # of the resamples that must have a correlation, for an interval
 GROUP = 4  # points, at least, for a correlation among them
 ENOUGH = 8  # saddles, at least, for a statement about them
-RATIOS = {"index": "eigenvalues not negative", "sampled": "higher on the sphere"}
+RATIOS = ("index", "sampled")  # shares of eigenvalues that are not negative, and of higher points on the sphere
 Points = dict[str, np.ndarray]  # (trainings,) each
 
 
@@ -190,10 +190,10 @@ def correlation(about: Points, chosen: np.ndarray, name: str) -> dict[str, float
 def judge(about: Points, chosen: np.ndarray) -> list[dict[str, Any]]:
     """The two parts of C6 over chosen points: they hold where the interval lies below 0."""
     parts = []
-    for name, words in RATIOS.items():
+    for name in RATIOS:
         found = correlation(about, chosen, name)
         low, high = (math.nan if found[end] is None else -found[end] for end in ("high", "low"))
-        parts.append({"name": name, "words": words, **found, "verdict": claims.by_interval(low, high)})
+        parts.append({"name": name, **found, "verdict": claims.by_interval(low, high)})
     return parts
 
 
@@ -212,7 +212,6 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
     """
     ridge, function, net = unit.removeprefix(RIDGE).split("/")
     about, once = points(history, unit), reading.field(history, unit, "distinct").astype(int)
-    where = f"{function}, {net}, ridge {float(ridge):g}: "
     return {
         "ridge": float(ridge),
         "function": function,
@@ -224,7 +223,7 @@ def arm(history: dict[str, Any], unit: str) -> dict[str, Any]:
         "saddles": int(about["saddle"].sum()),
         "as_told": int(about["as_told"].sum()) if net in SHALLOW else None,
         "judged": len(once) >= claims.C6_DISTINCT,
-        "parts": [part | {"words": where + part["words"]} for part in judge(about, once)],
+        "parts": judge(about, once),
     }
 
 

@@ -74,7 +74,10 @@ def judged(seeds: dict[str, dict[str, image_nets.Results]], epochs: int = LAST) 
         ("deep has the highest test accuracy", "deep", "test_accuracy"),
         ("shallow has the lowest test accuracy", "shallow", "test_accuracy"),
     ]
-    return [image_nets.part(seeds, *each, epochs=epochs, worst=each[1] == "shallow") for each in parts]
+    return [
+        {"words": words} | image_nets.part(seeds, net, curve, epochs=epochs, worst=net == "shallow")
+        for words, net, curve in parts
+    ]
 
 
 def of_wrong_answers(results: image_nets.Results) -> dict[str, float] | None:

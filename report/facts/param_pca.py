@@ -80,11 +80,9 @@ def facts(history: dict[str, Any]) -> dict[str, Any]:
     }
     verdict = claims.UNCLEAR if share is None else claims.by_share(share, [len(group["dead"]) for group in groups])
     statement = "Runs from different initial weights go off in different directions and end in different places"
-    words = "functions at the ends differ by more than any two of the control"
-    judged = claim("C4", statement, [{"words": words, "share": share, "verdict": verdict}])
-    rows = [
-        {"words": words, **group} for words, group in zip(GROUPS.values(), groups, strict=True) if len(group["dead"])
-    ]
+    judged = claim("C4", statement, [{"share": share, "verdict": verdict}])
+    named = zip(GROUPS.values(), groups, strict=True)
+    rows = [{"words": words, **group} for words, group in named if len(group["dead"])]
     return plain({"numbers": numbers, "guards": guards, "tables": {"groups": rows}, "claims": [judged]})
 
 
