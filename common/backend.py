@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, loaded late and quietly, with one choice of threads a script."""
+"""TensorFlow and Keras, imported late and without their messages, and the number of threads that a script uses."""
 
 import contextlib
 import functools
@@ -18,11 +18,11 @@ _started = False
 
 
 def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
-    """Import TensorFlow with these thread counts (0: one a core); call it before anything else of Keras;
-    a later call changes nothing. Without it, the first use of `keras` or `tf` (`common.lazy`) calls it.
+    """Import TensorFlow with these thread counts (0: one for each core). Only the first call has an effect.
 
-    float32, Keras's epsilon and channels last are forced, whatever the user's keras.json says; so is the whole length
-    of a float32 in a GPU's products, which would be cut to 10 bits (TensorFloat-32). A GPU's memory grows as needed.
+    Call it before anything else of Keras; else the first use of `keras` or `tf` (`common.lazy`) calls it. It sets
+    float32, Keras's default epsilon and channels last, whatever the user's keras.json says, and switches off
+    TensorFloat-32, which would round the factors of a GPU's products to 10 bits. A GPU's memory grows as needed.
     """
     global _started
     if _started:
@@ -32,7 +32,7 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     with _quiet(), _hidden("sklearn", "matplotlib"), _no_keras_json():
         try:
             import keras
-        except (ValueError, TypeError, AttributeError) as error:  # of what Keras reads of the user's
+        except (ValueError, TypeError, AttributeError) as error:  # raised for a wrong KERAS_ variable or keras.json
             raise Problem(
                 f"Keras does not start ({error}): unset the environment's KERAS_ variables, mend or remove keras.json"
             ) from None
@@ -42,7 +42,7 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-    with contextlib.suppress(RuntimeError):  # where TensorFlow has computed something already, in a notebook
+    with contextlib.suppress(RuntimeError):  # TensorFlow has computed something already, in a notebook
         tensorflow.config.threading.set_intra_op_parallelism_threads(intra_threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(inter_threads)
         for each in tensorflow.config.list_physical_devices("GPU"):
@@ -52,7 +52,7 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
 
 
 def _name_device() -> None:
-    """Say what a run at paper scale trains on; Problem where that is a CPU and the scale was chosen for a GPU."""
+    """Print what a run at paper scale trains on; Problem where that is a CPU but the scale was chosen for a GPU."""
     device = environment()["device"]
     if tf.config.list_physical_devices("GPU") or os.environ[gpu.SCALE] != gpu.BY_GPU:
         print(f"paper scale: training on {device}", file=sys.stderr)
@@ -66,28 +66,28 @@ def _name_device() -> None:
 
 
 def start_in_halves() -> None:
-    """`start` with the cores in two halves, each of which takes half of every batch (`parts`).
+    """`start` with the cores in two halves; each half computes half of every batch (`parts`).
 
-    Where single layers are too small, or too many, to share out well, that is the better way to use the cores.
+    Faster than all cores on one layer at a time, where layers are small or many.
     """
     start(intra_threads=max(1, cores() // 2), inter_threads=2)
 
 
 def parts() -> int:
-    """Into how many parts a step should cut its batch: the operations that may run side by side; on a GPU one."""
+    """Into how many parts a step should split its batch: as many as operations run at a time; on a GPU one."""
     if tf.config.list_physical_devices("GPU"):
         return 1
     return max(1, tf.config.threading.get_inter_op_parallelism_threads())
 
 
-def fuses(small: bool) -> bool:
-    """Whether XLA should compile a loop with its steps as one program: on a CPU small steps, on a GPU all of them."""
-    return bool(small or tf.config.list_physical_devices("GPU")) and has_xla()
+def jit_compiles(asked: bool) -> bool:
+    """Whether XLA compiles a training loop: on a CPU where the script asks for it, on a GPU always."""
+    return bool(asked or tf.config.list_physical_devices("GPU")) and has_xla()
 
 
 @functools.cache
 def has_xla() -> bool:
-    """Whether TensorFlow can compile with XLA here: builds for macOS, and those with some plugins, cannot."""
+    """Whether TensorFlow can compile with XLA here; builds for macOS, and some plugins, cannot."""
     try:
         tf.function(lambda: tf.constant(1) + 1, jit_compile=True)()
     except tf.errors.OpError:
@@ -112,7 +112,7 @@ def environment() -> dict[str, str | int]:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """How many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -128,10 +128,10 @@ def _processor() -> str:
 
 @contextlib.contextmanager
 def _hidden(*modules: str) -> Iterator[None]:
-    """What is imported in here finds none of these, unless it is loaded already.
+    """Within this block these modules cannot be imported, unless they are already.
 
-    Keras imports both where they are installed, for wrappers and galleries that no script here uses: a third of the
-    seconds that it takes to start.
+    Keras imports scikit-learn and matplotlib where they are installed, for parts that no script here uses; that takes
+    a third of its start.
     """
     hidden = [name for name in modules if name not in sys.modules]
     sys.modules |= dict.fromkeys(hidden)
@@ -144,7 +144,7 @@ def _hidden(*modules: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_keras_json() -> Iterator[None]:
-    """Keras is imported in here without reading the user's keras.json, and without writing one into the home folder."""
+    """Within this block, importing Keras neither reads the user's keras.json nor writes one into the home folder."""
     before = os.environ.get("KERAS_HOME")
     if signals.prepared:  # a notebook may need Keras's home afterwards
         os.environ["KERAS_HOME"] = os.devnull
@@ -158,7 +158,7 @@ def _no_keras_json() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what native code writes to stderr; it is shown only if the import fails."""
+    """Hold back what native code writes to stderr; show it only if the import fails."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -1,4 +1,4 @@
-"""A compiled training loop whose batches are a function of (seed, step), its segments, and evaluation.
+"""A compiled training loop, whose batches follow from (seed, step) alone; its segments; and evaluation.
 
     apply, slots = optimizers.adam(model.trainable_variables, 1e-3)
     run = training.loop(training.classifier_update(model, apply), (images, labels), batch_size, seed)
@@ -6,7 +6,7 @@
     for stop, recorded in training.segments(run, [100, 200, 300], checkpoint):
         curve["loss"].append(evaluate(*test)[0])
 
-trains to step 300 and evaluates every 100 steps. A killed run carries on from its last save, with the same bits.
+trains to step 300 and evaluates every 100 steps. A killed run continues from its last save and gives the same bits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from common.settings import Problem
 
 import numpy as np
 
-CALL_SECONDS = 0.5  # a compiled call does not see Ctrl-C until it returns
-FUSED_STEPS = 16_384  # of one call, at most: XLA wants to know how much it keeps
-EVALUATION_BATCH = 500  # images; a larger one gains nothing and takes memory
-ROUND_OFF = 1e-6  # outputs of a dead net differ by less than this, those of a live one by far more
+CALL_SECONDS = 0.5  # aimed at: a compiled call does not see Ctrl-C until it returns
+JIT_STEPS = 16_384  # of one call, at most: XLA needs arrays of a fixed size for what the steps record
+EVALUATION_BATCH = 500  # images; a larger batch is no faster and takes more memory
+ROUND_OFF = 1e-6  # the outputs of a dead net differ by less than this, those of a live net by far more
 
 CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -40,12 +40,12 @@ def segments(
     name: str = "",
     until: Callable[[int], bool] | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Train from stop to stop; yield (stop, what its steps recorded), for the caller to measure.
+    """Train from stop to stop. Yields (stop, what the steps since the last stop recorded), for the caller to measure.
 
     run: of `loop`. stops: steps in rising order; a first stop of 0 comes before any training, with nothing recorded.
-    checkpoint: restored before, as its docstring shows; segments that an interrupted run has done are skipped, and
-    after each the state is saved. name: of this training, where a unit has several. until(steps so far): asked before
-    each segment, ends the training early. Problem where a recorded loss is not finite.
+    checkpoint: on which the caller has called `restore`; segments that an interrupted run has done are skipped, and
+    the state is saved after each. name: of this training, where a unit has several. until(steps so far): called before
+    each segment; True ends the training. Problem where a recorded loss is not finite.
     """
     done = checkpoint.done.get(name, -1)
     last = max(done, 0)
@@ -62,27 +62,27 @@ def segments(
     checkpoint.save(now=True)
 
 
-def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool = False) -> Run:
+def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, jit_compile: bool = False) -> Run:
     """A compiled loop of `update` over shuffled batches; returns run(first_step, steps, tell).
 
     update(*batch) changes variables and returns what to record, a dict of tensors. arrays: (examples, ...) each.
-    Epoch e visits the examples in the order of a stateless shuffle by (seed, e), its last batch may be
-    smaller (as in Keras), so that any step can be run without those before it.
-    run returns a dict of arrays (steps, ...); tell(step, **means) is called between compiled calls, with the means of
-    what the last step of a call recorded. It compiles when it is first called.
+    Epoch e visits the examples in the order of a stateless shuffle by (seed, e), so that any step can be run without
+    those before it. The last batch of an epoch may be smaller, as in Keras.
+    run returns a dict of arrays (steps, ...), and compiles when it is first called. tell(step, **means) is called
+    between compiled calls, with the means of what the last step recorded.
 
-    fused: on a CPU, let XLA compile the loop with its steps as one program, where this TensorFlow can. Nets of a few
-    units, or a batch of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
-    On a GPU it always does.
+    jit_compile: on a CPU, let XLA compile the whole loop as one program, where this TensorFlow can. Nets of a few
+    units, or batches of a few examples, are then 2 to 15 times as fast; wide layers and large batches are slower.
+    On a GPU, XLA always compiles the loop.
     """
     call: Callable | None = None
-    most = FUSED_STEPS if backend.fuses(fused) else None
+    most = JIT_STEPS if backend.jit_compiles(jit_compile) else None
     seconds_per_step = 0.0
 
     def run(first: int, steps: int, tell: Callable[..., None] | None = None) -> dict[str, np.ndarray]:
         nonlocal call, seconds_per_step
         if call is None:
-            call = _compiled(update, arrays, batch_size, seed, fused=most is not None)
+            call = _compiled(update, arrays, batch_size, seed, jit_compile=most is not None)
         parts: list[dict[str, np.ndarray]] = []
         done = 0
         while done < steps:
@@ -91,7 +91,7 @@ def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: in
             started = time.perf_counter()
             values = call(tf.constant(first + done), tf.constant(count))
             parts.append({name: value.numpy() for name, value in values.items()})
-            if seconds_per_step or done:  # the very first call also traces
+            if seconds_per_step or done:  # the first call also compiles: its time says little
                 seconds_per_step = (time.perf_counter() - started) / count
             done += count
             if tell is not None:
@@ -101,7 +101,7 @@ def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: in
     return run
 
 
-def _compiled(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, fused: bool) -> Callable:
+def _compiled(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, jit_compile: bool) -> Callable:
     """call(first step, steps) -> what the steps record."""
     examples = len(arrays[0])
     tensors = [tf.convert_to_tensor(array) for array in arrays]
@@ -111,7 +111,7 @@ def _compiled(update: Update, arrays: Sequence[np.ndarray], batch_size: int, see
             tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
         )
 
-    compiler = _fused_calls if fused else _calls
+    compiler = _jit_calls if jit_compile else _calls
     return compiler(update, tensors, batch_size, shuffled, _recorded(update, tensors))
 
 
@@ -127,7 +127,7 @@ def epoch_ends(epochs: int, examples: int, batch_size: int) -> list[int]:
 
 
 def running_means(recorded: dict[str, np.ndarray], examples: int, batch_size: int) -> dict[str, np.ndarray]:
-    """Means over whole epochs of what a loop recorded, as `fit` shows them: each batch weighs as much as it is large.
+    """Means over whole epochs of what a loop recorded, as `fit` shows them: weighted by the sizes of the batches.
 
     recorded: (steps, ...) each, of one or more whole epochs; the means are (...).
     """
@@ -141,7 +141,7 @@ def running_means(recorded: dict[str, np.ndarray], examples: int, batch_size: in
 
 
 def dead_nets(outputs: np.ndarray) -> np.ndarray:
-    """(nets,) booleans: which nets give all examples the same output, but for round-off.
+    """(nets,) booleans: which nets have the same output for all examples, up to round-off.
 
     outputs: (nets, examples, ...).
     """
@@ -149,7 +149,7 @@ def dead_nets(outputs: np.ndarray) -> np.ndarray:
 
 
 def _recorded(update: Update, tensors: Sequence[tf.Tensor]) -> dict[str, tf.TensorSpec]:
-    """Shapes and types of what `update` returns, found by tracing it once, without running it."""
+    """Shapes and types of what `update` returns, by tracing it once, without running it."""
     specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in tensors]
     traced = tf.function(update, autograph=False).get_concrete_function(*specs)
     return {name: tf.TensorSpec(value.shape, value.dtype) for name, value in traced.structured_outputs.items()}
@@ -185,18 +185,18 @@ def _calls(update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffl
     return call
 
 
-def _fused_calls(
+def _jit_calls(
     update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict
 ) -> Callable:
-    """As `_calls`, compiled by XLA, which needs fixed sizes: at most FUSED_STEPS steps a call, shuffled beforehand."""
+    """As `_calls`, compiled by XLA, which needs fixed sizes: at most JIT_STEPS steps a call, shuffled before it."""
     examples = len(tensors[0])
     per_epoch = steps_per_epoch(examples, batch_size)
     whole, rest = divmod(examples, batch_size)
-    epochs_of_a_call = (FUSED_STEPS - 1) // per_epoch + 2
+    epochs_of_a_call = (JIT_STEPS - 1) // per_epoch + 2
 
     @tf.function(autograph=False)
     def orders(first: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """The orders of the epochs of these steps in a row, filled up with zeros."""
+        """The orders of all epochs of these steps, one after the other, padded with zeros."""
         epochs = tf.range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
         order = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
         return tf.pad(order, [[0, epochs_of_a_call * examples - tf.size(order)]])
@@ -217,7 +217,7 @@ def _fused_calls(
                 return state, step(rest)
             return state, tf.cond(place < whole, lambda: step(batch_size), lambda: step(rest))
 
-        return _while(steps, FUSED_STEPS, shapes, one, ())
+        return _while(steps, JIT_STEPS, shapes, one, ())
 
     def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
         recorded = program(orders(first, steps), first % per_epoch, steps)
@@ -230,8 +230,8 @@ def classifier_update(model: Any, apply: Callable[[Sequence[tf.Tensor]], None]) 
     """A step of training on (inputs, labels): mean cross-entropy of the logits, dropout on.
 
     Records `loss` and `accuracy` of the batch before its update, the running values that `fit` averages. The parts of a
-    batch (`backend.parts`) go through the net side by side, for cores that would wait for each other within its layers;
-    the step is the same but for round-off.
+    batch (`backend.parts`) go through the net at the same time, so that cores wait less for each other. Only round-off
+    differs from a step on the whole batch.
     """
     parts = backend.parts()
     targets = [variable.value for variable in model.trainable_variables]
@@ -243,7 +243,7 @@ def classifier_update(model: Any, apply: Callable[[Sequence[tf.Tensor]], None]) 
         for first, last in itertools.pairwise(cuts):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(targets)
-                some = slice(first, tf.maximum(last, first + 1))  # layers do not like an empty part: it weighs nothing
+                some = slice(first, tf.maximum(last, first + 1))  # never empty, but an empty part has the weight 0
                 weight = tf.cast(last > first, tf.float32) / tf.cast(count, tf.float32)
                 loss, right = sums_of(model(inputs[some], training=True), labels[some])
                 loss, right = weight * loss, weight * right
@@ -270,8 +270,8 @@ def train_classifier(
 ) -> dict[str, list[float]]:
     """Train a Keras classifier with Adam, and evaluate it after each epoch.
 
-    Returns lists over epochs: `running_*` as `fit` averages them, with dropout on, and the clean `train_*`
-    (the first probe_images of a fixed shuffle of the training images) and `test_*`. further(images, labels) returns
+    Returns lists over epochs: `running_*` as `fit` averages them, with dropout on; and with dropout off `train_*`, on
+    the first probe_images of a fixed shuffle of the training images, and `test_*`. further(images, labels) returns
     what else to evaluate on both sets: its `name` becomes the curves `train_name` and `test_name`.
     """
     arrays = dataset.train_images, dataset.train_labels
@@ -294,8 +294,17 @@ def train_classifier(
     return curves
 
 
+def require_parameters(model: Any, count: int) -> None:
+    """Problem where a model has another number of parameters, so that results are not taken for those of its net."""
+    if model.count_params() != count:
+        raise Problem(
+            f"the net has {model.count_params():,} parameters, not {count:,}: with another net, change PARAMETERS in "
+            "the script and raise its REVISION"
+        )
+
+
 def multiply_adds(model: Any) -> int:
-    """Multiplications (each with an addition) of one example's forward pass through Conv2D and Dense layers."""
+    """Multiplications, each with an addition, of one example's forward pass through Conv2D and Dense layers."""
     total = 0
     for layer in model.layers:
         if hasattr(layer, "kernel"):
@@ -305,9 +314,9 @@ def multiply_adds(model: Any) -> int:
 
 
 def evaluator(model: Any) -> Callable[[Any, Any], tuple[float, float]]:
-    """Compile the clean evaluation: evaluate(inputs, labels) -> (mean loss, accuracy), dropout off.
+    """Compile evaluate(inputs, labels) -> (mean loss, accuracy), with dropout off.
 
-    inputs (examples, ...) and labels (examples,): arrays, or tensors, which spares a copy at each evaluation.
+    inputs (examples, ...) and labels (examples,): arrays, or tensors, which saves a copy at each evaluation.
     """
     means = batchwise(lambda inputs, labels: tf.stack(sums_of(model(inputs, training=False), labels)))
 
@@ -319,9 +328,9 @@ def evaluator(model: Any) -> Callable[[Any, Any], tuple[float, float]]:
 
 
 def batchwise(sums: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[Any, Any], np.ndarray]:
-    """Compile means(inputs, labels), over all examples, of what sums(inputs, labels) returns for a part of them.
+    """Compile means(inputs, labels): over all examples, of the sums that sums(inputs, labels) returns for a batch.
 
-    Two batches are under way at a time: where the layers are too small to share out, that keeps two cores busy.
+    Two batches are computed at a time: where layers are too small for several cores, that keeps two cores busy.
     """
 
     @tf.function(autograph=False, jit_compile=False, reduce_retracing=True)
@@ -341,7 +350,7 @@ def batchwise(sums: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[An
 
 
 def sums_of(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Summed cross-entropy, and how many are right, scalars. logits: (examples, classes); labels: (examples,)."""
+    """Scalars: summed cross-entropy, and the number of correct answers. logits: (examples, classes)."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return tf.reduce_sum(losses), tf.reduce_sum(correct(logits, labels))
 

@@ -1,10 +1,10 @@
 """Is a deeper CNN of the same size better on CIFAR-10?
 
-Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 1.25 million parameters each are
-trained with Adam (Kingma and Ba 2015) on the mean cross-entropy. Kept a seed and epoch: the running
-loss and accuracy that `fit` would show (dropout on, weights changing), and clean evaluations of a fixed
-10,000 training images and of all test images. Equal parameters are not equal arithmetic: the multiply-adds
-of one image are kept beside them; so is the share of hidden units that have died.
+Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 1.25 million parameters each are trained with
+Adam (Kingma and Ba 2015) on the mean cross-entropy. After each epoch come the running loss and accuracy that `fit`
+would show (dropout on, weights changing), and, with dropout off, loss and accuracy on a fixed 10,000 training images
+and on all test images. Nets of equal size may need unequal arithmetic, so the multiply-adds for one image are counted.
+So is the share of hidden units that died in training.
 
     python hw1_1/cifar10_cnn.py --scale paper --seeds 0      hours on two CPU cores
 """
@@ -32,7 +32,7 @@ class Settings:
     learning_rate: settings.Positive = 1e-3  # of Adam
     dropout: settings.Share = 0.25  # share of activations dropped after pooling
     dense_dropout: settings.Share = 0.5  # share of activations dropped before the last Dense
-    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    probe_images: settings.Count = 10_000  # training images, fixed, that are evaluated after each epoch
     nets: tuple[Literal["shallow", "middle", "deep"], ...] = NETS  # nets to train
     seeds: settings.Seeds = (0, 1, 2)  # one training each
 
@@ -66,8 +66,7 @@ def build_model(net: str, dropout: float, dense_dropout: float):
         ],
     }
     model = keras.Sequential([keras.Input((32, 32, 3)), *hidden[net], layers.Dropout(dense_dropout), layers.Dense(10)])
-    if model.count_params() != PARAMETERS[net]:
-        raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
+    training.require_parameters(model, PARAMETERS[net])
     return model
 
 

@@ -1,11 +1,11 @@
 """Does a deeper net of the same size fit a function of one variable better?
 
-Homework 1-1, "Simulate a Function": f1(x) = sin(exp(pi x)) and f2(x) = cos(10 x^3) on [-1, 1]. Three fully
-connected nets of 90 or 91 parameters, ReLU and tanh, are trained with Adam (Kingma and Ba 2015) on the mean
-squared error over 1,000 points. The outcome depends so much on the initial weights that one training says nothing:
-a hundred seeds of each net are trained, at once, as a stack. Many deep ReLU nets are born dead (Lu et al. 2019):
-all units of a layer are off on the whole interval and the output is a constant. Training can move it but not bend it,
-so the loss ends at the target's variance. These nets are counted.
+Homework 1-1, "Simulate a Function": f1(x) = sin(exp(pi x)) and f2(x) = cos(10 x^3) on [-1, 1]. Three fully connected
+nets of 90 or 91 parameters, each with ReLU and with tanh, are trained with Adam (Kingma and Ba 2015) on the mean
+squared error over 1,000 points. One training says little, since the outcome depends strongly on the initial weights. So
+a hundred seeds of each net are trained, all at once. Many deep ReLU nets are born dead (Lu et al. 2019): all units of
+a layer are off on the whole interval, so that the output is constant. Training can only change that constant, and the
+loss ends at the variance of the target. These nets are counted.
 
     python hw1_1/function_fit.py --scale paper      about an hour on one CPU core
 """
@@ -22,13 +22,13 @@ from common.lazy import keras, tf
 import numpy as np
 
 REVISION = 1
-FUNCTIONS = {  # a further line, such as "steps": lambda x: np.sign(np.sin(5 * np.pi * x)), is trained and drawn too
+FUNCTIONS = {  # one more line here, such as "steps": lambda x: np.sign(np.sin(5 * np.pi * x)), is trained and drawn too
     "f1": lambda x: np.sin(np.exp(np.pi * x)),
     "f2": lambda x: np.cos(10 * x**3),
 }
 WIDTHS = {"shallow": (30, 1), "medium": (4, 6, 4, 4, 1), "deep": (4, 4, 3, 3, 3, 3, 2, 1)}
 PARAMETERS = {"shallow": 91, "medium": 91, "deep": 90}
-RECORDS = 120  # epochs, at most, after which the loss is recorded, on a log scale; and before training
+RECORDS = 120  # of the loss, at most: before training, and at epochs that are even on a log scale
 CURVE_POINTS = 401  # of a predicted curve
 
 
@@ -38,7 +38,7 @@ class Settings:
     points: settings.Count = 1000  # on an even grid of [-1, 1]
     batch_size: settings.Count = 64  # points
     learning_rate: settings.Positive = 1e-3  # of Adam
-    seeds: settings.Count = 100  # nets trained at once, each from its own initial weights
+    seeds: settings.Count = 100  # copies of each net, trained at once, each from its own initial weights
     functions: tuple[Literal[*FUNCTIONS], ...] = tuple(FUNCTIONS)  # targets
     activations: tuple[Literal["relu", "tanh"], ...] = ("relu", "tanh")  # of the hidden layers
     nets: tuple[Literal["shallow", "medium", "deep"], ...] = ("shallow", "medium", "deep")  # nets to train
@@ -51,28 +51,27 @@ QUICK = replace(PAPER, epochs=120)
 
 
 def build_model(net: str, activation: str):
-    """The net as a keras.Sequential, from (1,) to (1,), of which `train` trains a hundred copies."""
+    """The net as a keras.Sequential, from (1,) to (1,); `train` trains a copy of it for each seed."""
     *hidden, outputs = WIDTHS[net]
     layers = [keras.layers.Dense(width, activation=activation) for width in hidden]
     model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(outputs)])
-    if model.count_params() != PARAMETERS[net]:
-        raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
+    training.require_parameters(model, PARAMETERS[net])
     return model
 
 
 def initial_weights(net: str, count: int) -> np.ndarray:
-    """(count, parameters), float32: row i is drawn by seed i, the same for all functions and activations."""
+    """(count, parameters), float32: row i belongs to seed i, the same for all functions and activations."""
     streams = [seeds.stream(seed, "weights", net) for seed in range(count)]
     return stacked.glorot_uniform(WIDTHS[net], streams).astype(np.float32)
 
 
 def record_epochs(epochs: int) -> list[int]:
-    """Epochs at which the loss is recorded: 0, then evenly on a log scale up to the last."""
+    """Epochs after which the loss is recorded: 0, then evenly on a log scale up to the last."""
     return [0, *np.unique(np.geomspace(1, epochs, RECORDS).round().astype(int)).tolist()]
 
 
 def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
-    """The seeds whose curves are drawn. end_loss, dead: (seeds,); the live are those not dead at birth."""
+    """The seeds whose curves are drawn. end_loss, dead (at birth): (seeds,); a net that is not dead is live."""
     order = np.argsort(end_loss)
     live = order[~dead[order]]
     shown = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
@@ -82,7 +81,7 @@ def shown_nets(end_loss: np.ndarray, dead: np.ndarray) -> dict[str, int]:
 
 
 def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train all seeds of one net on one function; losses by epoch, predicted curves, which nets are dead."""
+    """Train all seeds of one net on one function. Returns losses by epoch, predicted curves, dead nets."""
     function, activation, net = unit.split("/")
     points = np.linspace(-1, 1, chosen.points)
     targets = FUNCTIONS[function](points)
@@ -93,7 +92,7 @@ def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict[s
     def update(batch_inputs, batch_targets) -> dict[str, Any]:
         with tf.GradientTape() as tape:
             losses = tf.reduce_mean(tf.square(forward(weights, batch_inputs) - batch_targets), axis=1)
-            total = tf.reduce_sum(losses)  # a net's loss depends on its own weights alone
+            total = tf.reduce_sum(losses)  # its gradient by a net's weights is that of the net's own loss
         apply([tape.gradient(total, weights)])
         return {"loss": total / chosen.seeds}
 
@@ -103,7 +102,7 @@ def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict[s
         return compiled(tf.constant(at, tf.float32)).numpy()
 
     examples = points.astype(np.float32), targets.astype(np.float32)
-    run = training.loop(update, examples, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    run = training.loop(update, examples, chosen.batch_size, seeds.stream(0, "batches"), jit_compile=True)
     epochs, steps = record_epochs(chosen.epochs), training.steps_per_epoch(chosen.points, chosen.batch_size)
     born_dead = training.dead_nets(outputs(points))
     curves = checkpoint.restore([weights, *slots], {"loss": []})

@@ -1,10 +1,10 @@
 """Is a deeper CNN of the same size better on MNIST?
 
-Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 115,000 parameters each are
-trained with Adam (Kingma and Ba 2015) on the mean cross-entropy. Kept a seed and epoch: the running
-loss and accuracy that `fit` would show (dropout on, weights changing), and clean evaluations of a fixed
-10,000 training images and of all test images. A test loss can rise while the accuracy does too, so the
-loss of right and of wrong answers is kept apart, and how sure the net is of its wrong ones.
+Homework 1-1, "Train on Actual Tasks". Three convolutional nets of about 115,000 parameters each are trained with Adam
+(Kingma and Ba 2015) on the mean cross-entropy. After each epoch come the running loss and accuracy that `fit` would
+show (dropout on, weights changing), and, with dropout off, loss and accuracy on a fixed 10,000 training images and on
+all test images. Test loss and accuracy can rise together. So the loss is also averaged over right and over wrong
+answers, and the confidence of wrong answers is recorded.
 
     python hw1_1/mnist_cnn.py --scale paper      four to five hours on two CPU cores
 """
@@ -31,7 +31,7 @@ class Settings:
     batch_size: settings.Count = 128  # images
     learning_rate: settings.Positive = 1e-3  # of Adam
     dropout: settings.Share = 0.25  # share of activations dropped, after the layers listed in build_model
-    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    probe_images: settings.Count = 10_000  # training images, fixed, that are evaluated after each epoch
     nets: tuple[Literal["shallow", "middle", "deep"], ...] = NETS  # nets to train
     seeds: settings.Seeds = tuple(range(8))  # one training each
 
@@ -60,15 +60,14 @@ def build_model(net: str, dropout: float):
         ],
     }
     model = keras.Sequential([keras.Input((28, 28, 1)), *hidden[net], layers.Flatten(), layers.Dense(10)])
-    if model.count_params() != PARAMETERS[net]:
-        raise ValueError(f"the {net} net has {model.count_params()} parameters, not {PARAMETERS[net]}")
+    training.require_parameters(model, PARAMETERS[net])
     return model
 
 
 def right_and_wrong(model):
     """Compile evaluate(images, labels) -> mean loss of right and of wrong answers, in nats, and `wrong_confidence`.
 
-    The latter is the mean of the largest probability of wrong answers. NaN without such answers. Dropout is off.
+    That is the mean probability that the net gives its wrong answers. NaN where there are no such answers. Dropout off.
     """
 
     def sums(images, labels):

@@ -3,15 +3,15 @@
 Homework 1-2, bonus, "Error surface". A net with two hidden layers of 512 without biases learns MNIST, with plain
 gradient descent and with Adam (Kingma and Ba 2015):
 
-1. Train it from weights theta_start to theta_end, and record the weights on the way, every 100 updates.
-2. Take loss and accuracy at 2,000 points of the line (1 - alpha) theta_start + alpha theta_end (Goodfellow, Vinyals and
-   Saxe 2015), on all test images and on a fixed 10,000 training images.
-3. Take them on the line to the same end from initial weights that this training never saw, which tells whether it takes
-   a lucky start to make the line smooth.
-4. Take them on two planes through theta_end: along two random directions whose filters are as long as the net's (Li et
-   al. 2018), and along the first two principal components of the recorded weights.
+1. Train it from weights theta_start to theta_end, and record the weights every 100 updates.
+2. Evaluate loss and accuracy at 2,000 points of the line (1 - alpha) theta_start + alpha theta_end (Goodfellow, Vinyals
+   and Saxe 2015), on all test images and on a fixed 10,000 training images.
+3. Do the same on the line from other random weights, from which nothing was trained, to theta_end. If that line is
+   smooth too, a smooth line says nothing special about theta_start.
+4. Evaluate loss and accuracy on two planes through theta_end: along two random, filter-normalised directions (Li et al.
+   2018), and along the first two principal components of the recorded weights.
 
-`surfaces.py` describes the lines, finds the components and lays out the planes.
+`surfaces.py` finds the maxima on a line, the principal components and the grids of the planes.
 
     python hw1_2/error_surface.py --scale paper      over an hour on two CPU cores
 """
@@ -32,8 +32,8 @@ from hw1_2 import surfaces
 REVISION = 1
 PARAMETERS = 668_672
 QUANTITIES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-POINTS_A_STAGE = 50  # of a line or plane, after which the state can be saved
-GridPoints = Annotated[int, settings.Range(3, 10**6)]  # enough for an inside
+SAVE_EVERY = 50  # points of a line or plane
+GridPoints = Annotated[int, settings.Range(3, 10**6)]  # both ends, and at least one between them
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Settings:
     batch_size: settings.Count = 100  # images
     sgd_learning_rate: settings.Positive = 0.01  # of gradient descent, without momentum
     adam_learning_rate: settings.Positive = 1e-3  # of Adam
-    record_every: settings.Count = 100  # updates between two records of the weights, for the path's plane
-    probe_images: settings.Count = 10_000  # training images, fixed, of the lines
-    line_points: GridPoints = 2000  # of the line, both ends included
-    unrelated_points: GridPoints = 201  # of the line from unrelated initial weights
-    plane_images: settings.Count = 5000  # training images, fixed, of the planes
+    record_every: settings.Count = 100  # updates between two records of the weights
+    probe_images: settings.Count = 10_000  # training images, fixed, on which lines are evaluated
+    line_points: GridPoints = 2000  # of the line from the initial weights, both ends included
+    unrelated_points: GridPoints = 201  # of the line from other random weights
+    plane_images: settings.Count = 5000  # training images, fixed, on which planes are evaluated
     plane_columns: GridPoints = 51  # points of a plane along its first direction
     plane_rows: GridPoints = 51  # points of a plane along its second direction
-    plane_reach: settings.Positive = 1.0  # lengths of the random directions, to each side of the final weights
+    plane_reach: settings.Positive = 1.0  # from the middle of the random plane to its edge, in lengths of a direction
     optimizers: tuple[Literal["sgd", "adam"], ...] = ("sgd", "adam")  # what trains the net
     seeds: settings.Seeds = (0, 1, 2)  # one training each
 
@@ -78,13 +78,12 @@ def build_model(seed: int):
     model = keras.Sequential(
         [keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, use_bias=False)]
     )
-    if model.count_params() != PARAMETERS:
-        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    training.require_parameters(model, PARAMETERS)
     return model
 
 
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train one net, then measure the lines and planes through its weights."""
+    """Train one net, then evaluate the lines and planes through its final weights."""
     optimizer, seed = unit.split("/seed-")[0], int(unit.split("/seed-")[1])
     model = build_model(seeds.stream(seed, "weights"))
     if optimizer == "sgd":
@@ -104,7 +103,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     state = [*(variable.value for variable in model.trainable_variables), *slots, path]
     results = checkpoint.restore(state, {"running_loss": [], "values": {}})
 
-    # 1. The way from the initial to the final weights
+    # 1. Train, and record the weights
     for step, recorded in training.segments(run, records, checkpoint, "training"):
         path[records.index(step)] = weights.flatten(model.get_weights())
         if step > 0:
@@ -112,35 +111,36 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         if step in (0, chosen.steps):
             values = map(float, (*evaluate(*fixed), *evaluate(*test)))
             results["end" if step else "start"] = dict(zip(QUANTITIES, values, strict=True))
-    first, last = path[[0, -1]].astype(np.float64)
-    directions, coordinates, explained = surfaces.path_plane(path)
+    start_vector, end_vector = path[[0, -1]].astype(np.float64)
+    components, coordinates, explained = surfaces.path_plane(path)
 
     unrelated = build_model(seeds.stream(seed, "unrelated weights")).get_weights()
     shapes = [array.shape for array in unrelated]
-    start, end = (weights.unflatten(each, shapes) for each in (first, last))
+    start, end = (weights.unflatten(vector, shapes) for vector in (start_vector, end_vector))
     on_fixed, on_test, on_plane_images = (landscape.evaluator(*each) for each in (fixed, test, plane_images))
 
-    def measure(name: str, coefficients: np.ndarray, *losses_at: landscape.At) -> np.ndarray:
-        """(points, quantities): loss and accuracy at the points, on each of the sets of images."""
+    def measure(name: str, coefficients: np.ndarray, *evaluators: landscape.At) -> np.ndarray:
+        """(points, quantities): loss and accuracy at the points, by each evaluator."""
         values = results["values"].setdefault(name, [])
-        for place in checkpoint.stages(range(0, len(coefficients), POINTS_A_STAGE), name):
-            some = coefficients[place : place + POINTS_A_STAGE]
-            values += np.concatenate([losses(some) for losses in losses_at], axis=1).tolist()
+        for first in checkpoint.stages(range(0, len(coefficients), SAVE_EVERY), name):
+            part = coefficients[first : first + SAVE_EVERY]
+            values += np.concatenate([evaluate_at(part) for evaluate_at in evaluators], axis=1).tolist()
         return np.array(values)
 
-    def on_line(name: str, begin: weights.Arrays, points: int) -> dict[str, Any]:
-        """Losses and accuracies between `begin` and the final weights, and the shape of each loss."""
+    def on_line(name: str, other: weights.Arrays, points: int) -> dict[str, Any]:
+        """Losses and accuracies on the line from other weights to the final ones, and the shape of both losses."""
         alpha = np.linspace(0, 1, points)
-        values = measure(name, landscape.line(alpha), on_fixed(begin, end), on_test(begin, end))
+        values = measure(name, landscape.line(alpha), on_fixed(other, end), on_test(other, end))
         curves = dict(zip(QUANTITIES, values.T, strict=True))
         shape = {loss: surfaces.line_shape(alpha, curves[loss]) for loss in ("train_loss", "test_loss")}
         return {"alpha": alpha, **curves, "shape": shape}
 
-    def on_plane(name: str, along: list[weights.Arrays], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-        """Loss and accuracy on the plane through the final weights along two directions, (rows, columns) each."""
-        values = measure(name, landscape.plane(x, y), on_plane_images(end, *along))
+    def on_plane(name: str, directions: list[weights.Arrays], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """Loss and accuracy, (rows, columns) each, on the plane through the final weights along two directions."""
+        values = measure(name, landscape.plane(x, y), on_plane_images(end, *directions))
         loss, accuracy = values.T.reshape(2, len(y), len(x))
-        share = surfaces.share_within(first - last, np.stack([weights.flatten(each) for each in along]))
+        axes = np.stack([weights.flatten(direction) for direction in directions])
+        share = surfaces.share_within(start_vector - end_vector, axes)
         return {"x": x, "y": y, "loss": loss, "accuracy": accuracy, "share_of_displacement": share}
 
     # 2. and 3. The lines
@@ -153,8 +153,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     random = [weights.filter_normalised(draws, end) for _ in range(2)]
     x, y = (np.linspace(-chosen.plane_reach, chosen.plane_reach, count) for count in counts)
     random_plane = on_plane("random plane", random, x, y)
-    components = [weights.unflatten(each, shapes) for each in directions]
-    path_plane = on_plane("path plane", components, *surfaces.axes_around(coordinates, *counts))
+    principal = [weights.unflatten(component, shapes) for component in components]
+    path_plane = on_plane("path plane", principal, *surfaces.axes_around(coordinates, *counts))
 
     return {
         "parameters": PARAMETERS,
@@ -162,9 +162,9 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         "running_loss": results["running_loss"],
         "start": results["start"],
         "end": results["end"],
-        "start_norm": np.linalg.norm(first),
-        "end_norm": np.linalg.norm(last),
-        "moved": np.linalg.norm(first - last),
+        "start_norm": np.linalg.norm(start_vector),
+        "end_norm": np.linalg.norm(end_vector),
+        "moved": np.linalg.norm(start_vector - end_vector),
         "path": coordinates,
         "explained": explained,
         "line": line,

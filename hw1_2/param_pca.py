@@ -2,14 +2,14 @@
 
 Homework 1-2, "Visualize the optimization process": nets of 2,136 parameters learn f1(x) = sin(exp(pi x)) on [-1, 1]
 with Adam (Kingma and Ba 2015). Their weights are recorded every 3 epochs and projected on the first two principal
-components of all records together, for one layer and for the whole model. In 2,136 dimensions random directions are
-orthogonal, and hidden units can be permuted without changing the function, so a picture of eight paths proves little.
-Beside it:
-- a control: as many runs from one initial net, whose batches come in other orders;
-- distances between the ends after the hidden units were matched (Ainsworth et al. 2023);
-- what the nets predict at the end, since functions can be compared without asking which unit is which.
-All runs are trained as one stack. A dead run, whose output is constant, stands still and is left out of distances; two
-spare runs of each group replace dead ones.
+components of all records together, for one layer and for the whole model. A picture of eight paths proves little: in
+2,136 dimensions random directions are nearly orthogonal, and hidden units can be permuted without changing the
+function. So there are also
+- a control: as many runs that share their initial weights and differ in the order of their batches;
+- distances between final weights after the hidden units were matched (Ainsworth et al. 2023);
+- the functions that the nets compute at the end, which do not depend on the order of hidden units.
+All runs are trained at once. A dead run, whose output is constant, does not move and is left out of distances. Each
+group has two spare runs to replace dead ones.
 
     python hw1_2/param_pca.py --scale paper      about 2 minutes on two CPU cores
     python hw1_2/param_pca.py --layer 1 5        layer 5 is added to the history
@@ -32,8 +32,8 @@ from hw1_2 import weight_paths
 REVISION = 1
 WIDTHS = (5, 10, 15, 20, 25, 20, 15, 10, 5, 1)
 PARAMETERS = 2136
-SURFACE_POINTS = 2000  # of the function, at most, for a loss on the plane
-PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], for the functions that the runs end in
+SURFACE_POINTS = 2000  # of the grid, at most, for a loss on the plane
+PREDICTION_POINTS = 1001  # on an even grid of [-1, 1], for the functions at the end
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Settings:
     points: settings.Count = 20_000  # on an even grid of [-1, 1]
     batch_size: settings.Count = 256  # points
     learning_rate: settings.Positive = 1e-3  # of Adam
-    runs: settings.Count = 8  # live runs from different initial weights, and as many of the control
-    spare_runs: Annotated[int, settings.Range(0, 1000)] = 2  # trained in each group to replace dead runs
-    surface_steps: Annotated[int, settings.Range(2, 1000)] = 61  # values of a component on the loss surface
+    runs: settings.Count = 8  # live runs from different initial weights, and as many in the control
+    spare_runs: Annotated[int, settings.Range(0, 1000)] = 2  # more runs in each group, to replace dead ones
+    surface_steps: Annotated[int, settings.Range(2, 1000)] = 61  # points of the loss surface along a component
     layer: Annotated[tuple[int, ...], settings.Range(1, len(WIDTHS))] = (1,)  # Dense layers with a PCA of their own
 
     __post_init__ = settings.check_ranges
@@ -56,21 +56,20 @@ QUICK = replace(PAPER, epochs=240, points=2000, surface_steps=41)
 
 
 def build_model():
-    """The net as a keras.Sequential, from (1,) to (1,), of which all runs are copies."""
+    """The net as a keras.Sequential, from (1,) to (1,); `train` trains a copy of it in each run."""
     layers = [keras.layers.Dense(width, activation="relu") for width in WIDTHS[:-1]]
     model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(WIDTHS[-1])])
-    if model.count_params() != PARAMETERS:
-        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    training.require_parameters(model, PARAMETERS)
     return model
 
 
 def initial_weights(count: int) -> np.ndarray:
-    """(count, parameters), float32: Glorot-uniform kernels, zero biases; row i is drawn by seed i."""
+    """(count, parameters), float32: Glorot-uniform kernels, zero biases; row i belongs to seed i."""
     return stacked.glorot_uniform(WIDTHS, [seeds.stream(seed, "weights") for seed in range(count)]).astype(np.float32)
 
 
 def target(points: np.ndarray) -> np.ndarray:
-    """f1 at these points of [-1, 1]."""
+    """The values of f1 at these points."""
     return np.sin(np.exp(np.pi * points))
 
 
@@ -78,10 +77,10 @@ def target(points: np.ndarray) -> np.ndarray:
 
 
 def batch_orders(points: int, group: int) -> np.ndarray:
-    """(points, nets): which point a net sees where the loop's shuffle draws a row.
+    """(points, nets): which point each net sees when the loop's shuffle draws a row.
 
-    The first `group` nets see the point of that row: one batch order for all. Each net of the control behind them
-    sees the points in a fixed permutation of its own, so that the same shuffles give it other batches.
+    The first `group` nets see the point of that row, so they share their batches. Each net of the control sees the
+    points in its own fixed permutation, so that the same shuffles give it other batches.
     """
     columns = [np.arange(points)] * group
     columns += [np.random.default_rng(seeds.stream(0, "order", net)).permutation(points) for net in range(group)]
@@ -89,10 +88,7 @@ def batch_orders(points: int, group: int) -> np.ndarray:
 
 
 def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train all runs at once. Returns epochs, `runs` and `control`.
-
-    Each of the two has the records (records, nets, parameters) and lists over its nets.
-    """
+    """Train all runs at once. Returns `epochs` and, of each group, `runs` and `control`, what `live_runs` does."""
     group, forward = chosen.runs + chosen.spare_runs, stacked.copies_of(build_model())
     points = np.linspace(-1, 1, chosen.points)
     outputs = compiled(forward, points)
@@ -105,13 +101,13 @@ def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
     def update(batch_inputs, batch_targets) -> dict[str, Any]:
         with tf.GradientTape() as tape:
             errors = forward(stack, tf.transpose(batch_inputs)) - tf.transpose(batch_targets)
-            total = tf.reduce_sum(tf.reduce_mean(tf.square(errors), axis=1))  # a net moves its own loss alone
+            total = tf.reduce_sum(tf.reduce_mean(tf.square(errors), axis=1))  # each net's loss has its own gradient
         apply([tape.gradient(total, stack)])
         return {"loss": total / (2 * group)}
 
     rows = points[batch_orders(len(points), group)]
     arrays = rows.astype(np.float32), target(rows).astype(np.float32)
-    run = training.loop(update, arrays, chosen.batch_size, seeds.stream(0, "batches"), fused=True)
+    run = training.loop(update, arrays, chosen.batch_size, seeds.stream(0, "batches"), jit_compile=True)
     epochs = sorted({*range(0, chosen.epochs + 1, chosen.record_every), chosen.epochs})
     steps = training.steps_per_epoch(chosen.points, chosen.batch_size)
     records = np.zeros((len(epochs), *stack.shape), np.float32)
@@ -120,8 +116,8 @@ def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
     for stop, _ in training.segments(run, [epoch * steps for epoch in epochs], checkpoint):
         records[epochs.index(stop // steps)] = stack.numpy()
 
-    born = np.array([*range(group), *[common_start] * group])  # seed of each net's initial weights
-    nets = {"seeds": born, "dead_at_birth": born_dead[born], "dead": training.dead_nets(outputs(stack))}
+    start_seeds = np.array([*range(group), *[common_start] * group])  # of each net's initial weights
+    nets = {"seeds": start_seeds, "dead_at_birth": born_dead[start_seeds], "dead": training.dead_nets(outputs(stack))}
     nets |= {"start_loss": start_loss, "end_loss": mean_loss(outputs(stack), points)}
     trained: dict[str, Any] = {"epochs": epochs}
     for name, part in (("runs", slice(0, group)), ("control", slice(group, 2 * group))):
@@ -131,20 +127,20 @@ def train(chosen: Settings, checkpoint: history.Checkpoint) -> dict[str, Any]:
 
 
 def compiled(forward: Callable, points: np.ndarray) -> Callable[[Any], np.ndarray]:
-    """outputs(nets) -> (nets, points), float32, at these points for all nets (nets, parameters)."""
+    """outputs(nets) -> (nets, points), float32: outputs at these points of all nets (nets, parameters)."""
     inputs, function = tf.constant(points[None, :], tf.float32), tf.function(forward, autograph=False)
     return lambda nets: function(tf.convert_to_tensor(nets, tf.float32), inputs).numpy()
 
 
 def mean_loss(predicted: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(nets,), float64: mean squared error of the outputs (nets, points) against f1."""
+    """(nets,), float64: mean squared error of the predicted values (nets, points) of f1."""
     return np.mean((predicted.astype(np.float64) - target(points)) ** 2, axis=1)
 
 
 def live_runs(records: np.ndarray, nets: dict[str, np.ndarray], wanted: int) -> dict[str, Any]:
-    """Records (records, nets, parameters) and values (nets,) up to the last net needed for `wanted` live ones.
+    """The records (records, nets, parameters) and values (nets,) of a group, up to its `wanted`-th live net.
 
-    Beside them: how many nets were trained, and how many of those are dead.
+    With them, how many nets were `trained` and how many are `dead_of_trained`.
     """
     shown = first_live(nets["dead"], wanted)
     counts = {"trained": len(nets["dead"]), "dead_of_trained": int(nets["dead"].sum())}
@@ -152,7 +148,7 @@ def live_runs(records: np.ndarray, nets: dict[str, np.ndarray], wanted: int) -> 
 
 
 def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
-    """Indices of the runs up to the last one needed for `wanted` live ones; of all runs where there are fewer."""
+    """Indices of the runs up to the `wanted`-th live one; of all runs where fewer are live."""
     live = np.flatnonzero(~dead)
     return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
 
@@ -161,9 +157,9 @@ def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
 
 
 def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:
-    """The results of one unit: PCA of a layer, or PCA, loss surface, distances and functions of the whole model.
+    """The results of one unit: the PCA of a layer; or PCA, loss surface, distances and functions of the whole model.
 
-    The plane is fitted twice: to the runs from different starts, as the homework asks, and to those and the control.
+    The principal plane is fitted twice: to the runs, as the homework asks, and to runs and control together.
     """
     part = slice(None) if unit == "whole" else weight_paths.layer_slice(int(unit.removeprefix("layer-")), WIDTHS)
     runs, control = (trained[name]["records"][..., part] for name in ("runs", "control"))
@@ -187,10 +183,10 @@ def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, A
         results[name] = {key: value for key, value in trained[name].items() if key != "records"}
     if unit == "whole":
         forward, points = stacked.copies_of(build_model()), np.linspace(-1, 1, chosen.points)
-        some = points[:: -(-len(points) // SURFACE_POINTS)]
-        outputs, predictions = compiled(forward, some), compiled(forward, np.linspace(-1, 1, PREDICTION_POINTS))
+        sparse = points[:: -(-len(points) // SURFACE_POINTS)]
+        outputs, predictions = compiled(forward, sparse), compiled(forward, np.linspace(-1, 1, PREDICTION_POINTS))
         results["surface"] = weight_paths.surface(
-            plane, paths, chosen.surface_steps, lambda nets: mean_loss(outputs(nets), some)
+            plane, paths, chosen.surface_steps, lambda nets: mean_loss(outputs(nets), sparse)
         )
         for name in ("runs", "control"):
             records, live = trained[name]["records"], ~trained[name]["dead"]

@@ -1,13 +1,14 @@
 """Does a larger net generalise better?
 
 Homework 1-3, "Number of parameters v.s. Generalization". Ten nets with four equal hidden layers of 16 to 4000 ReLU
-units, so of 13,546 to 51,192,010 parameters, learn MNIST with Adam (Kingma and Ba 2015). Kept a net and epoch: the
-running loss and accuracy that `fit` would show, averaged over the epoch while the weights change, and clean evaluations
-of a fixed 10,000 training images and of all test images.
+units, and so with 13,546 to 51,192,010 parameters, learn MNIST with Adam (Kingma and Ba 2015). After each epoch come
+the running loss and accuracy that `fit` would show, averaged over the epoch while the weights change, and loss and
+accuracy on a fixed 10,000 training images and on all test images.
 
-Beside it, where too many parameters might hurt (Belkin et al. 2019, Nakkiran et al. 2020): nets of 2 to 512 units a
-layer learn 4,000 images of which a fifth have a wrong label, for long enough to learn those by heart. Test error may
-then fall with size, rise towards the size that just fits all labels, and fall again: double descent.
+A second experiment is one where too many parameters might hurt (Belkin et al. 2019, Nakkiran et al. 2020). Nets with 2
+to 512 units in each layer learn 4,000 images, a fifth of them with a wrong label, for long enough to learn the wrong
+labels as well. With size, the test error may then fall, rise up to the size that just fits all labels, and fall again:
+double descent.
 
     python hw1_3/param_count.py --scale paper      hours on two CPU cores, most of them for widths 3000 and 4000
 """
@@ -25,21 +26,13 @@ import numpy as np
 
 REVISION = 1
 PARAMETERS = {  # of the ten nets, by width
-    16: 13_546,
-    32: 28_618,
-    64: 63_370,
-    128: 151_306,
-    256: 400_906,
-    512: 1_195_018,
-    1024: 3_962_890,
-    2000: 13_596_010,
-    3000: 29_394_010,
-    4000: 51_192_010,
-}
+    16: 13_546, 32: 28_618, 64: 63_370, 128: 151_306, 256: 400_906, 512: 1_195_018,
+    1024: 3_962_890, 2000: 13_596_010, 3000: 29_394_010, 4000: 51_192_010,
+}  # fmt: skip
 MNIST_IMAGES = 60_000  # of its training set
-NARROW, WIDE = 256, 1024  # largest widths of the stacks and of `wide_seeds`
-DEAD_IMAGES = 1000  # test images on which a dead net is known by its constant outputs
-LAST = 5  # records of the mean in the table that is printed
+NARROW, WIDE = 256, 1024  # widths up to NARROW train side by side, those up to WIDE have `wide_seeds`
+DEAD_IMAGES = 1000  # test images: a net with the same outputs for all of them is dead
+LAST = 5  # records that the printed table averages
 Widths = Annotated[tuple[int, ...], settings.Range(1, 10_000)]
 
 
@@ -48,17 +41,17 @@ class Settings:
     epochs: settings.Count = 20  # passes over the training images
     batch_size: settings.Count = 128  # images
     learning_rate: settings.Positive = 1e-3  # of Adam
-    probe_images: settings.Count = 10_000  # training images, fixed, of the clean evaluation
+    probe_images: settings.Count = 10_000  # training images, fixed, that are evaluated after each epoch
     noisy_images: Annotated[int, settings.Range(100, 10**6)] = 4000  # training images, fixed, with wrong labels
     label_noise: Annotated[float, settings.Range(0.01, 0.99)] = 0.2  # share of these images whose label is wrong
     noisy_epochs: settings.Count = 300  # passes over them
-    noisy_every: settings.Count = 5  # passes between two records; of the first five passes each is recorded
+    noisy_every: settings.Count = 5  # passes between two records; before the first, every pass is recorded
     widths: Widths = tuple(PARAMETERS)  # units of each of the four hidden layers
     noisy_widths: Widths = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64, 128, 256, 512)  # with wrong labels
-    stack_size: settings.Count = 8  # nets of one width, up to 256 and of all noisy_widths, that train side by side
+    stack_size: settings.Count = 8  # nets that train side by side, of each width up to 256 and of each noisy width
     stacks: settings.Seeds = (0,)  # stack k has seeds k x stack_size to (k + 1) x stack_size - 1
     wide_seeds: settings.Seeds = (0, 1, 2)  # of widths from 257 to 1024, one training each
-    widest_seeds: settings.Seeds = (0, 1, 2)  # of wider nets, one training each
+    widest_seeds: settings.Seeds = (0, 1, 2)  # of larger widths, one training each
 
     __post_init__ = settings.check_ranges
 
@@ -81,13 +74,12 @@ def build_model(width: int):
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
     hidden = [keras.layers.Dense(width, activation="relu") for _ in range(4)]
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10)])
-    if model.count_params() != parameter_count(width):
-        raise ValueError(f"the net has {model.count_params()} parameters, not {parameter_count(width)}")
+    training.require_parameters(model, parameter_count(width))
     return model
 
 
 def parameter_count(width: int) -> int:
-    """Weights and biases of the net; of the ten nets, the reference's number."""
+    """Number of weights and biases of the net; of the ten nets, as the reference gives it."""
     return PARAMETERS.get(width, 785 * width + 3 * (width + 1) * width + (width + 1) * 10)
 
 
@@ -96,11 +88,11 @@ def parameter_count(width: int) -> int:
 
 @dataclass(frozen=True)
 class Nets:
-    """What one unit trains: nets of one width, one a seed, side by side."""
+    """What one unit trains: nets of one width side by side, one for each seed."""
 
     width: int
     seeds: range
-    noisy: bool = False  # whether they learn few images, of which some have a wrong label
+    noisy: bool = False  # whether they learn few images, some with a wrong label
 
     @property
     def name(self) -> str:
@@ -110,7 +102,7 @@ class Nets:
 
 
 def units(chosen: Settings) -> dict[str, Nets]:
-    """All units by name, those with the least arithmetic first, so that a cut-off run keeps most."""
+    """All units by name. Those with the least arithmetic come first, so that an interrupted run has finished most."""
     size = chosen.stack_size
     stacks = [range(size * stack, size * (stack + 1)) for stack in chosen.stacks]
     nets = [Nets(width, numbers, noisy=True) for width in chosen.noisy_widths for numbers in stacks]
@@ -126,9 +118,9 @@ def units(chosen: Settings) -> dict[str, Nets]:
 
 
 def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of which this share, rounded down to whole images, is replaced by any of the other nine, drawn evenly.
+    """Labels of which this share, rounded down to whole images, is replaced by a random one of the other nine.
 
-    Returns them, (n,), and which were replaced, (n,) booleans. The same ones for all nets and seeds.
+    Returns the labels, (n,), and which were replaced, (n,) booleans. The same for all nets and seeds.
     """
     generator = np.random.default_rng(seeds.stream(0, "wrong labels"))
     replaced = np.zeros(len(labels), bool)
@@ -138,9 +130,9 @@ def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
 
 
 def train(chosen: Settings, digits: data.Dataset, nets: Nets, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train the nets of one unit. Returns curves, (seeds, records), and which nets ended dead: with constant outputs.
+    """Train the nets of one unit. Returns curves, (seeds, records), and which nets are dead at the end.
 
-    Running values are averages since the previous record. wrong_learnt: share of wrong labels that a net has learnt.
+    Running values are averages since the previous record. wrong_learnt: share of the wrong labels that a net predicts.
     """
     images, labels = digits.train_images, digits.train_labels
     epochs, every = chosen.epochs, 1

@@ -1,16 +1,16 @@
 """Does the flatness of a minimum, or another measure of a net, tell how well it generalizes?
 
-Homework 1-3, bonus. How much a net loses on new images, gap = test loss - training loss, is set against measures that
-the training images and the weights alone give:
+Homework 1-3, bonus. The generalization gap of a net is its test loss minus its training loss. It is compared with
+measures that are computed from the weights and the training images alone:
 
 1. Train nets of one shape with many batch sizes and seeds (Adam, Kingma and Ba 2015) on 10,000 images of MNIST.
-2. Keep the weights of each twice: when its training loss is first at most 0.01, and after 30 epochs. At unequal losses
-   a measure of curvature mostly tells the loss.
+2. Store the weights of each net twice: when its training loss first falls to 0.01, and after 30 epochs. Where nets
+   differ in loss, their curvature differs for that reason alone; so they are compared at equal loss as well.
 3. Measure each net: Keskar's sharpness (`box.py`), extreme eigenvalues and trace of the Hessian of the training loss
    (`hessian.py`), the path norm (Neyshabur et al. 2015), the Jacobian of the outputs (Novak et al. 2018,
    `jacobians.py`) and the distance from the initial weights.
-4. Measure one net again after rescaling its layers, which changes no output: flatness depends on how a function is
-   written (Dinh et al. 2017).
+4. Rescale the layers of one net such that its outputs stay the same, and measure it again. Flatness depends on the
+   weights, and not on the function alone (Dinh et al. 2017).
 
     python hw1_3/sharpness.py --scale paper      about two hours on two CPU cores
 """
@@ -40,20 +40,20 @@ class Settings:
     batch_sizes: BatchSizes = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # images a step
     seeds: settings.Count = 8  # nets of a batch size, each from initial weights that no other net has
     learning_rate: settings.Positive = 1e-3  # of Adam
-    stop_loss: settings.Positive = 0.01  # nats: clean loss on all training images at which a net is measured
-    check_every: settings.Count = 10  # steps between two looks at it: few, as with small batches it jumps
-    most_steps: settings.Count = 30_000  # a net that has not stopped by then has no measures at equal loss
-    epochs: settings.Count = 30  # passes over the images, after which each net is measured as well
+    stop_loss: settings.Positive = 0.01  # nats: loss on all training images at which a net is measured
+    check_every: settings.Count = 10  # steps between two evaluations of that loss, which jumps with small batches
+    most_steps: settings.Count = 30_000  # a net that has not reached that loss by then is not measured there
+    epochs: settings.Count = 30  # passes over the images, after which each net is measured again
     wide_box: settings.Positive = 1e-3  # eps of Keskar's box
-    narrow_box: settings.Positive = 5e-4  # another eps
-    short_iterations: settings.Count = 10  # of L-BFGS-B from the weights themselves, Keskar's count
-    box_starts: settings.Count = 3  # random starts of converged searches; one more goes on from the short one's end
-    box_iterations: settings.Count = 60  # of one of those at most; 10 to 30 are usual
-    box_tolerance: settings.Positive = 1e-4  # share of its rise that the last iteration of one may still add
-    lanczos_tolerance: settings.Positive = 1e-6  # residuals, as shares of the largest |eigenvalue|
-    lanczos_products: settings.Count = 300  # Hessian-vector products at most; 100 are usual
-    probes: settings.Count = 30  # random vectors of Hutchinson's estimate of the trace, which also has a closed form
-    rescaling: settings.Positive = 4.0  # factor on the first layer of the rescaled twins; the second takes its inverse
+    narrow_box: settings.Positive = 5e-4  # eps of a smaller box
+    short_iterations: settings.Count = 10  # of a search that starts at the weights themselves; Keskar's count
+    box_starts: settings.Count = 3  # long searches from random points of the box; one more continues the short search
+    box_iterations: settings.Count = 60  # of a long search, at most; 10 to 30 are usual
+    box_tolerance: settings.Positive = 1e-4  # a long search ends at an iteration that adds less than this share
+    lanczos_tolerance: settings.Positive = 1e-6  # largest residual of an eigenvalue, as a share of the largest one
+    lanczos_products: settings.Count = 300  # Hessian-vector products, at most; 100 are usual
+    probes: settings.Count = 30  # random vectors of Hutchinson's estimate of the trace, beside its closed form
+    rescaling: settings.Positive = 4.0  # step 4 multiplies the first layer by it and divides the second by it
 
     __post_init__ = settings.check_ranges
 
@@ -66,19 +66,15 @@ def build_model():
     """The net as a keras.Sequential, from (28, 28, 1) images to ten logits."""
     hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10)])
-    if model.count_params() != PARAMETERS:
-        raise ValueError(f"the net has {model.count_params()} parameters, not {PARAMETERS}")
+    training.require_parameters(model, PARAMETERS)
     return model
 
 
-# -------------------------------------------------------------------------------------------- training
-
-
 def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history.Checkpoint) -> dict[str, Any]:
-    """Train the nets of one batch size side by side, and measure each at both stops and the first one rescaled."""
+    """Train the nets of one batch size side by side; measure each at both stops, and the first one also rescaled."""
     batch_size = int(unit.removeprefix("batch-"))
-    numbers = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # no two nets share initial weights
-    models = seedwise.build(build_model, numbers)
+    net_seeds = [1_000_000 * batch_size + seed for seed in range(chosen.seeds)]  # no two nets share initial weights
+    models = seedwise.build(build_model, net_seeds)
     initial, shapes = seedwise.flat_weights(models), [array.shape for array in models[0].get_weights()]
     variables = seedwise.trainable(models)
     apply, slots = optimizers.adam(variables, chosen.learning_rate)
@@ -94,14 +90,14 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         {"stopped": [None] * count, "loss_before": [np.nan] * count, "measured": {stop: [] for stop in STOPS}},
     )
 
-    # 1. and 2. Train, and keep the weights at both stops
-    looks = range(chosen.check_every, chosen.most_steps + 1, chosen.check_every)
+    # 1. and 2. Train, and store the weights at both stops
+    checks = range(chosen.check_every, chosen.most_steps + 1, chosen.check_every)
     last = chosen.epochs * training.steps_per_epoch(len(examples[0]), batch_size)
     stopped, loss_before = results["stopped"], results["loss_before"]
     for step, _ in training.segments(
-        run, sorted({*looks, last}), checkpoint, "training", until=lambda step: step >= last and None not in stopped
+        run, sorted({*checks, last}), checkpoint, "training", until=lambda step: step >= last and None not in stopped
     ):
-        if step in looks and None in stopped:
+        if step in checks and None in stopped:
             for net, loss in enumerate(evaluate(*examples)[0]):
                 if stopped[net] is None and loss <= chosen.stop_loss:
                     stopped[net] = step
@@ -111,19 +107,19 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         if step == last:
             snapshots[1] = seedwise.flat_weights(models)
 
-    # 3. The measures of each net
+    # 3. Measure each net
     measured = results["measured"]
     for stop, net in checkpoint.stages([(stop, net) for stop in STOPS for net in range(count)], "measures"):
         values = None
         if stop == "equal_epochs" or stopped[net] is not None:
             arrays = weights.unflatten(snapshots[STOPS.index(stop), net], shapes)
-            values = measure(chosen, digits, examples, arrays, initial[net], numbers[net])
+            values = measure(chosen, digits, examples, arrays, initial[net], net_seeds[net])
         measured[stop].append(values)
 
-    # 4. The first net at equal loss, rescaled
+    # 4. Rescale the first net at equal loss, and measure it again
     for _ in checkpoint.stages([0] if stopped[0] is not None else [], "rescaled"):
         arrays = rescaled(weights.unflatten(snapshots[0, 0], shapes), chosen.rescaling)
-        results["rescaled"] = measure(chosen, digits, examples, arrays, initial[0], numbers[0])
+        results["rescaled"] = measure(chosen, digits, examples, arrays, initial[0], net_seeds[0])
 
     by_stop = {  # NaN for a net that did not reach the loss
         stop: {name: [net[name] if net else np.nan for net in measured[stop]] for name in measured["equal_epochs"][0]}
@@ -134,7 +130,7 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         "images": len(examples[0]),
         "batch_size": min(batch_size, len(examples[0])),
         "steps": stopped,
-        "loss_before": loss_before,  # at the look before the one that stopped it
+        "loss_before": loss_before,  # at the last check before a net stopped
         "last_step": last,
         "rescaled": results.get("rescaled"),
         **by_stop,
@@ -150,10 +146,10 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
 def measure(
     chosen: Settings, digits: data.Dataset, examples: list, arrays: list[np.ndarray], initial: np.ndarray, seed: int
 ) -> dict[str, float]:
-    """All numbers about one net, by name. arrays: its weights; initial: (n,), before training; seed: of random draws.
+    """All measures of one net, by name. arrays: its weights; initial: (n,), before training; seed: of random draws.
 
-    examples: images and labels that it was trained on. Losses are with dropout off, in nats; Jacobians are with respect
-    to the pixels, 0 to 1, means over all images.
+    examples: its training images and labels. Losses are in nats. Jacobians are with respect to the pixels, from 0 to 1;
+    their norms are means over images.
     """
     train = jacobians.sensitivities(arrays, *examples)
     test = jacobians.sensitivities(arrays, digits.test_images, digits.test_labels)
@@ -182,16 +178,16 @@ def path_norm(arrays: list[np.ndarray]) -> float:
 
 
 def rescaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
-    """The same function with other weights: the first layer times `factor`, the second layer's kernel over it."""
+    """Other weights of the same function: the first layer times `factor`, the second layer's kernel divided by it."""
     return [arrays[0] * factor, arrays[1] * factor, arrays[2] / factor, *arrays[3:]]
 
 
 def curvature(chosen: Settings, arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray, seed: int) -> dict:
     """Extreme eigenvalues and trace of the Hessian of the mean loss of `images`, and sharpness in both boxes."""
     inputs = images.reshape(len(images), -1)
-    seen = inputs.any(axis=0)  # the weights of pixels that are black in all images change no loss
-    inputs = inputs[:, seen].astype(np.float64)
-    arrays = [arrays[0][seen], *arrays[1:]]
+    used = inputs.any(axis=0)  # weights of pixels that are black in all images do not change the loss
+    inputs = inputs[:, used].astype(np.float64)
+    arrays = [arrays[0][used], *arrays[1:]]
     shapes, centre = [array.shape for array in arrays], weights.flatten(arrays)
     _, slope, product = hessian.passes(centre, shapes, inputs, labels)
     start = np.random.default_rng(seeds.stream(seed, "lanczos")).standard_normal(len(centre))
@@ -216,12 +212,13 @@ def curvature(chosen: Settings, arrays: list[np.ndarray], images: np.ndarray, la
         "gradient_norm": float(np.linalg.norm(slope)),
         "largest_slope": float(np.abs(slope).max()),
         "short_wide": wide["short"], "short_wide_iterations": wide["short_iterations"],
-        "wide": wide["sharpness"], "wide_room": wide["room"], "wide_edge": wide["edge"],
-        "wide_continued": wide["continued"], "wide_lowest": wide["lowest"], "wide_iterations": wide["iterations"],
+        "wide": wide["long"], "wide_room": wide["further_rise"], "wide_edge": wide["share_at_bounds"],
+        "wide_continued": wide["continued_short"], "wide_lowest": wide["lowest_long"],
+        "wide_iterations": wide["long_iterations"],
         "short_narrow": narrow["short"], "short_narrow_iterations": narrow["short_iterations"],
-        "narrow": narrow["sharpness"], "narrow_room": narrow["room"], "narrow_edge": narrow["edge"],
-        "narrow_continued": narrow["continued"], "narrow_lowest": narrow["lowest"],
-        "narrow_iterations": narrow["iterations"],
+        "narrow": narrow["long"], "narrow_room": narrow["further_rise"], "narrow_edge": narrow["share_at_bounds"],
+        "narrow_continued": narrow["continued_short"], "narrow_lowest": narrow["lowest_long"],
+        "narrow_iterations": narrow["long_iterations"],
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def highest_corner(loss: box.Loss) -> float:
 
 
 def test_the_box_is_that_of_the_docstring():
-    np.testing.assert_allclose(box.sides(CENTRE, EPSILON), SIDES)
+    np.testing.assert_allclose(box.bounds(CENTRE, EPSILON), SIDES)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -37,12 +37,12 @@ def test_the_highest_corner_of_a_convex_quadratic(seed):
     loss = quadratic(root @ root.T, 0.3 * generator.normal(size=4))
     starts = generator.uniform(-1, 1, (12, 4))
     searches = [box.long_search(loss, CENTRE, EPSILON, start, 60, 1e-6) for start in starts]
-    best = max(searches, key=lambda each: each["sharpness"])
-    assert best["sharpness"] == pytest.approx(highest_corner(loss), rel=1e-6)
-    assert best["edge"] == 1
-    assert best["room"] == pytest.approx(0, abs=1e-9)
+    best = max(searches, key=lambda each: each["rise"])
+    assert best["rise"] == pytest.approx(highest_corner(loss), rel=1e-6)
+    assert best["share_at_bounds"] == 1
+    assert best["further_rise"] == pytest.approx(0, abs=1e-9)
     value = loss(CENTRE + best["move"])[0]
-    assert best["sharpness"] == pytest.approx(100 * (value - 0.2) / 1.2, rel=1e-9)
+    assert best["rise"] == pytest.approx(100 * (value - 0.2) / 1.2, rel=1e-9)
 
 
 def test_a_summit_inside_the_box_is_found_there():
@@ -50,24 +50,24 @@ def test_a_summit_inside_the_box_is_found_there():
     loss = quadratic(-np.eye(4), summit)  # highest where the slope vanishes
     found = box.long_search(loss, CENTRE, EPSILON, np.full(4, 0.9), 60, 1e-9)
     np.testing.assert_allclose(found["move"], summit, atol=1e-6)
-    assert found["sharpness"] == pytest.approx(100 * (summit @ summit / 2) / 1.2, rel=1e-6)
-    assert found["edge"] == 0
-    assert found["room"] < 1e-4 * found["sharpness"]
+    assert found["rise"] == pytest.approx(100 * (summit @ summit / 2) / 1.2, rel=1e-6)
+    assert found["share_at_bounds"] == 0
+    assert found["further_rise"] < 1e-4 * found["rise"]
 
 
 def test_the_short_search_stands_still_at_a_minimum_and_the_long_one_does_not():
     loss = quadratic(np.diag([1.0, 2, 3, 4]), np.zeros(4))
     short = box.short_search(loss, CENTRE, EPSILON, 10)
-    assert (short["iterations"], short["sharpness"]) == (0, 0)
+    assert (short["iterations"], short["rise"]) == (0, 0)
     long = box.long_search(loss, CENTRE, EPSILON, np.array([0.1, -0.2, 0.3, -0.4]), 60, 1e-6)
-    assert long["sharpness"] == pytest.approx(highest_corner(loss), rel=1e-6)
+    assert long["rise"] == pytest.approx(highest_corner(loss), rel=1e-6)
     np.testing.assert_allclose(long["move"], np.array([1, -1, 1, -1]) * SIDES)
 
 
 def test_the_short_search_climbs_along_a_slope():
     loss = quadratic(np.zeros((4, 4)), np.array([1.0, -2, 0.5, 1]))
     short = box.short_search(loss, CENTRE, EPSILON, 10)
-    assert short["sharpness"] == pytest.approx(highest_corner(loss), rel=1e-9)
+    assert short["rise"] == pytest.approx(highest_corner(loss), rel=1e-9)
     assert 0 < short["iterations"] <= 10
 
 
@@ -77,4 +77,4 @@ def test_a_flat_loss_is_not_sharp():
         box.short_search(flat, CENTRE, EPSILON, 10),
         box.long_search(flat, CENTRE, EPSILON, np.ones(4), 9, 1e-4),
     ):
-        assert (found["sharpness"], found["room"]) == (0, 0)
+        assert (found["rise"], found["further_rise"]) == (0, 0)

@@ -180,7 +180,7 @@ def test_everything_kept_is_in_its_place():
     assert stops.tolist() == [0, 20, *range(35, 45), 50]
     batch = np.arange(200.0).reshape(2, 50, 2) % 37
     fixed = -np.arange(2.0 * len(stops) * 2).reshape(2, len(stops), 2) - 1
-    kept = norm_and_loss.condensed(batch, fixed, stops, 20, range(35, 45), epoch=10)
+    kept = norm_and_loss.results_of(batch, fixed, stops, 20, range(35, 45), epoch=10)
     assert kept["fixed"]["iterations"].tolist() == [0, 20, 40, 50]
     assert kept["window"]["iterations"].tolist() == list(range(35, 45))
     for quantity, name in enumerate(("loss", "gradient_norm")):

@@ -96,7 +96,7 @@ def test_the_starts_pair_the_seeds_as_they_say():
     orders = [np.random.default_rng(seed).permutation(7) for seed in range(3)]
     renumbered = [[net[0][:, order], net[1][order], net[2]] for net, order in zip(small, orders, strict=True)]
     large = [renumbered[2], renumbered[0], renumbered[1]]  # so that the one of the next seed is the own one renumbered
-    by_start = interpolation.pairs_of(small, large)
+    by_start = interpolation.lines_by_start(small, large)
     assert list(by_start) == ["shared", "independent", "matched"]
     for seed in range(3):
         assert all(by_start[start][seed][0] is small[seed] for start in by_start)
@@ -132,7 +132,7 @@ def whole(digits, nowhere) -> dict[str, dict]:
 # Of sgd's 7 segments an end, 3 times 9 lines and 3 times 6 nets; each is saved, a training also at its end
 @pytest.mark.parametrize(("training", "saves"), [("sgd", 3), ("sgd", 11), ("sgd", 25), ("sgd", 40), ("adam", 20)])
 def test_resumed_equals_uninterrupted(monkeypatch, whole, digits, tmp_path, training, saves):
-    monkeypatch.setattr(interpolation, "STEPS_A_SEGMENT", 7)
+    monkeypatch.setattr(interpolation, "SAVE_EVERY", 7)
     resumed = trial_runs.resumed(
         lambda checkpoint: interpolation.train(TINY, digits, training, checkpoint), tmp_path / "state", saves
     )
@@ -143,7 +143,7 @@ def test_the_ends_of_a_line_are_the_solutions(whole):
     for unit, results in (item for units in whole.values() for item in units.items()):
         first, last = (results["alpha"].index(end) for end in (0.0, 1.0))
         for name in interpolation.QUANTITIES:
-            small, large = (results["ends"][end][name] for end in interpolation.ENDS)
+            small, large = (results["ends"][end][name] for end in interpolation.PAIR)
             beside = {"shared": large, "independent": np.roll(large, -1), "matched": np.roll(large, -1)}
             for start, expected in beside.items():
                 curves = np.array(results["lines"][start][name])
@@ -161,7 +161,7 @@ def trained(chosen, digits, end: str, steps: int) -> np.ndarray:
 
 def test_a_shared_start_is_one_and_the_batches_are_not(digits):
     same = interpolation.Settings(small_batch=16, large_batch=16, seeds=2)
-    small, large = (trained(same, digits, end, 1) for end in interpolation.ENDS)
+    small, large = (trained(same, digits, end, 1) for end in interpolation.PAIR)
     began = seedwise.flat_weights(seedwise.build(interpolation.build_model, range(2)))
     assert not np.array_equal(small, large)  # other batches
     assert np.linalg.norm(small - began) < 0.05 * np.linalg.norm(began)  # one step from the same weights
@@ -186,7 +186,7 @@ def test_a_tiny_run_records_everything(tiny_run):
         lengths = [np.array(results["lines"][start]["length"]) for start in ("shared", "independent", "matched")]
         assert (lengths[0] < lengths[2]).all()
         assert (lengths[2] < lengths[1]).all()
-        distances = np.array([results["flatness"][end] for end in interpolation.ENDS])
+        distances = np.array([results["flatness"][end] for end in interpolation.PAIR])
         assert distances.shape == (2, 2, 2, 2)  # ends, seeds, directions, signs
         assert (distances > 0).all()
     losses = [kept["results"][f"sgd/{stage}"]["ends"]["small"]["train_loss"][0] for stage in ("early", "converged")]

@@ -31,7 +31,7 @@ def test_a_distribution_says_mean_quartiles_and_tails():
 
 def test_the_way_from_the_initial_weights():
     birth = [np.zeros((2, 2)), np.ones((1, 3))]
-    found = sensitivity.moved(birth, [np.full((2, 2), 1.5), np.ones((1, 3))])
+    found = sensitivity.distances(birth, [np.full((2, 2), 1.5), np.ones((1, 3))])
     assert found["layer_distances"] == pytest.approx([3, 0])
     assert found["layer_norms"] == pytest.approx([3, np.sqrt(3)])
     assert found["distance"] == pytest.approx(3)
@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_is_one_message(digits, nowhere):
 def test_seeds_are_those_of_every_stack(small, digits):
     models = seedwise.build(sensitivity.build_model, range(2))
     for model, found in zip(models, small["budgets"]["start"], strict=False):
-        assert found["weight_norm"] == sensitivity.moved(model.get_weights(), model.get_weights())["weight_norm"]
+        assert found["weight_norm"] == sensitivity.distances(model.get_weights(), model.get_weights())["weight_norm"]
 
 
 # -------------------------------------------------------------------------------------------- a tiny run

@@ -74,7 +74,7 @@ def test_weights_of_black_pixels_do_not_count(digits):
     assert found["short_wide"] == pytest.approx(
         box.short_search(
             lambda at: hessian.passes(at, shapes, inputs, labels)[:2], centre, chosen.wide_box, chosen.short_iterations
-        )["sharpness"],
+        )["rise"],
         rel=1e-6,
     )
 

@@ -1,5 +1,6 @@
 """The compiled loop, the fused Adam and the stacked nets against plain Keras."""
 
+import importlib
 import os
 
 from common import backend, optimizers, progress, seeds, settings, stacked
@@ -62,16 +63,27 @@ def test_function_nets_have_the_reference_parameters(net, count):
     assert function_fit.initial_weights(net, 2).shape == (2, count)
 
 
-def test_a_wrong_parameter_count_raises(monkeypatch):
-    monkeypatch.setitem(mnist_cnn.PARAMETERS, "deep", 115_743)
-    with pytest.raises(ValueError, match="115742 parameters, not 115743"):
-        mnist_cnn.build_model("deep", 0.25)
-    monkeypatch.setitem(cifar10_cnn.PARAMETERS, "shallow", 1)
-    with pytest.raises(ValueError, match="shallow"):
-        cifar10_cnn.build_model("shallow", 0.25, 0.5)
-    monkeypatch.setitem(function_fit.WIDTHS, "shallow", (31, 1))
-    with pytest.raises(ValueError, match="94 parameters, not 91"):
-        function_fit.build_model("shallow", "relu")
+BUILD_ARGUMENTS = {
+    "hw1_1.function_fit": ("shallow", "relu"),
+    "hw1_1.mnist_cnn": ("deep", 0.25),
+    "hw1_1.cifar10_cnn": ("shallow", 0.25, 0.5),
+    "hw1_2.param_pca": (),
+    "hw1_2.grad_norm": (),
+    "hw1_2.error_surface": (0,),
+    "hw1_3.random_labels": (),
+    "hw1_3.param_count": (16,),
+    "hw1_3.interpolation": (),
+    "hw1_3.sensitivity": (),
+    "hw1_3.sharpness": (),
+}
+
+
+@pytest.mark.parametrize("script", BUILD_ARGUMENTS)
+def test_a_net_of_another_size_is_refused(script, monkeypatch):
+    build_model = importlib.import_module(script).build_model
+    monkeypatch.setattr(keras.Sequential, "count_params", lambda model: 1)
+    with pytest.raises(settings.Problem, match="the net has 1 parameters, not "):
+        build_model(*BUILD_ARGUMENTS[script])
 
 
 def test_multiply_adds_of_a_net_counted_by_hand():
@@ -106,7 +118,7 @@ def test_the_loop_equals_fit_step_for_step(pictures, parts, monkeypatch):
 def test_steps_that_xla_compiles_are_the_same_steps(batch_size, monkeypatch):
     inputs, targets = np.linspace(-1, 1, 50, dtype=np.float32), np.linspace(1, 2, 50, dtype=np.float32)
     ended = {}
-    for fused, available in ((False, True), (True, True), (True, False)):
+    for jit_compile, available in ((False, True), (True, True), (True, False)):
         monkeypatch.setattr(backend, "has_xla", lambda available=available: available)
         weights = tf.Variable(function_fit.initial_weights("deep", 3))
         apply, _ = optimizers.adam([weights], 1e-2)
@@ -118,9 +130,9 @@ def test_steps_that_xla_compiles_are_the_same_steps(batch_size, monkeypatch):
             apply([tape.gradient(losses, weights)])
             return {"loss": losses}
 
-        run = training.loop(update, (inputs, targets), batch_size, 5, fused)
+        run = training.loop(update, (inputs, targets), batch_size, 5, jit_compile)
         losses = np.concatenate([run(0, 3)["loss"], run(3, 20)["loss"]])
-        ended[fused, available] = losses, weights.numpy()
+        ended[jit_compile, available] = losses, weights.numpy()
     assert np.ptp(ended[False, True][0], axis=0).min() > 0.01  # all three nets learn
     for one, other in zip(ended[False, True], ended[True, True], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
@@ -129,16 +141,16 @@ def test_steps_that_xla_compiles_are_the_same_steps(batch_size, monkeypatch):
 
 
 def test_xla_keeps_every_step_of_calls_that_are_too_long_for_one(monkeypatch):
-    monkeypatch.setattr(training, "FUSED_STEPS", 7)
-    run = training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), 16, 1, fused=True)
+    monkeypatch.setattr(training, "JIT_STEPS", 7)
+    run = training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), 16, 1, jit_compile=True)
     plain = training.loop(lambda numbers: {"first": numbers[0]}, (np.arange(50),), 16, 1)
     assert run(2, 30)["first"].tolist() == plain(2, 30)["first"].tolist()
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(fused):
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(jit_compile):
     visited = training.loop(
-        lambda numbers: {"sum": tf.reduce_sum(numbers), "first": numbers[0]}, (np.arange(50),), 16, 1, fused
+        lambda numbers: {"sum": tf.reduce_sum(numbers), "first": numbers[0]}, (np.arange(50),), 16, 1, jit_compile
     )
     first, second = visited(0, 4), visited(4, 4)
     assert first["sum"].sum() == second["sum"].sum() == np.arange(50).sum()

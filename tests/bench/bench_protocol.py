@@ -164,12 +164,12 @@ def interpolation(name: str, chosen: Any) -> Counted:
         if optimizer == "sgd":
             lengths = (chosen.early_steps, chosen.late_steps, chosen.converged_steps)
             steps = max(dict(zip(("early", "late", "converged"), lengths, strict=True))[arm[4:]] for arm in stages)
-        for end in script.ENDS:
-            batch_size, rate = script.method(chosen, optimizer, end)
+        for end in script.PAIR:
+            batch_size, rate = script.batch_size_and_rate(chosen, optimizer, end)
             which = {"nets": chosen.seeds, "optimizer": optimizer, "batch_size": batch_size, "learning_rate": rate}
             yield Work("classify", **about, **which, examples=train), steps
     lines = 3 * chosen.seeds * (3 * chosen.intervals + 1) * (1 + chosen.probe_images / test)
-    rises = len(script.ENDS) * chosen.seeds * chosen.directions * 2 * RISE_EVALUATIONS * chosen.probe_images / test
+    rises = len(script.PAIR) * chosen.seeds * chosen.directions * 2 * RISE_EVALUATIONS * chosen.probe_images / test
     yield Work("line", **about, examples=test), len(chosen.arms) * (lines + rises)
 
 

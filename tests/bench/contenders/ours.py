@@ -34,8 +34,8 @@ def trained(work: Work) -> Steps:
     from common import training
 
     update, arrays = UPDATES[work.kind](work)
-    fused = work.kind.startswith("regress") or work.batch_size == 1  # as the scripts do
-    run, done = training.loop(update, arrays, work.batch_size, 0, fused), 0
+    jit_compile = work.kind.startswith("regress") or work.batch_size == 1  # as the scripts do
+    run, done = training.loop(update, arrays, work.batch_size, 0, jit_compile), 0
 
     def steps(count: int) -> float:
         nonlocal done
