@@ -1,4 +1,4 @@
-"""What sort of point a small tanh net stands at, and how many of its hidden units count. NumPy, float64.
+"""The kinds of points at which small tanh nets end, and how many of their hidden units count. NumPy, float64.
 
 Weights, widths and points as in `newton.py`.
 """
@@ -10,17 +10,18 @@ import numpy as np
 from hw1_2 import newton
 
 CRITICAL = 1e-8  # a gradient norm that counts as zero
-FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero lies in the kernel of H
-SAME = 1e-5  # outputs that differ by less are one
-AGREE = 1e-6  # relative: losses and spectra of points that agree so well are of one point
-CHANNEL = 10  # a cancellation from which on a net counts as standing in a channel
+FLAT = 1e-3  # |Hg| / (|H||g|) below which a gradient that is not zero counts as lying in the kernel of H
+SAME = 1e-5  # outputs that differ by less count as equal
+AGREE = 1e-6  # relative: points whose losses and eigenvalues differ by no more count as one
+CHANNEL = 10  # cancellation from which a net counts as being in a channel
 
 
 def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
-    """What sort of point each net stands at. gradient: (nets, n); hessian: (nets, n, n); float64, else TypeError.
+    """The kind of point of each net. gradient: (nets, n); hessian: (nets, n, n); float64, else TypeError.
 
-    A point is critical if |g| <= 1e-8 max(1, |H|): a minimum if no eigenvalue lies below -tolerance, else a saddle.
-    Else it is gradient-flat if |Hg| / (|H||g|) < 1e-3, or unfinished. Tolerance: 100 n eps |H|, |H| the spectral norm.
+    A point is critical if |g| <= 1e-8 max(1, |H|), where |H| is the spectral norm. A critical point is a minimum if no
+    eigenvalue is below -100 n eps |H|, else a saddle. Any other point is gradient-flat if |Hg| / (|H||g|) < 1e-3, else
+    unfinished.
     """
     if gradient.dtype != np.float64 or hessian.dtype != np.float64:
         raise TypeError(f"gradient and Hessian are {gradient.dtype} and {hessian.dtype}, not float64")
@@ -41,18 +42,17 @@ def kinds(gradient: np.ndarray, hessian: np.ndarray) -> dict[str, np.ndarray]:
         "spectral_norm": spectral,
         "curvature_along_gradient": curved,  # |Hg| / (|H||g|)
         "newton_step": newton.norms(along / np.where(np.abs(values) < tiny, tiny, values)),  # |H^-1 g|
-        "eigenvalues": eigenvalues,  # ascending; those within the tolerance are 0
+        "eigenvalues": eigenvalues,  # ascending; 0 where within the tolerance
         "positive_share": np.mean(eigenvalues > 0, axis=1),
         "negative_share": np.mean(eigenvalues < 0, axis=1),
     }
 
 
 def distinct(loss: np.ndarray, eigenvalues: np.ndarray) -> list[int]:
-    """Which of some points, loss (points,) and eigenvalues (points, n) in ascending order, are different points.
+    """Indices of the distinct points, of equal ones the first. loss: (points,); eigenvalues: (points, n), ascending.
 
-    Two are one and the same, up to the order and the signs of hidden units, if their losses differ by at most 1e-6 of
-    the larger and their eigenvalues, one by one, by at most 1e-6 of the larger spectral norm. Each point is compared
-    with the different ones before it, so that of each set the first stays; returns their indices.
+    Two points are equal, up to order and signs of hidden units, if their losses differ by at most 1e-6 of the larger
+    loss and their eigenvalues, one by one, by at most 1e-6 of the larger spectral norm.
     """
     spectral = np.abs(eigenvalues).max(axis=1)
     different: list[int] = []
@@ -67,12 +67,12 @@ def distinct(loss: np.ndarray, eigenvalues: np.ndarray) -> list[int]:
 def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> int:
     """How many hidden units of one net (n,) are distinct and have an effect on the output.
 
-    Units that are equal or opposite on all points count once, with their outgoing weights taken together. One whose
-    effect on all units above that count is constant does not count.
+    Units that are equal or opposite at all points count once, with their outgoing weights added up. A unit does not
+    count if its effect on the counted units of the next layer is constant.
     """
     passed = newton.activations(weights[None], inputs, widths)
     arrays = stacked.split(weights, widths)
-    width, above = 0, np.ones(1, bool)  # which units of the layer above count; the output does
+    width, above = 0, np.ones(1, bool)  # which units of the next layer count; the output does
     for depth in range(len(widths) - 1, 0, -1):
         units, outgoing = passed[depth][0], arrays[2 * depth][:, above]
         waiting, counting = list(range(len(units))), np.zeros(len(units), bool)
@@ -92,11 +92,11 @@ def effective_width(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, 
 
 
 def cancellation(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
-    """(nets,): the ranges of what the last hidden units add to the output, summed, over the range of the output.
+    """(nets,): sum of the ranges of what each last hidden unit adds to the output, divided by the output's range.
 
-    About 1 where each unit does its part. Large where units that are nearly alike have large opposite outgoing weights
-    and take the difference of their outputs: such nets stand in a channel that falls towards infinity, along which the
-    gradient vanishes although no critical point is near (Martinelli et al. 2025). NaN where the output is constant.
+    About 1 where the units add up. Large where nearly equal units have large, opposite outgoing weights, so that the
+    output is their small difference: such nets are in a channel that falls towards infinity, along which the gradient
+    vanishes although no critical point is near (Martinelli et al. 2025). NaN where the output is constant.
     """
     *_, hidden, outputs = newton.activations(weights, inputs, widths)
     outgoing = newton.layers(weights, widths)[-1][0][:, :, 0]
@@ -106,22 +106,23 @@ def cancellation(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...
 
 
 def structure(weights: np.ndarray, inputs: np.ndarray, widths: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """What the nets (nets, n) are made of: norm, whether the output is constant, hidden units that count, channels."""
+    """Norm of each of the nets (nets, n), whether its output is constant, its effective width, and its channel."""
     cancelled = cancellation(weights, inputs, widths)
     return {
         "weight_norm": newton.norms(weights),
         "constant": np.ptp(newton.activations(weights, inputs, widths)[-1][:, 0], axis=1) < SAME,
         "effective_width": np.array([effective_width(net, inputs, widths) for net in weights]),
         "cancellation": cancelled,
-        "channel": cancelled >= CHANNEL,  # a constant output, NaN, has nothing to cancel
+        "channel": cancelled >= CHANNEL,  # False where the output is constant and the cancellation NaN
     }
 
 
 def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, share: float) -> np.ndarray:
-    """One net (n,) with one more unit in its first hidden layer: the same function, so the same loss.
+    """One net (n,) with a copy of one unit in its first hidden layer: the same function, so the same loss.
 
-    The copy takes `share` of the unit's outgoing weight. The gradient's norm grows by at most sqrt 2 (Fukumizu and
-    Amari 2000): the parts of the incoming weights are shared out, and those of the outgoing weights repeated.
+    The copy takes `share` of the unit's outgoing weights. The gradient's norm grows by at most a factor of sqrt 2
+    (Fukumizu and Amari 2000): its components for incoming weights are divided between unit and copy, and those for
+    outgoing weights occur twice.
     """
     kernel, bias, following, *rest = stacked.split(weights, widths)
     copies = following[unit : unit + 1]
@@ -132,9 +133,9 @@ def duplicate_unit(weights: np.ndarray, widths: tuple[int, ...], unit: int, shar
 
 
 def doubled_units(minima: np.ndarray, about: tuple, generator: np.random.Generator) -> dict:
-    """Double a unit of each minimum (minima, n): gradient norms before and after, and what kind of point it then is.
+    """Double a random unit of each minimum (minima, n). about: inputs, targets and widths.
 
-    about: inputs, targets and widths. Returns norm, doubled_norm and kind, a value for each minimum.
+    Returns, for each minimum, the gradient norm before (`norm`) and after (`doubled_norm`), and the new point's `kind`.
     """
     inputs, targets, widths = about
     if not len(minima):

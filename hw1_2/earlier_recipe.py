@@ -1,8 +1,9 @@
-"""The minimal ratio as an earlier report measured it, to see what that recipe measures.
+"""The minimal ratio by the recipe of an earlier report, to show what it measures.
 
-A net 1-40-40-1 with ReLU, in float32, from normal initial weights: gradient descent on the loss, then on the norm of
-its gradient with a learning rate of 1e-10. The ratio is the share of moves of 3e-6 of the kernels, the biases held,
-after which the loss is not lower. What the recipe leaves open is as for the other nets: full batches, the same points.
+A net 1-40-40-1 with ReLU, in float32, starts from normal random weights. Gradient descent minimises the loss, and then
+the norm of its gradient, with a learning rate of 1e-10. The ratio is the share of random moves of the kernels (3e-6,
+biases fixed) after which the loss is not lower. Where the recipe does not say, batches and points are those of the
+other nets: full batches, the same points.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,13 @@ from common.lazy import tf
 import numpy as np
 
 WIDTHS = (40, 40, 1)
-LEARNING_RATE = 5e-4  # on the loss
-NORM_LEARNING_RATE, NORM_STEPS = 1e-10, 100  # on the norm of the gradient
+LEARNING_RATE = 5e-4  # of the loss
+NORM_LEARNING_RATE, NORM_STEPS = 1e-10, 100  # of the norm of the gradient
 MOVE = 3e-6  # standard deviation of the moves
 
 
 def train(points: np.ndarray, targets: np.ndarray, nets: int, epochs: int, moves: int) -> dict[str, Any]:
-    """Train `nets` nets on points and targets, (points,). Returns what the recipe finds, and how many of its ratios
-    float64 and the gradient alone confirm."""
+    """Train `nets` nets on points and targets, (points,). Returns losses, gradient norms and `ratios`, by net."""
     size = stacked.parameter_count(WIDTHS)
     generators = [np.random.default_rng(seeds.stream(seed, "recipe")) for seed in range(nets)]
     weights = tf.Variable(np.stack([each.standard_normal(size) for each in generators]).astype(np.float32))
@@ -74,14 +74,15 @@ def train(points: np.ndarray, targets: np.ndarray, nets: int, epochs: int, moves
 def ratios(
     losses: Callable, gradients: Callable, net: np.ndarray, generator: np.random.Generator, count: int
 ) -> dict[str, float]:
-    """Shares in [0, 1] of `count` moves from one net (n,), float32: `ratio`, as the recipe counts; `ties`, of equal
-    losses; `exact_ratio`, of the same moves in float64; `by_slope`, whose rise or fall the gradient alone tells.
+    """Shares, in [0, 1], of `count` random moves from one net (n,), float32.
 
-    losses, gradients: of (nets, n), a tensor in float32 or float64.
+    `ratio`: the loss is not lower, by the recipe. `ties`: the loss is the same. `exact_ratio`: the loss is higher, in
+    float64. `by_slope`: the gradient predicts whether the loss rises. losses, gradients: of (nets, n), a tensor in
+    float32 or float64.
     """
     kernels = np.concatenate(
         [
-            np.repeat([1.0, 0.0], [rows * columns, columns])  # the biases stay
+            np.repeat([1.0, 0.0], [rows * columns, columns])  # 0 for biases
             for rows, columns in stacked.layer_shapes(WIDTHS)
         ]
     )

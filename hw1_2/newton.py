@@ -1,8 +1,8 @@
 """Gradients, Hessians, Adam and second-order steps for many small tanh nets at once, in NumPy and float64.
 
 All nets have one input, one output, tanh hidden layers, a linear last layer and the same loss: the mean squared error
-over some points, plus `ridge` times the sum of squares of all weights and biases. The weights of all nets stand in one
-array (nets, parameters), in the order of Keras's `get_weights`. Widths are those of the layers, output last: (4, 1) is
+over some points, plus `ridge` times the sum of squares of all weights and biases. The weights of all nets are one array
+(nets, parameters), in the order of Keras's `get_weights`. `widths` are the units of the layers, output last: (4, 1) is
 the net 1-4-1.
 """
 
@@ -14,19 +14,19 @@ from common import stacked
 import numpy as np
 
 Evaluation = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (nets,), gradients (nets, n), Hessians (nets, n, n)
-CACHE = 1_500_000  # bytes
+CACHE = 1_500_000  # bytes of a core's cache
 FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-6, 1e-12, 1e12
 
 
 def keep_large_arrays() -> None:
-    """Let glibc keep arrays up to this size once freed: else it fetches fresh pages for them at each step."""
+    """Make glibc reuse the memory of freed arrays of up to this size; else each step gets new pages from the system."""
     np.empty(2**21)
 
 
 def layers(parameters: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray, slice]]:
-    """Kernel (nets, inputs, units), bias (nets, units) and the kernel's place among the parameters, layer by layer.
+    """Kernel (nets, inputs, units), bias (nets, units) and the slice of parameters that is the kernel, layer by layer.
 
-    TypeError unless the parameters are float64: in float32 round-off hides a gradient below 1e-6.
+    TypeError unless the parameters are float64: in float32, round-off hides a gradient below 1e-6.
     """
     if parameters.dtype != np.float64:
         raise TypeError(f"the parameters are {parameters.dtype}, not float64")
@@ -40,7 +40,7 @@ def layers(parameters: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarr
 
 
 def activations(parameters: np.ndarray, inputs: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
-    """What each layer passes on, (nets, units, points), the inputs (1, 1, points) first and the outputs last."""
+    """The inputs (1, 1, points), the activations of each hidden layer (nets, units, points), and the outputs."""
     passed = [inputs[None, None, :]]
     weights = layers(parameters, widths)
     for depth, (kernel, bias, _) in enumerate(weights, start=1):
@@ -90,8 +90,8 @@ def gradients(
 def _gradients(
     parameters: np.ndarray, passed: Sequence[np.ndarray], errors: np.ndarray, widths: Sequence[int]
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Gradients (nets, parameters) of the mean squared errors, from the errors (nets, points), and what `backward`
-    returns on the way to them."""
+    """Gradients (nets, parameters) of the mean squared errors from the errors (nets, points), then what `backward`
+    returns."""
     to_sums, to_activations = backward(parameters, passed, errors * (2 / errors.shape[1]), widths)
     parts = []
     for below, slopes in zip(passed, to_sums, strict=False):
@@ -102,7 +102,7 @@ def _gradients(
 def sensitivities(parameters: np.ndarray, passed: Sequence[np.ndarray], widths: Sequence[int]) -> list[np.ndarray]:
     """Derivatives of each layer's sums with respect to the parameters up to that layer.
 
-    One array (nets, units, parameters so far, points) a layer; the last is the Jacobian of the outputs.
+    One array (nets, units, parameters so far, points) for each layer; the last is the Jacobian of the outputs.
     """
     by_layer: list[np.ndarray] = []
     points = passed[0].shape[2]
@@ -125,18 +125,18 @@ def hessians(
 ) -> Evaluation:
     """Losses, gradients and exact Hessians of all nets.
 
-    A net is made of sums and tanh units, so its second derivatives are, unit by unit:
-    1. those of the squared error: the Jacobian's square;
-    2. those of each tanh, times the products of its sum's derivatives;
-    3. those of each product weight x activation, times the activation's derivatives.
+    The second derivative of the mean squared error has three parts:
+    1. from the square: 2 / points times the Jacobian times its transpose;
+    2. from each tanh: its second derivative, times the outer product of the derivatives of the unit's sum;
+    3. from each product weight x activation: the derivatives of the activation.
     The ridge adds 2 ridge on the diagonal.
     """
     return _in_blocks(_hessians, parameters, inputs, targets, widths, ridge)
 
 
 def _in_blocks(evaluate: Callable[..., Evaluation], parameters: np.ndarray, *about: Any) -> Evaluation:
-    """evaluate(parameters, inputs, targets, widths) for as many nets at a time as leave its largest array in a core's
-    cache; with the ridge, the last of `about`."""
+    """evaluate(parameters, inputs, targets, widths), plus the ridge, for blocks of nets whose largest array fits in
+    CACHE. about: inputs, targets, widths and ridge."""
     inputs, _, widths, ridge = about
     one = 8 * max(widths) * parameters.shape[1] * len(inputs)  # bytes of a net's derivatives of one layer's sums
     size = max(1, CACHE // one)
@@ -149,7 +149,7 @@ def _in_blocks(evaluate: Callable[..., Evaluation], parameters: np.ndarray, *abo
 
 
 def _hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
-    """Errors (nets, points), and gradients and Hessians of the mean squared errors, of some of the nets."""
+    """Errors (nets, points), gradients and Hessians of the mean squared errors of a block of nets."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
     gradient, to_sums, to_activations = _gradients(parameters, passed, errors, widths)
@@ -174,12 +174,15 @@ def _hessians(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, w
 def gauss_newton(
     parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int], ridge: float = 0.0
 ) -> Evaluation:
-    """Losses, gradients, and the Hessians' part that is never negative: 2 J J' / points, and that of the ridge."""
+    """Losses, gradients, and Gauss-Newton matrices, the parts of the Hessians without negative eigenvalues.
+
+    They are 2 J J' / points, plus the part of the ridge.
+    """
     return _in_blocks(_gauss_newton, parameters, inputs, targets, widths, ridge)
 
 
 def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, widths: Sequence[int]) -> Evaluation:
-    """What `gauss_newton` returns, of some of the nets."""
+    """Errors, gradients and Gauss-Newton matrices of the mean squared errors of a block of nets."""
     passed = activations(parameters, inputs, widths)
     errors = passed[-1][:, 0] - targets
     jacobian = sensitivities(parameters, passed, widths)[-1][:, 0]
@@ -190,7 +193,7 @@ def _gauss_newton(parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarra
 
 def norms(vectors: np.ndarray) -> np.ndarray:
     """Euclidean lengths (nets,) of (nets, n)."""
-    with np.errstate(over="ignore"):  # a trial step may lead anywhere: where the length is infinite it is refused
+    with np.errstate(over="ignore"):  # a step that makes the length infinite is rejected
         return np.sqrt(np.sum(vectors**2, axis=1))
 
 
@@ -214,11 +217,11 @@ def adam_path(
 def minimise_gradient_norm(
     evaluate: Callable[[np.ndarray], Evaluation], parameters: np.ndarray, steps: int, tolerance: float
 ) -> np.ndarray:
-    """Go to where the gradient is zero, whatever the curvature: damped Newton steps that reduce |g|^2 / 2.
+    """Find points of zero gradient, whatever their curvature, by damped Newton steps that reduce |g|^2 / 2.
 
-    Each step is -(H^2 + mu I)^-1 H g with mu = damping |g| (Levenberg-Marquardt on g, whose Jacobian is H), solved
-    in the eigenvectors of H. A trust region sets the damping, net by net. evaluate: of any number of nets.
-    Stops a net early where |g| <= tolerance or the damping has no effect left. Returns the last parameters.
+    Each step is -(H^2 + mu I)^-1 H g with mu = damping |g| (Levenberg-Marquardt on g, whose Jacobian is H), computed
+    in the eigenvectors of H. A trust region sets the damping of each net. evaluate: of any number of nets.
+    A net stops early where |g| <= tolerance, or where no damping gives a better point. Returns the last parameters.
     """
 
     def move(curvatures: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -232,9 +235,9 @@ def minimise_gradient_norm(
 def minimise_loss(
     evaluate: Callable[[np.ndarray], Evaluation], parameters: np.ndarray, steps: int, tolerance: float
 ) -> np.ndarray:
-    """Levenberg-Marquardt steps -(A + mu I)^-1 g on the loss, with the curvature A >= 0 of `gauss_newton`.
+    """Minimise the loss by Levenberg-Marquardt steps -(A + mu I)^-1 g, with the matrix A of `gauss_newton`.
 
-    Here mu = damping, in the units of the curvature. Stops as `minimise_gradient_norm`.
+    Here mu = damping. Stops like `minimise_gradient_norm`.
     """
 
     def move(curvatures: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,10 +255,10 @@ def _trust_region(
     steps: int,
     tolerance: float,
 ) -> np.ndarray:
-    """The loop of both: try a damped step, keep it if it gains, damp more or less by how well the gain was predicted.
+    """The loop of both: try a damped step, accept it if the objective falls, and adapt the damping to the prediction.
 
-    objective(losses, gradients) -> (nets,), what shall fall. move(curvatures, slopes, damping) -> steps (nets, n) and
-    promised gains (nets,), where curvatures and slopes (nets, n) are along the eigenvectors of the curvature.
+    objective(losses, gradients) -> (nets,), what is minimised. move(curvatures, slopes, damping) -> steps (nets, n) and
+    predicted gains (nets,), where curvatures and slopes (nets, n) are along the eigenvectors of the matrix.
     """
     parameters = parameters.copy()
     losses, gradients, curvature = evaluate(parameters)
@@ -267,13 +270,13 @@ def _trust_region(
         if not moving.any():
             break
         slopes = (vectors[moving].swapaxes(1, 2) @ gradients[moving][:, :, None])[:, :, 0]
-        moves, promised = move(values[moving], slopes, damping[moving])
+        moves, predicted = move(values[moving], slopes, damping[moving])
         trial = parameters[moving] + (vectors[moving] @ moves[:, :, None])[:, :, 0]
         new_losses, new_gradients, new_curvature = evaluate(trial)
         new_reached = objective(new_losses, new_gradients)
         gained = reached[moving] - new_reached
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            trust = np.where(np.isfinite(gained) & (promised > 0), gained / promised, -1.0)
+            trust = np.where(np.isfinite(gained) & (predicted > 0), gained / predicted, -1.0)
         factor = np.where(trust > 0.75, 1 / 3, np.where(trust < 0.25, 4.0, 1.0))
         damping[moving] = np.maximum(damping[moving] * factor, SMALLEST_DAMPING)
         better = trust > 1e-4

@@ -1,4 +1,4 @@
-"""The shape of the loss on a line, and the planes in which an error surface is drawn. NumPy, float64.
+"""Maxima and minimum of the loss on a line, and the planes on which an error surface is drawn. NumPy, float64.
 
 Planes are (rows, columns): y by x.
 """
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-PROMINENT = 0.01  # share of the losses' range above which a maximum counts (claim C7)
-NO_VARIANCE = 1e-12  # relative: round-off
-MARGIN = 0.25  # of the path's extent, on each side
+PROMINENT = 0.01  # share of the range of the loss above which the prominence of a maximum counts (claim C7)
+NO_VARIANCE = 1e-12  # relative: a smaller variance is round-off
+MARGIN = 0.25  # around the path on each side, as a share of its extent
 
 
 def line_shape(alpha: np.ndarray, loss: np.ndarray) -> dict[str, Any]:
-    """What decides whether a line is smooth: its interior maxima, and where it is lowest.
+    """Whether the loss (points,) on a line is smooth: its interior maxima, and its minimum.
 
-    maxima, prominences: places of the interior maxima whose prominence exceeds PROMINENT, and that prominence, as a
-    share of the losses' range; largest_prominence: of any interior maximum, 0 where there is none. minimum, its place
-    minimum_at, and end_to_minimum, the loss at the end over it. All are NaN or empty where a loss is not finite.
+    `maxima` are the alphas of the interior maxima whose prominence exceeds PROMINENT, and `prominences` theirs, as
+    shares of the range of the loss. `largest_prominence` is that of any interior maximum, 0 where there is none.
+    `minimum` is the lowest loss, `minimum_at` its alpha, `end_to_minimum` the loss at the end divided by it. All are
+    NaN or empty where a loss is not finite.
     """
     from scipy import signal
 
@@ -40,9 +41,9 @@ def line_shape(alpha: np.ndarray, loss: np.ndarray) -> dict[str, Any]:
 def path_plane(path: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plane through the end of a path of weights along its first two principal components (Li et al. 2018).
 
-    path: (records, n). Returns directions (2, n) of length 1, on whose positive sides the start lies; the path's
-    coordinates (records, 2) from its end; and the shares of variance (2,). A component without variance, such as the
-    second of a straight path, is 0.
+    path: (records, n). Returns directions (2, n) of length 1, signed so that the start has positive coordinates; the
+    coordinates of the path, (records, 2), from its end; and the shares of variance (2,). A component without variance,
+    such as the second of a straight path, is a zero vector.
     """
     moved = path.astype(np.float64)
     moved -= moved[-1]
@@ -62,14 +63,15 @@ def path_plane(path: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def axes_around(coordinates: np.ndarray, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grids x (columns,) and y (rows,) that hold a path's coordinates (records, 2) with some room around."""
+    """Grids x (columns,) and y (rows,) that cover the coordinates (records, 2) of a path, with a margin."""
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    room = np.where(high > low, MARGIN * (high - low), 1.0)
-    x, y = (np.linspace(*ends, count) for *ends, count in zip(low - room, high + room, (columns, rows), strict=True))
+    margin = np.where(high > low, MARGIN * (high - low), 1.0)
+    ends = zip(low - margin, high + margin, (columns, rows), strict=True)
+    x, y = (np.linspace(first, last, count) for first, last, count in ends)
     return x, y
 
 
 def share_within(displacement: np.ndarray, directions: np.ndarray) -> float:
-    """The share of a displacement's (n,) squared length that lies in the plane of two directions (2, n)."""
+    """Share of the squared length of a displacement (n,) that lies in the plane of two directions (2, n)."""
     within = directions.T @ np.linalg.lstsq(directions.T, displacement, rcond=None)[0]
     return float(within @ within / (displacement @ displacement))

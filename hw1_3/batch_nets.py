@@ -8,10 +8,10 @@ from common.settings import Problem
 import numpy as np
 
 BEST = 50  # images, the batch size that the claim calls best
-FEWEST = 3  # batch sizes of a rank correlation
+FEWEST = 3  # batch sizes that a rank correlation needs
 BUDGETS = ("steps", "epochs", "loss")  # what nets of different batch sizes have in common when they are compared
 Nets = dict[int, dict[int, dict[str, Any] | None]]
-MEASURES = {  # of sensitivity, of which the first decides: words, path below the images
+MEASURES = {  # of sensitivity: words, and keys below those of the images; the first one decides the claim
     "softmax": ("softmax Jacobian, mean", ("softmax", "mean")),
     "median": ("softmax Jacobian, median", ("softmax", "median")),
     "logits": ("logit Jacobian, mean", ("logits", "mean")),
@@ -20,9 +20,9 @@ MEASURES = {  # of sensitivity, of which the first decides: words, path below th
 
 
 def nets_of(history: dict[str, Any], budget: str) -> Nets:
-    """{batch size: {seed: what was measured, None for a net that did not reach the loss}}, smallest batch first.
+    """{batch size: {seed: measurements, None for a net that did not reach the loss}}, smallest batch first.
 
-    Problem where a unit of the history lacks it.
+    Problem where a unit of the history lacks them.
     """
     nets: Nets = {}
     for unit, results in history["results"].items():
@@ -38,11 +38,11 @@ def nets_of(history: dict[str, Any], budget: str) -> Nets:
 
 
 def values_of(nets: Nets, size: int, path: Sequence[str]) -> dict[int, float]:
-    """{seed: a quantity at a batch size}, of the nets that were measured. Problem where one of them lacks it."""
+    """{seed: a quantity at a batch size}, for the nets that were measured. Problem where one of them lacks it."""
     values = {}
-    for seed, found in nets.get(size, {}).items():
-        if found is not None:
-            value: Any = found
+    for seed, measurements in nets.get(size, {}).items():
+        if measurements is not None:
+            value: Any = measurements
             try:
                 for name in path:
                     value = value[name]
@@ -53,26 +53,26 @@ def values_of(nets: Nets, size: int, path: Sequence[str]) -> dict[int, float]:
 
 
 def judged(nets: Nets) -> Nets:
-    """The batch sizes that were trained from as many seeds as any: those that decide."""
+    """The batch sizes with the largest number of seeds; they alone decide a claim."""
     most = max(map(len, nets.values()), default=0)
-    return {size: found for size, found in nets.items() if len(found) == most}
+    return {size: of_size for size, of_size in nets.items() if len(of_size) == most}
 
 
 def common(nets: Nets) -> Nets:
-    """All batch sizes, over the seeds that every one of them was trained from."""
+    """All batch sizes, with only the seeds that all of them have."""
     seeds = set.intersection(*map(set, nets.values())) if nets else set()
-    return {size: {seed: found[seed] for seed in sorted(seeds)} for size, found in nets.items()}
+    return {size: {seed: of_size[seed] for seed in sorted(seeds)} for size, of_size in nets.items()}
 
 
 def trends(nets: Nets, path: Sequence[str]) -> list[float]:
-    """Spearman's rank correlation of a quantity with batch size, one a seed, of the seeds with enough batch sizes.
+    """Spearman's rank correlation of a quantity with batch size, one for each seed that has FEWEST batch sizes or more.
 
-    A quantity that is the same at all of them has no trend: 0.
+    It is 0 for a quantity that is the same at all batch sizes.
     """
     from scipy import stats
 
     correlations = []
-    for seed in sorted({seed for found in nets.values() for seed in found}):
+    for seed in sorted({seed for of_size in nets.values() for seed in of_size}):
         pairs = [(size, values[seed]) for size in nets if seed in (values := values_of(nets, size, path))]
         if len(pairs) >= FEWEST:
             sizes, values = (stats.rankdata(each) for each in np.array(pairs).T)

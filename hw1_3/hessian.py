@@ -1,10 +1,9 @@
 """Loss, gradient and Hessian of a fully connected net, its extreme eigenvalues and its trace. NumPy, float64.
 
-The net is a list of (kernel, bias) by layer, ReLU between the layers; all weights stand in one vector theta (n,) in
-the order of Keras's `get_weights`. L is the mean loss of the given examples. A product H v is the derivative of the
-gradient in the direction v (Pearlmutter 1994), written out layer by layer: the images enter two matrix products
-only, so that it costs less than half of what two nested automatic differentiations do. The second derivative of a
-ReLU is taken as zero, as everywhere but at its kink.
+The net has Dense layers with ReLU between them. All weights are in one vector theta (n,), in the order of Keras's
+`get_weights`. L is the mean loss of the given examples. A product H v is the derivative of the gradient in the
+direction v (Pearlmutter 1994), written out layer by layer. Only two of its matrix products involve the images, so that
+it costs less than half of two nested automatic differentiations. The second derivative of a ReLU is taken as zero.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +14,14 @@ from common import weights
 import numpy as np
 
 Product = Callable[[np.ndarray], np.ndarray]
-LANCZOS_EVERY = 5  # products between two looks at the eigenvalues found so far
+LANCZOS_EVERY = 5  # products between two tests of convergence
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, Product]:
-    """Softmax cross-entropy in nats of logits (examples, classes), labels (examples,) being whole numbers.
+    """Softmax cross-entropy in nats. logits: (examples, classes); labels: (examples,), integers.
 
-    Returns losses (examples,); their gradients by the logits, as the logits; and a function from changes of the logits
-    to changes of these gradients.
+    Returns losses (examples,); their gradients with respect to the logits, (examples, classes); and a function from
+    changes of the logits to changes of these gradients.
     """
     shifted = logits - logits.max(axis=1, keepdims=True)
     powers = np.exp(shifted)
@@ -43,7 +42,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
 def forward(
     vector: np.ndarray, shapes: Sequence[Sequence[int]], inputs: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """The net's kernels, what enters each layer, the inputs first, and its outputs. Arguments as of `passes`."""
+    """The net's kernels, the inputs of each layer, and the net's outputs. Arguments as of `passes`."""
     arrays = weights.unflatten(vector, shapes)
     kernels, biases = arrays[0::2], arrays[1::2]
     hidden = [inputs]
@@ -62,11 +61,11 @@ def passes(
     """Mean loss, its gradient (n,), and the function v -> H v, both (n,).
 
     vector: (n,), the weights; shapes: of kernel and bias, layer by layer; inputs: (examples, pixels), float64; targets:
-    as `loss` takes them.
+    what `loss` takes besides the outputs.
     """
     kernels, hidden, outputs = forward(vector, shapes, inputs)
     losses, slope, curvature = loss(outputs, targets)
-    slopes = [slope / len(inputs)]  # of L by what each layer sums up, (examples, units), the last layer first
+    slopes = [slope / len(inputs)]  # gradient of L by each layer's sums, (examples, units), the last layer first
     for kernel, values in zip(kernels[:0:-1], hidden[:0:-1], strict=True):
         slopes.append((slopes[-1] @ kernel.T) * (values > 0))
     slopes.reverse()
@@ -77,7 +76,7 @@ def passes(
     def product(direction: np.ndarray) -> np.ndarray:
         moves = weights.unflatten(direction, shapes)
         kernel_moves, bias_moves = moves[0::2], moves[1::2]
-        changes = []  # of what enters each layer but the first, where the images stay as they are
+        changes = []  # of the inputs of each layer but the first, whose inputs are the images
         change = inputs @ kernel_moves[0] + bias_moves[0]
         for layer in range(1, len(kernels)):
             changes.append(change * (hidden[layer] > 0))
@@ -100,13 +99,13 @@ def passes(
 def exact_trace(vector: np.ndarray, shapes: Sequence[Sequence[int]], inputs: np.ndarray) -> float:
     """Trace of the Hessian of the mean cross-entropy in closed form: it depends on no labels.
 
-    The logits are piecewise linear in each single weight, so that only the softmax is curved along it. With p the
-    shares of one example, J_c the gradient of its logit c by all weights, h what enters a layer and B_c the gradient
-    of logit c by what that layer sums up,
+    The logits are piecewise linear in each single weight, so that only the softmax has curvature. For one example, let
+    p be the softmax outputs, J_c the gradient of logit c by all weights, h the inputs of a layer and B_c the gradient
+    of logit c by that layer's sums. Then
 
-        tr H = mean of sum_c p_c |J_c|^2 - |sum_c p_c J_c|^2,
+        tr H = mean over examples of sum_c p_c |J_c|^2 - |sum_c p_c J_c|^2,
 
-    to which each layer adds (|h|^2 + 1) times the same expression in B.
+    in which the part of each layer is (|h|^2 + 1) times the same expression with B for J.
     """
     kernels, hidden, logits = forward(vector, shapes, inputs)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -127,11 +126,12 @@ def extreme_eigenvalues(
 ) -> dict[str, Any]:
     """Largest and smallest eigenvalue of a symmetric matrix by Lanczos's method with full reorthogonalisation.
 
-    product: v -> H v; start: (n,), random; most: products at most. Stops where both residuals |H u - lambda u|, u of
-    length 1, are estimated below half of tolerance times the largest |eigenvalue|. Returns top, bottom; top_residual,
-    bottom_residual, computed anew as shares of the largest |eigenvalue|; and how many products it took.
-    Steps: 1. the next basis vector is H times the last one, less its parts along all before, taken off twice;
-    2. eigenvectors of the small tridiagonal matrix give approximations, and its last coefficient their residuals.
+    product: v -> H v; start: (n,), random; most: products at most. Stops when the estimates of both residuals
+    |H u - lambda u|, with u of length 1, are below half of tolerance times the largest |eigenvalue|. Returns `top` and
+    `bottom`; `top_residual` and `bottom_residual`, computed from H itself, as shares of the largest |eigenvalue|; and
+    the number of `products`.
+    1. The next basis vector is H times the last one, minus its projection on all before; the projection is done twice.
+    2. Eigenvectors of the small tridiagonal matrix give approximations, and its last coefficient their residuals.
     """
     from scipy import linalg
 
@@ -146,7 +146,7 @@ def extreme_eigenvalues(
             following -= basis[: step + 1].T @ (basis[: step + 1] @ following)
         beside[step] = np.linalg.norm(following)
         scale = np.abs(diagonal[: step + 1]).max() + beside[: step + 1].max()
-        exhausted = beside[step] <= 1e-14 * scale  # the space that the start reaches is spanned
+        exhausted = beside[step] <= 1e-14 * scale  # H maps the space of the basis to itself
         if (step + 1) % LANCZOS_EVERY == 0 or step + 1 == most or exhausted:
             values, vectors = linalg.eigh_tridiagonal(diagonal[: step + 1], beside[:step])
             residuals = np.abs(beside[step] * vectors[-1, [0, -1]])
@@ -164,7 +164,7 @@ def extreme_eigenvalues(
 
 
 def hutchinson(product: Product, size: int, probes: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Trace of a symmetric matrix from `probes` products with random signs, and its standard error (NaN for one)."""
+    """Trace of a symmetric matrix from `probes` products with random signs; and its standard error."""
     samples = np.empty(probes)
     for index in range(probes):
         signs = generator.integers(0, 2, size) * 2.0 - 1

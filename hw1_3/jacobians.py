@@ -1,18 +1,18 @@
-"""How strongly a net's outputs change with its input: exact norms of Jacobians, an image at a time. NumPy, float64.
+"""How strongly a net's outputs change with its input: exact norms of the Jacobian of each image. NumPy, float64.
 
-A net of Dense layers with ReLU between them is linear around an image x, wherever no unit stands on its kink:
+A net of Dense layers with ReLU between them is linear around almost every image x. With two hidden layers,
 
-    logits(x) = W3' S2 W2' S1 W1' x + constant,   S1, S2: 1 where a hidden unit is on, else 0
+    logits(x) = W3' S2 W2' S1 W1' x + constant,   S1, S2: diagonal, 1 where a hidden unit is on, else 0,
 
-(two hidden layers; a prime is a transpose, biases only shift). With p = softmax(logits), D = diag(p) - p p' and y the
-one-hot label, the Frobenius norms over all outputs and pixels (Novak et al. 2018), and the length of the gradient of an
-image's loss, are
+where a prime is a transpose. Let p = softmax(logits), D = diag(p) - p p' and y the one-hot label. The Frobenius norms
+of the Jacobians of logits and softmax with respect to the pixels (Novak et al. 2018), and the norm of the gradient of
+an image's loss, are
 
     logits: |J|,   softmax: |D J|,   loss: |(p - y)' J|,   with J = W3' S2 W2' S1 W1'
 
-W1 is the large factor and the same for all images: with W1 = Q R, R' takes the place of W1', as Q changes no norm. So
-10,000 images of a net 784-64-64-10 cost about 2 GFLOP. D and p - y are formed without the difference 1 - p of the
-likely class, so that the tiny norms of a confident net are right as well.
+W1 is large and the same for all images. With W1 = Q R, R' can replace W1', since Q does not change a norm. So 10,000
+images of a net 784-64-64-10 cost about 2 GFLOP. D and p - y are computed without the difference 1 - p of the likely
+class, so that the tiny norms of a confident net are exact as well.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ BATCH = 1000  # images at once: a few megabytes
 def jacobian_norms(arrays: Arrays, images: np.ndarray) -> dict[str, np.ndarray]:
     """Frobenius norms of the Jacobians with respect to the pixels: `logits` and `softmax`, each (images,).
 
-    arrays: the net's weights as Keras's `get_weights` gives them: Dense kernels (inputs, outputs), each with or without
-    a bias (outputs,) after it; ReLU between the layers, none after the last. images: (images, ...), flattened here; the
-    norms are per unit of their scale. ValueError where the arrays are no such net.
+    arrays: the net's weights in the order of Keras's `get_weights`: Dense kernels (inputs, outputs), each with or
+    without a bias (outputs,) after it; ReLU between the layers, none after the last. images: (images, ...), which are
+    flattened here. ValueError where the arrays do not fit together.
     """
     parts = [
         (_lengths(jacobian), _lengths(_softmax_slope(logits) @ jacobian))
@@ -41,13 +41,13 @@ def jacobian_norms(arrays: Arrays, images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def sensitivities(arrays: Arrays, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """All that one pass tells of each image, (images,) each: what `jacobian_norms` does, and of its cross-entropy
+    """What `jacobian_norms` returns, and for each image, (images,) each,
 
-    `loss_gradient`   Euclidean norm of the gradient of the image's own loss with respect to its pixels
-    `loss`            the loss itself, in nats, without the round-off of log(1 - small)
+    `loss_gradient`   Euclidean norm of the gradient of its cross-entropy with respect to its pixels
+    `loss`            its cross-entropy, in nats, without the round-off of log(1 - small)
     `correct`         whether the most likely class is the label (the first of equally likely ones)
 
-    arrays, images: as there; labels: (images,), integers. Errors as there.
+    arrays, images, errors: as there; labels: (images,), integers.
     """
     parts = []
     for number, (logits, jacobian) in enumerate(_passes(arrays, images)):
@@ -71,17 +71,17 @@ def sensitivities(arrays: Arrays, images: np.ndarray, labels: np.ndarray) -> dic
 def mean_loss_gradient(loss_gradients: np.ndarray) -> float:
     """Norm of the gradient of the *mean* loss of n images with respect to all their pixels at once.
 
-    loss_gradients: (n,), as `sensitivities` has them. An image's pixels move no other image's loss, so this is the root
-    of the sum of their squares, divided by n: it shrinks as 1 / sqrt(n) with the number of images.
+    loss_gradients: (n,), of `sensitivities`. The pixels of an image do not change the loss of another image, so this is
+    the root of the sum of squares, divided by n. It shrinks as 1 / sqrt(n) with the number of images.
     """
     return float(np.linalg.norm(loss_gradients) / len(loss_gradients))
 
 
 def _passes(arrays: Arrays, images: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each BATCH of images their logits (images, classes) and, for each, a matrix of the length of its Jacobian.
+    """For each BATCH of images: logits (images, classes), and matrices that stand for the Jacobians J of the logits.
 
-    The matrix is W3' S2 W2' S1 R', (images, classes, at most units of the first layer): any factor in front of it gives
-    it the length that the same factor gives the Jacobian itself. ValueError where there is no image.
+    These are W3' S2 W2' S1 R', (images, classes, at most units of the first layer). M times such a matrix has the same
+    norm as M J, for any matrix M. ValueError where there is no image.
     """
     layers = weights.layers(arrays)
     triangle = np.linalg.qr(layers[0][0], mode="r").T
@@ -112,7 +112,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _softmax_slope(logits: np.ndarray) -> np.ndarray:
-    """D = diag(p) - p p', (images, classes, classes); p (1 - p) on the diagonal with 1 - p summed from the others."""
+    """D = diag(p) - p p', (images, classes, classes); on the diagonal, 1 - p is the sum of the other classes' p."""
     p = _softmax(logits)
     slope = -p[:, :, None] * p[:, None, :]
     classes = np.arange(p.shape[1])

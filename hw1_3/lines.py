@@ -1,4 +1,4 @@
-"""What a line through two solutions, and random directions around each, tell: barriers, widths and flatness."""
+"""Barriers and widths on a line through two solutions, and flatness along random directions from a solution."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,20 +7,20 @@ from common import landscape, weights
 
 import numpy as np
 
-FIRST, GROWTH, LONGEST = 0.01, 1.25, 10.0  # distances that the search for a rise tries, in lengths of the direction
-EXACT = 1e-5  # of a distance
+FIRST, GROWTH, LONGEST = 0.01, 1.25, 10.0  # first, factor between, and largest of the distances that are tried
+EXACT = 1e-5  # error of a distance
 
 
 def places(intervals: int) -> np.ndarray:
-    """(3 intervals + 1,): alpha from -1 to 2 in equal steps, `intervals` of them from 0 to 1; both are hit exactly."""
+    """(3 intervals + 1,): alpha from -1 to 2 in equal steps, `intervals` of them from 0 to 1, both exactly included."""
     return np.arange(-intervals, 2 * intervals + 1) / intervals
 
 
 def barrier(alpha: np.ndarray, loss: np.ndarray) -> dict[str, float]:
-    """How far the loss between two solutions lies above the straight line from one's loss to the other's.
+    """How far the loss between two solutions exceeds the linear interpolation of their losses (Frankle et al. 2020).
 
-    alpha, loss: (points,), with 0 and 1 among alpha. Returns height, the largest excess (0 or more: it is 0 at the
-    ends), and place, its alpha (Frankle et al. 2020).
+    alpha, loss: (points,), with 0 and 1 among alpha. Returns `height`, the largest excess, and `place`, its alpha. The
+    height is 0 or more, as the excess is 0 at both solutions.
     """
     inside = (alpha >= 0) & (alpha <= 1)
     ends = [loss[np.searchsorted(alpha, end)] for end in (0, 1)]
@@ -30,7 +30,7 @@ def barrier(alpha: np.ndarray, loss: np.ndarray) -> dict[str, float]:
 
 
 def width(distance: np.ndarray, change: np.ndarray, limit: float) -> float:
-    """The first distance at which `change` reaches `limit`, linear between points; NaN where it never does.
+    """The first distance at which `change` reaches `limit`, interpolated between points; NaN where it never does.
 
     distance, change: (points,), both starting at 0; distance rises.
     """
@@ -42,9 +42,9 @@ def width(distance: np.ndarray, change: np.ndarray, limit: float) -> float:
 
 
 def widths(alpha: np.ndarray, change: np.ndarray, limit: float) -> dict[str, dict[str, float]]:
-    """`width` from each end of a line, away from the other end (outward) and towards it (inward), in alpha.
+    """`width` from each solution on a line, away from the other one (outward) and towards it (inward), in alpha.
 
-    change: (2, points): what has changed since alpha = 0, and since alpha = 1.
+    change: (2, points): the change since alpha = 0, and since alpha = 1.
     """
     left, right = (int(np.searchsorted(alpha, end)) for end in (0, 1))
     return {
@@ -62,10 +62,10 @@ def widths(alpha: np.ndarray, change: np.ndarray, limit: float) -> dict[str, dic
 def described(alpha: np.ndarray, curves: dict[str, np.ndarray], rise: float, fall: float) -> dict[str, Any]:
     """Curves, barriers and widths of the lines of several seeds.
 
-    curves: {quantity: (seeds, points)}; those whose names end in loss are worse when higher, accuracies when lower.
-    Returns the curves under their names; barrier: {quantity: {height, place}}, of an accuracy how far it dips below;
-    widths: {quantity: {small, large: {outward, inward}}}, in alpha, to a rise by `rise` or a fall by `fall`. All of
-    these are lists over seeds.
+    curves: {quantity: (seeds, points)}, losses with names that end in "loss", and accuracies. Returns the curves under
+    their names; `barrier`: {quantity: {height, place}}, where the barrier of an accuracy is how far it falls below the
+    interpolation; `widths`: {quantity: {small, large: {outward, inward}}}, in alpha, up to a rise of a loss by `rise`
+    or a fall of an accuracy by `fall`. Numbers are lists over seeds.
     """
     lines: dict[str, Any] = {**curves, "barrier": {}, "widths": {}}
     at_ends = np.searchsorted(alpha, (0, 1))
@@ -82,9 +82,9 @@ def described(alpha: np.ndarray, curves: dict[str, np.ndarray], rise: float, fal
 
 
 def first_rise(loss_at: Callable[[float], float], rise: float) -> float:
-    """The distance at which a loss first lies `rise` above that at distance 0; NaN where it never does within LONGEST.
+    """The distance at which a loss first exceeds that at distance 0 by `rise`; NaN where that is beyond LONGEST.
 
-    Growing distances are tried until one lies above; within the last step the place is found by Brent's method.
+    Tries growing distances until the loss exceeds it, then finds the distance within the last step by Brent's method.
     """
     from scipy import optimize
 
@@ -98,11 +98,11 @@ def first_rise(loss_at: Callable[[float], float], rise: float) -> float:
 
 
 def flatness(through: Callable, net: weights.Arrays, rise: float, directions: int, seed: int) -> list[list[float]]:
-    """How far one can go from `net` along random directions before the loss has risen by `rise`.
+    """Distances from `net` along random directions at which the loss has risen by `rise`.
 
     through: of `landscape.evaluator`. The directions are filter-normalised (`weights.filter_normalised`) and drawn by
-    `seed`, so that nets with the same seed get the same draws. Returns (directions, 2): distances along and against
-    each, in lengths of the direction, which are those of the net's weights.
+    `seed`, so that nets with the same seed get the same draws. Returns (directions, 2): the distances forward and
+    backward along each direction, in units of its length, which is that of the net's weight vector.
     """
     generator = np.random.default_rng(seed)
     distances = []

@@ -1,16 +1,16 @@
-"""Which measures are compared with the generalization gap, and how: rank correlations over nets. NumPy, no TensorFlow.
+"""Rank correlations between measures of a net and its generalization gap, over many nets. NumPy and SciPy.
 
-Kendall's tau is the share of pairs of nets that both quantities order alike, less the share that they order unlike
-(tau-b where there are ties). It comes in three kinds:
+Kendall's tau is the share of pairs of nets that both quantities order in the same way, minus the share that they order
+in opposite ways (tau-b where there are ties). It is computed
 
-    all       over all pairs: batch size may move both quantities
-    fixed     over pairs of nets of one batch size: the partial tau at fixed batch size
-    between   over the medians of the batch sizes, which are as many points: what batch size alone moves
+    all       over all pairs of nets: the batch size may change both quantities
+    fixed     over pairs of nets of the same batch size
+    between   over the medians of each batch size: what the batch size alone changes
 
-p-values are of permutations of the gaps, over all nets or within each batch size, and are corrected after Holm (1979)
-over the measures. Intervals are of a bootstrap that draws the nets of each batch size anew, as batch sizes were chosen
-and nets are chance. The p of the medians is exact, as there are few of them. Kendall's own partial coefficient, which
-adjusts for a third quantity without holding it fixed, stands beside.
+p-values come from permutations of the gaps, over all nets or within each batch size, and are corrected over the
+measures by Holm's method (1979). Intervals come from a bootstrap that resamples the nets of each batch size, as batch
+sizes were chosen and nets are random. The p-value of the medians is exact, as they are few. Kendall's partial
+coefficient, which adjusts for a third quantity without holding it fixed, is computed as well.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from common.settings import Problem
 
 import numpy as np
 
-MEASURES = {  # name in the history: words; the family of the correction
+MEASURES = {  # key in the history: words. Their p-values are corrected together
     "short_wide": "10-iteration sharpness (wide box)",
     "wide": "converged sharpness (wide box)",
     "short_narrow": "10-iteration sharpness (narrow box)",
@@ -32,13 +32,13 @@ MEASURES = {  # name in the history: words; the family of the correction
     "train_jacobian": "Jacobian of the softmax",
     "distance": "distance from the start",
 }
-BESIDE = {  # shown, and in no family
+BESIDE = {  # shown without p-values
     "trace": "Hutchinson's trace",
     "train_logit_jacobian": "Jacobian of the logits",
     "norm": "length of the weight vector",
     "train_loss": "training loss",
 }
-NEGATED = ("bottom",)
+NEGATED = ("bottom",)  # measures whose negative is compared
 GAPS = ("gap", "accuracy_gap")  # in loss and in accuracy
 PERMUTATIONS = 10_000
 RESAMPLINGS = 2000
@@ -47,7 +47,7 @@ CHUNK = 500  # permutations at once: some 16 MB for 64 nets
 
 
 def nets_of(history: dict[str, Any], stop: str) -> dict[str, np.ndarray]:
-    """{name: (nets,)} of all measured nets that have values at this stop, with `batch_size` as configured.
+    """{name: (nets,)} of all nets that were measured at this stop, with the `batch_size` of their unit.
 
     Problem where a unit of the history lacks one of MEASURES, BESIDE and GAPS, or has it for some nets only.
     """
@@ -68,30 +68,30 @@ def nets_of(history: dict[str, Any], stop: str) -> dict[str, np.ndarray]:
 
 
 def values_of(nets: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """(nets,): a measure, signed so that more is expected to mean a larger gap."""
+    """(nets,): a measure, signed so that a higher value is expected to mean a larger gap."""
     return -nets[name] if name in NEGATED else nets[name]
 
 
 def pair_signs(values: np.ndarray) -> np.ndarray:
-    """(nets, nets): 1 where the row's value is the larger one, -1 where the column's, 0 where they are equal."""
+    """(nets, nets): 1 where the row's value is larger than the column's, -1 where it is smaller, 0 where equal."""
     return np.sign(values[:, None] - values[None, :])
 
 
 def kendall(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> float:
-    """Tau-b over the pairs that `pairs` (nets, nets) marks with 1; NaN where one of the two does not vary."""
+    """Tau-b over the pairs that are 1 in `pairs` (nets, nets); NaN where one of the two does not vary."""
     one, two = pair_signs(first) * pairs, pair_signs(second) * pairs
     scale = np.sqrt(np.sum(np.abs(one)) * np.sum(np.abs(two)))
     return float(np.sum(one * two) / scale) if scale else float("nan")
 
 
 def kendall_partial(first: float, second: float, between: float) -> float:
-    """Kendall's partial coefficient from the taus of each quantity with the third, and of the two with each other."""
+    """Kendall's partial coefficient. first, second: taus of two quantities with a third; between: of the two."""
     scale = np.sqrt((1 - first**2) * (1 - second**2))
     return float((between - first * second) / scale) if scale > 0 else float("nan")
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """p-values corrected after Holm (1979), in the order given; NaN counts as no test and stays NaN."""
+    """p-values corrected by Holm's method (1979), in the given order; NaN counts as no test and stays NaN."""
     p_values = np.asarray(p_values, float)
     corrected, largest = np.full(len(p_values), np.nan), 0.0
     tested = np.flatnonzero(np.isfinite(p_values))
@@ -102,7 +102,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def permuted(size: int, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(size, nets): random orders of the nets, each net staying in its group."""
+    """(size, nets): random orders of the nets, with each net staying in its group."""
     orders = np.tile(np.arange(len(groups)), (size, 1))
     for group in np.unique(groups):
         places = np.flatnonzero(groups == group)
@@ -110,25 +110,27 @@ def permuted(size: int, groups: np.ndarray, generator: np.random.Generator) -> n
     return orders
 
 
-def chances(values: np.ndarray, gap: np.ndarray, pairs: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+def p_values_of(
+    values: np.ndarray, gap: np.ndarray, pairs: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> np.ndarray:
     """Two-sided p of each measure's tau from PERMUTATIONS of the gaps within groups. values: (measures, nets)."""
     generator = np.random.default_rng(seed)
-    ours = np.stack([pair_signs(each) * pairs for each in values]).reshape(len(values), -1).astype(np.float32)
+    ordered = np.stack([pair_signs(each) * pairs for each in values]).reshape(len(values), -1).astype(np.float32)
     signs = pair_signs(gap).astype(np.float32)
-    observed = np.abs(ours @ signs.ravel())
+    observed = np.abs(ordered @ signs.ravel())
     as_extreme = np.zeros(len(values))
     for first in range(0, PERMUTATIONS, CHUNK):
         orders = permuted(min(CHUNK, PERMUTATIONS - first), groups, generator)
         drawn = signs[orders[:, :, None], orders[:, None, :]].reshape(len(orders), -1)
-        as_extreme += np.sum(np.abs(drawn @ ours.T) >= observed - 0.5, axis=0)  # sums of whole numbers
+        as_extreme += np.sum(np.abs(drawn @ ordered.T) >= observed - 0.5, axis=0)  # sums of integers
     p_values = (as_extreme + 1) / (PERMUTATIONS + 1)
-    return np.where(np.any(ours, axis=1) & np.any(signs * pairs), p_values, np.nan)
+    return np.where(np.any(ordered, axis=1) & np.any(signs * pairs), p_values, np.nan)
 
 
 def interval(
     first: np.ndarray, second: np.ndarray, pairs: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> list[float]:
-    """95 % interval of tau: the nets of each group are drawn anew, RESAMPLINGS times; copies of a net make no pair."""
+    """95 % interval of tau: the nets of each group are resampled RESAMPLINGS times; copies of a net form no pair."""
     generator = np.random.default_rng(seed)
     counts = np.zeros((RESAMPLINGS, len(groups)))
     for group in np.unique(groups):
@@ -149,9 +151,9 @@ def interval(
 
 
 def between_sizes(values: np.ndarray, gap: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """Tau of the groups' medians of a measure and of the gap, and its exact p; NaN where one of the two does not vary.
+    """Tau between the groups' medians of a measure and of the gap, and its exact p; NaN where one does not vary.
 
-    With ties among the medians, where no exact p is known, it is that of the normal approximation.
+    With ties among the medians there is no exact p, and the normal approximation is used.
     """
     from scipy import stats
 
@@ -160,40 +162,39 @@ def between_sizes(values: np.ndarray, gap: np.ndarray, groups: np.ndarray) -> tu
     if min(len(np.unique(first)), len(np.unique(second))) < 2:
         return float("nan"), float("nan")
     tied = min(len(np.unique(first)), len(np.unique(second))) < len(sizes)
-    found = stats.kendalltau(first, second, method="asymptotic" if tied else "exact")
-    return float(found.statistic), float(found.pvalue)
+    test = stats.kendalltau(first, second, method="asymptotic" if tied else "exact")
+    return float(test.statistic), float(test.pvalue)
 
 
 def correlations(nets: dict[str, np.ndarray], gap: str = "gap") -> dict[str, dict[str, Any]]:
     """Kendall's tau with the gap, for each of MEASURES and BESIDE.
 
-    Returns {measure: {"all": kind, "fixed": kind, "between": kind, "partial_batch": tau, "partial_loss": tau}}: over
-    all pairs, pairs of one batch size, and medians of batch sizes. A kind has `tau`, `interval` (but `between`) and,
-    for one of MEASURES, corrected `p`.
+    Returns {measure: {"all": {...}, "fixed": {...}, "between": {...}, "partial_batch": tau, "partial_loss": tau}}. Each
+    {...} has `tau`; `interval`, but not in "between"; and the corrected `p`, for MEASURES.
     """
     names, groups, gaps = [*MEASURES, *BESIDE], nets["batch_size"], nets[gap]
     values = np.stack([values_of(nets, name) for name in names])
-    apart = 1.0 - np.eye(len(gaps))
-    kinds = {"all": (apart, np.zeros(len(gaps))), "fixed": (apart * (groups[:, None] == groups[None, :]), groups)}
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for kind, (pairs, exchangeable) in kinds.items():
-        p_values = holm(chances(values[: len(MEASURES)], gaps, pairs, exchangeable))
-        for place, name in enumerate(names):
-            found[name][kind] = {
-                "tau": kendall(values[place], gaps, pairs),
-                "interval": interval(values[place], gaps, pairs, groups),
+    all_pairs = 1.0 - np.eye(len(gaps))
+    same_size = all_pairs * (groups[:, None] == groups[None, :])
+    results: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for kind, pairs, permuted_within in (("all", all_pairs, np.zeros(len(gaps))), ("fixed", same_size, groups)):
+        p_values = holm(p_values_of(values[: len(MEASURES)], gaps, pairs, permuted_within))
+        for index, name in enumerate(names):
+            results[name][kind] = {
+                "tau": kendall(values[index], gaps, pairs),
+                "interval": interval(values[index], gaps, pairs, groups),
             }
             if name in MEASURES:
-                found[name][kind]["p"] = float(p_values[place])
+                results[name][kind]["p"] = float(p_values[index])
     medians = [between_sizes(each, gaps, groups) for each in values]
     p_values = holm([p for _, p in medians[: len(MEASURES)]])
-    for place, name in enumerate(names):
-        found[name]["between"] = {"tau": medians[place][0]}
+    for index, name in enumerate(names):
+        results[name]["between"] = {"tau": medians[index][0]}
         if name in MEASURES:
-            found[name]["between"]["p"] = float(p_values[place])
+            results[name]["between"]["p"] = float(p_values[index])
     for third, quantity in (("partial_batch", groups), ("partial_loss", nets["train_loss"])):
-        with_gap = kendall(gaps, quantity, apart)
-        for place, name in enumerate(names):
-            with_measure = kendall(values[place], quantity, apart)
-            found[name][third] = kendall_partial(with_measure, with_gap, found[name]["all"]["tau"])
-    return found
+        with_gap = kendall(gaps, quantity, all_pairs)
+        for index, name in enumerate(names):
+            with_measure = kendall(values[index], quantity, all_pairs)
+            results[name][third] = kendall_partial(with_measure, with_gap, results[name]["all"]["tau"])
+    return results

@@ -1,4 +1,4 @@
-"""The ten nets as an earlier report measured them, and the results of param_count.py by width."""
+"""The results of param_count.py by width, and those of an earlier report on the same ten nets."""
 
 from typing import Any
 
@@ -6,13 +6,12 @@ from common import reading
 
 import numpy as np
 
-LAST = 5  # epochs that a net's results are averaged over: its last ones
-FITTED = 0.99  # share of all labels, wrong ones included, that a net has learnt which fits them
+LAST = 5  # last records, over which a curve is averaged
+FITTED = 0.99  # training accuracy, wrong labels included, from which a net counts as fitting all labels
 CURVES = ("running_loss", "running_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
-# Training loss, test loss, test accuracy and training accuracy by width, as the table of an earlier report on this
-# homework (three authors, 2018) gives them: one training each, values of the last of 20 epochs, those of training being
-# running means within it.
+# Training loss, test loss, test accuracy and training accuracy by width, from the table of an earlier report on this
+# homework (three authors, 2018): one training each, the last of 20 epochs; training values are running means.
 _TABLE = {
     16: (0.0702, 0.1741, 0.9576, 0.9782),
     32: (0.0398, 0.1186, 0.9697, 0.9874),
@@ -30,23 +29,23 @@ REFERENCE = {width: dict(zip(_COLUMNS, row, strict=True)) for width, row in _TAB
 
 
 def by_width(history: dict[str, Any], noisy: bool = False) -> dict[int, dict[str, np.ndarray]]:
-    """What is measured of each width, narrowest first, over all its units; of the nets that learn wrong labels or not.
+    """{width: results of all its nets}, narrowest first. noisy: of the nets that learn wrong labels.
 
-    Each has `seeds` (n,), `parameters` and `epochs` of the records, `dead` (n,), and curves (n, records), accuracies as
-    shares. Problem where the history lacks one of them.
+    Results are `seeds` (n,), `parameters`, `epochs` of the records (records,), `dead` (n,), and curves (n, records),
+    accuracies as shares. Problem where the history lacks one of them.
     """
-    found: dict[int, list[dict[str, np.ndarray]]] = {}
+    units: dict[int, list[dict[str, np.ndarray]]] = {}
     names = (*CURVES, "wrong_learnt") if noisy else CURVES
     for unit in history["results"]:
         if unit.startswith("noisy/") == noisy:
             width = int(reading.field(history, unit, "width"))
             fields = ("seeds", "parameters", "epochs", "dead", *names)
-            found.setdefault(width, []).append({name: reading.field(history, unit, name) for name in fields})
-    return {width: _joined(parts) for width, parts in sorted(found.items())}
+            units.setdefault(width, []).append({name: reading.field(history, unit, name) for name in fields})
+    return {width: _joined(parts) for width, parts in sorted(units.items())}
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The units of one width as one, in the order of their seeds."""
+    """The results of the units of one width joined, in the order of their seeds."""
     order = np.argsort(np.concatenate([part["seeds"] for part in parts]), kind="stable")
     return {
         name: parts[0][name]
@@ -62,17 +61,17 @@ def at_the_end(net: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def gap(net: dict[str, np.ndarray], quantity: str) -> np.ndarray:
-    """(n,): by how much test images fare worse than training images at the end, both clean; of loss or accuracy."""
+    """(n,): how much worse loss or accuracy (`quantity`) is on test images than on training images at the end."""
     difference = at_the_end(net, f"test_{quantity}") - at_the_end(net, f"train_{quantity}")
     return difference if quantity == "loss" else -difference
 
 
 def fitting_width(nets: dict[int, dict[str, np.ndarray]]) -> int | None:
-    """The narrowest net that has learnt FITTED of all labels after the last record, by the median over seeds."""
+    """The smallest width whose median training accuracy at the last record is at least FITTED, or None."""
     return next((width for width, net in nets.items() if np.median(net["train_accuracy"][:, -1]) >= FITTED), None)
 
 
 def running_gap(net: dict[str, np.ndarray], quantity: str) -> np.ndarray:
-    """(n,): `gap` with the running training values of the same epochs, as the earlier report has it."""
+    """(n,): `gap` with the running values in place of those on training images, as in the earlier report."""
     difference = at_the_end(net, f"test_{quantity}") - at_the_end(net, f"running_{quantity}")
     return difference if quantity == "loss" else -difference

@@ -61,7 +61,7 @@ def test_chances_are_those_of_the_exact_test():
     second += 0.8 * first
     exact = stats.kendalltau(first, second, method="exact").pvalue
     apart = 1.0 - np.eye(8)
-    found = measures.chances(np.stack([first, -first, np.ones(8)]), second, apart, np.zeros(8))
+    found = measures.p_values_of(np.stack([first, -first, np.ones(8)]), second, apart, np.zeros(8))
     assert found[0] == pytest.approx(exact, abs=3 * np.sqrt(exact / measures.PERMUTATIONS))
     assert found[1] == found[0]
     assert np.isnan(found[2])
@@ -70,9 +70,9 @@ def test_chances_are_those_of_the_exact_test():
 def test_chances_under_no_relation_are_even():
     values = drawn(2).normal(size=(40, 32))
     gap = drawn(3).normal(size=32) + GROUPS
-    found = measures.chances(values + 3 * GROUPS, gap, SAME_SIZE, GROUPS)  # related by batch size alone
+    found = measures.p_values_of(values + 3 * GROUPS, gap, SAME_SIZE, GROUPS)  # related by batch size alone
     assert stats.kstest(found, "uniform").pvalue > 0.01
-    assert (measures.chances(values + 3 * GROUPS, gap, APART, np.zeros(32)) < 0.001).all()
+    assert (measures.p_values_of(values + 3 * GROUPS, gap, APART, np.zeros(32)) < 0.001).all()
 
 
 def test_the_interval_covers_the_tau_of_many_nets():
