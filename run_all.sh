@@ -46,8 +46,8 @@ case " $* " in *" --help "* | *" -h "*)
     exit ;;
 esac
 
-# The flow. Python 3.11 to 3.13 is all that must be there. driver.py reads the options, has driver_venv.py make .venv, asks
-# all scripts in one process what is due (as --check and --list do), and runs that, with logs and a table at the end.
+# The flow. Python 3.11 to 3.13 is all that must be there. driver.py reads the options, has environment.py make .venv,
+# finds out what is due (as --check and --list do), and runs that, with logs and a table at the end.
 . "$root/common/environment.sh"
 find_python "$@"
 exec "$python" "$root/common/driver.py" "$experiments" "$steps" "$@"

@@ -1,7 +1,12 @@
-"""Runs the steps of run_all.sh that are due, or says which are (--check), or lists their commands (--list).
+"""Runs the steps of run_all.sh that are due, or says which are due (--check), or lists their commands (--list).
 
-Standard library only: each step is a command for the Python of .venv. What is due the scripts say themselves: `ask`
-starts one process, in which `answer` runs each as if from the command line; so `common` need not know them.
+Standard library only, since it runs before there is an environment; each step is a command for the Python of .venv.
+
+1. `plan_steps` makes the list of steps from the table in run_all.sh.
+2. `query_scripts` finds out what is due: it runs every script with --check or --list, all of them in one process, as
+   starting Python 25 times takes seconds. Neither flag imports TensorFlow: `keras` and `tf` load at their first use
+   (common/lazy.py), and before that `history.start` answers and exits.
+3. `print_due` prints that, or `run_due` runs the steps and prints the table.
 """
 
 import argparse
@@ -20,24 +25,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from common import driver_venv, gpu, signals
+from common import children, environment, gpu, signals
 
-DEVICE = "from common import settings, backend\nwith settings.one_message(): backend.start()"
+SHOW_DEVICE = "from common import settings, backend\nwith settings.one_message(): backend.start()"  # a Python program
 REMEDY = "free some disk space, or check the permissions of the folder"
 BEGUN = time.monotonic()
 
 
 class Step(argparse.Namespace):
-    """kind, title, command, log, output, history (its or the one to draw); the rest is filled in on the way."""
+    """One step: kind, scale, title, command, log, output, and the history that it fills or draws."""
 
-    code, answer, error = 1, "", ""  # of the script to --check or --list
-    result, seconds = "not run", 0.0
-    fresh = property(lambda step: step.code == 0 and step.answer != "")  # a script that says nothing has not looked
+    code, answer, error = 1, "", ""  # exit code, output and last error of its script with --check or --list
+    result, seconds = "not run", 0.0  # for the table
+    up_to_date = property(lambda step: step.code == 0 and step.answer != "")  # no output: the script did not check
     no_answer = property(lambda step: f"cannot tell: {step.error or 'no answer'} (exit {step.code})")
 
 
 def read_options(experiments: list[str], arguments: list[str]) -> argparse.Namespace:
-    """The command line of run_all.sh; one line and exit code 2 where it is wrong."""
+    """Read the command line of run_all.sh, and set the scale; exits with 2 and one line where it is wrong."""
     known = [*experiments, *dict.fromkeys(name.split("/")[0] for name in experiments), "report"]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.error = lambda words: parser.exit(2, f"error: {words} (see ./run_all.sh --help)\n")
@@ -60,8 +65,8 @@ def read_options(experiments: list[str], arguments: list[str]) -> argparse.Names
     return options
 
 
-def plan(options: argparse.Namespace, lines: list[str], experiments: list[str], python: str) -> list[Step]:
-    """The steps of the scale in order, then at quick scale those that show the committed histories."""
+def plan_steps(options: argparse.Namespace, lines: list[str], experiments: list[str], python: str) -> list[Step]:
+    """All steps in order. lines: the table in run_all.sh. At quick scale the paper histories are drawn as well."""
     steps = []
     for scale in dict.fromkeys((options.scale, "paper")):
         tree, again = "" if scale == "paper" else f"out/{scale}/", scale != options.scale
@@ -84,13 +89,16 @@ def plan(options: argparse.Namespace, lines: list[str], experiments: list[str], 
     return steps
 
 
-def ask(python: str, steps: list[Step], flag: str) -> None:
-    """Have scripts answer to --check or --list, in one process; where one ends it, in another from the next one on."""
+def query_scripts(python: str, steps: list[Step], flag: str) -> None:
+    """Set code, answer and error of each step: what its script says with --check or --list.
+
+    One process runs all scripts (`query_script`). Where a script ends that process, another one continues after it.
+    """
     while steps:
-        said = []
+        output = []
         commands = json.dumps([[*step.command[1:], flag] for step in steps])
-        code = driver_venv.run([python, "common/driver.py", "--answer", commands], said.append)
-        lines = b"".join(said).decode(errors="replace").splitlines()
+        code = children.run([python, "common/driver.py", "--query", commands], output.append)
+        lines = b"".join(output).decode(errors="replace").splitlines()
         answers = [json.loads(line) for line in lines if line.startswith('{"code": ')]
         answers.append({"code": code, "answer": "", "error": "" if answers else (lines or [""])[-1]})
         for step, answer in zip(steps, answers, strict=False):
@@ -98,8 +106,8 @@ def ask(python: str, steps: list[Step], flag: str) -> None:
         steps = steps[len(answers) :]
 
 
-def answer(script: str, *flags: str) -> dict[str, int | str]:
-    """Exit code, output, and last line of errors of a script that is called with these flags."""
+def query_script(script: str, *flags: str) -> dict[str, int | str]:
+    """Run a script in this process, as if from the command line: its exit code, output, and last line of errors."""
     sys.argv, output, errors, code = [str(ROOT / script), *flags], io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         try:
@@ -112,24 +120,24 @@ def answer(script: str, *flags: str) -> dict[str, int | str]:
     return {"code": code, "answer": output.getvalue().strip("\n"), "error": errors.getvalue().split("\n")[-2:][0]}
 
 
-def tell(python: str, steps: list[Step], flag: str) -> int:
-    """--check: what is due; 1 if anything is. --list: the commands to run; 1 if a script cannot tell its own."""
+def print_due(python: str, steps: list[Step], flag: str) -> int:
+    """--check: print what is due; returns 1 if anything is. --list: print the commands; 1 if a script gave none."""
     asked = [step for step in steps if step.kind == "train" or (flag == "--check" and step.kind != "data")]
-    ask(python, asked, flag)
+    query_scripts(python, asked, flag)
     if flag == "--check":
         print("\n".join(f"{step.title:<50} {step.answer or step.no_answer}" for step in asked))
-        return int(not all(step.fresh for step in asked))
+        return int(not all(step.up_to_date for step in asked))
     for step in steps:
-        if step.kind == "data":  # one line, also where the folder's name has two
+        if step.kind == "data":  # on one line, even if the folder's name has a line break
             print(f"cd {shlex.quote(str(ROOT))} && {shlex.join(step.command)}".replace("\n", r"'$'\n''"))
         elif step in asked and (step.answer or step.code):
             print(step.answer or f"error: {step.title}: {step.no_answer}", file=sys.stderr if step.code else sys.stdout)
     return int(any(step.code for step in asked))
 
 
-def run(python: str, steps: list[Step], force: bool) -> int:
-    """Run what is due, a failed step stopping no other, and print the table; 1 if any failed."""
-    try:  # before the first: without its log a step that fails after hours could not be explained
+def run_due(python: str, steps: list[Step], force: bool) -> int:
+    """Run the steps that are due, whether or not others fail, and print the table; returns 1 if any failed."""
+    try:  # first: a step that fails after hours must have its log
         for step in steps:
             step.log.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(step.log, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
@@ -139,42 +147,42 @@ def run(python: str, steps: list[Step], force: bool) -> int:
         for (kind, scale), group in itertools.groupby(steps, lambda step: (step.kind, step.scale)):
             group = list(group)
             if kind != "data":
-                ask(python, group, "--check")
-            if (kind, scale) == ("train", "paper") and (force or not all(step.fresh for step in group)):
-                name_device(python, group)
+                query_scripts(python, group, "--check")
+            if (kind, scale) == ("train", "paper") and (force or not all(step.up_to_date for step in group)):
+                announce_training(python, group)
             for step in group:
-                if step.fresh and not force:
+                if step.up_to_date and not force:
                     step.result = "kept, " + re.sub(r"up to date \((.*?)\)", r"\1", step.answer)
                 elif kind == "figures" and not step.history.is_file():
                     step.result = "not run, no history"
                 else:
                     run_step(step)
     finally:
-        table(steps)
+        print_table(steps)
     return int(any(step.result.startswith("failed") for step in steps))
 
 
-def name_device(python: str, training: list[Step]) -> None:
-    """Say on what a run at paper scale trains, and how long; ends it where a GPU is listed and a CPU would train."""
+def announce_training(python: str, training: list[Step]) -> None:
+    """Print time and device of a training at paper scale; exits where a CPU would train although a GPU is there."""
     hours = sum(float(number) for step in training for number in re.findall(r"([\d.]+) hours on a CPU", step.answer))
     print(f"what is due takes about {hours:.1f} hours on a CPU, by the times in the histories", file=sys.stderr)
-    if driver_venv.run([python, "-c", DEVICE], sys.stderr.buffer.write):
+    if children.run([python, "-c", SHOW_DEVICE], sys.stderr.buffer.write):
         sys.exit(1)
 
 
 def run_step(step: Step) -> None:
-    """Run a step, its output to the terminal and to its log."""
+    """Run a step, with its output on the terminal and in its log."""
     print(f"\n== {step.title}")
     terminal, begun = sys.stderr.isatty(), time.monotonic()  # a progress bar needs the terminal itself
     step.log.write_bytes(b"")
-    outputs = {step.log: step.log.open("ab")}  # another driver may write there too
+    outputs = {step.log: step.log.open("ab")}  # append: another driver may write there too
 
     def tee(text: bytes) -> None:
         for place, output in list(outputs.items()):
             try:
                 output.write(text)
                 output.flush()
-            except OSError as error:  # the other still gets all; where it was stdout, the next `print` finds out
+            except OSError as error:  # the other still gets everything; a broken stdout is noticed at the next `print`
                 del outputs[place]
                 if place:
                     print(f"error: {place}: {error.strerror}; {REMEDY}", file=sys.stderr)
@@ -184,7 +192,7 @@ def run_step(step: Step) -> None:
         sys.exit(1)
     step.result, outputs[""] = f"stopped, see {step.log}", sys.stdout.buffer
     try:
-        code = driver_venv.run(step.command, tee, None if terminal else subprocess.STDOUT)
+        code = children.run(step.command, tee, None if terminal else subprocess.STDOUT)
         if code in signals.MEANINGS:
             tee(f"error: {step.title}: {signals.MEANINGS[code]}\n".encode())
         step.result = f"failed (exit {code or 1}), see {step.log}" if code or len(outputs) < 2 else "done"
@@ -192,8 +200,8 @@ def run_step(step: Step) -> None:
         step.seconds = time.monotonic() - begun
 
 
-def table(steps: list[Step]) -> None:
-    """What became of each step; then where report and figures are, and how long it took."""
+def print_table(steps: list[Step]) -> None:
+    """Print the result of each step; then where report and figures are, and how long all took."""
     wide, broad = (max(len(getattr(step, name)) for step in steps) for name in ("title", "result"))
     print(f"\n{'step':<{wide}}  {'result':<{broad}}  minutes  output")
     for step in steps:
@@ -205,28 +213,28 @@ def table(steps: list[Step]) -> None:
 
 
 def main(experiments: str, lines: str, *arguments: str) -> int:
-    driver_venv.handle_signals()
+    children.handle_signals()
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape", line_buffering=True)
     try:
         options = read_options(experiments.split(), arguments)
-        python = driver_venv.prepare(not options.no_venv, change=not options.check)
+        python = environment.prepare(not options.no_venv, change=not options.check)
         os.chdir(ROOT)
         os.environ["PYTHONUNBUFFERED"] = "1"
-        steps = plan(options, lines.strip().splitlines(), experiments.split(), python)
+        steps = plan_steps(options, lines.strip().splitlines(), experiments.split(), python)
         if options.check or options.list:
-            return tell(python, steps, "--check" if options.check else "--list")
-        return run(python, steps, options.force)
+            return print_due(python, steps, "--check" if options.check else "--list")
+        return run_due(python, steps, options.force)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # the reader of our output, such as `head`, has gone
             print(f"error: {error.filename or 'standard output'}: {error.strerror}; {REMEDY}", file=sys.stderr)
         os._exit(1)
 
 
-if __name__ == "__main__" and sys.argv[1] == "--answer":
+if __name__ == "__main__" and sys.argv[1] == "--query":  # started by `query_scripts`
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what native code prints is no answer
+    os.dup2(2, 1)  # keeps what native code prints out of the answers
     for command in json.loads(sys.argv[2]):
-        print(json.dumps(answer(*command)), file=answers, flush=True)
+        print(json.dumps(query_script(*command)), file=answers, flush=True)
 elif __name__ == "__main__":
     sys.exit(main(*sys.argv[1:]))

@@ -25,4 +25,4 @@ spread="--numprocesses auto --dist loadgroup --no-loadscope-reorder"
 for argument; do
     case $argument in -*) ;; *) spread="" ;; esac
 done
-exec "$python" common/driver_venv.py $venv -m pytest -q $spread $all "$@"
+exec "$python" common/environment.py $venv -m pytest -q $spread $all "$@"

@@ -18,7 +18,8 @@ from conftest import ROOT, usual_signals
 EXPERIMENTS = re.search(r'experiments="(.*?)"', (ROOT / "run_all.sh").read_text(), re.DOTALL)[1].split()
 FIRST, SECOND = EXPERIMENTS[:2]
 DRIVER = ("run_all.sh", "common/environment.sh", "tests/run.sh")
-DRIVER += tuple(f"common/{name}.py" for name in ("__init__", "driver", "driver_venv", "gpu", "requirements", "signals"))
+MODULES = "__init__ children driver environment gpu requirements signals"
+DRIVER += tuple(f"common/{name}.py" for name in MODULES.split())
 
 # Stands for every script. It notes how it was called, and NAME.behaviour beside it may hold a statement to run instead.
 SCRIPT = """
@@ -279,7 +280,7 @@ def test_one_process_answers_for_all_scripts_without_the_large_packages(tmp_path
     )
     assert done.returncode in (0, 1) and "cannot tell" not in done.stdout + done.stderr
     notes = (tmp_path / "notes").read_text()
-    assert notes.count("--answer") == 1 and notes.count("\n") == 3 and " | " not in notes, notes
+    assert notes.count("--query") == 1 and notes.count("\n") == 3 and " | " not in notes, notes
 
 
 # ------------------------------------------------------------------------------------ failures and signals
