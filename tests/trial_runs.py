@@ -37,8 +37,8 @@ TINY = {
     " --large-batch 100 --sgd-learning-rate 0.1 --intervals 10 --probe-images 80 --directions 2",
     "hw1_3/sensitivity": "--steps 40 --epochs 2 --target-loss 1.5 --most-steps 60 --check-every 20 --fixed-images 80"
     " --seeds 3 --batch-sizes 50 10 1000",
-    "hw1_3/sharpness": "--images 60 --batch-sizes 8 64 --seeds 2 --stop-loss 1.2 --epochs 4 --box-iterations 8"
-    " --probes 3",
+    "hw1_3/sharpness": "--images 60 --batch-sizes 8 64 --seeds 2 --stop-loss 1.2 --epochs 4 --box-iterations 4"
+    " --probes 2 --lanczos-tolerance 1e-3",
 }
 
 
