@@ -1,9 +1,8 @@
 """A killed training carries on where it was: what a checkpoint restores, and what it refuses."""
 
-import signal
 import tracemalloc
 
-from common import checkpoint, files, history
+from common import checkpoint, files
 
 import numpy as np
 import pytest
@@ -115,31 +114,3 @@ def test_a_damaged_file_starts_afresh(path):
         restored = blank()
         assert kept.restore(restored, {}) == {}
         assert not any(each.value.any() for each in restored)
-
-
-def test_a_run_killed_at_any_moment_ends_with_the_same_results(project, tiny):
-    whole = tiny("--seeds", "0", "1", "2", "3", "4")
-    whole.communicate()
-    path = project / "out" / "quick" / "hw1_1" / "history" / "tiny.pkl"
-    uninterrupted = history.read(path)
-    path.unlink()
-    (project / "trained").unlink()
-
-    moments = [
-        "trained walk/seed-0 0",  # before anything is saved
-        "saved walk/seed-0 1",
-        "trained walk/seed-1 3",
-        "saved walk/seed-2 3",  # trained to the end and not yet in the history
-        "kept walk/seed-3",  # between two units
-    ]
-    for moment in moments:
-        process = tiny("--seeds", "0", "1", "2", "3", "4", TINY_DIES=moment)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, moment
-    last = tiny("--seeds", "0", "1", "2", "3", "4")
-    last.communicate()
-    resumed = history.read(path)
-    assert resumed["complete"]
-    assert resumed["results"] == uninterrupted["results"]
-    assert (project / "trained").read_text().split() == [f"walk/seed-{seed}" for seed in (0, 0, 0, 1, 1, 2, 2, 3, 4)]
-    assert not list((project / "out" / "checkpoints").rglob("*.state"))

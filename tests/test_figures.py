@@ -230,15 +230,6 @@ def test_missing_trainings_of_function_fit_are_said(lacking, said):
     assert figures.caveats(kept, groups) == said
 
 
-def test_markup_in_a_history_is_shown_literally():
-    kept = classifiers(data="$\\frac{1$ & <b>\n\x1b[31m")
-    figure = drawn("mnist_cnn", kept)["mnist_cnn"]
-    for suffix in figures.SUFFIXES:
-        figures.encode(figure, suffix, "history x")  # as mathematics this would raise an error
-    assert figure.get_suptitle() == "data: \\$\\frac{1\\$ & <b> ?[31m"
-    assert len(figures.literal("long " * 100)) == 60
-
-
 @pytest.mark.parametrize(
     ("limits", "labels", "minor"),
     [

@@ -1,7 +1,6 @@
 """Files are whole or absent: atomic writes, checksums, locks."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,21 +27,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypat
         assert list(path.parent.iterdir()) == [path]
     files.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-
-
-@pytest.mark.parametrize(("moment", "left"), [("fsync", b"old"), ("replace", b"old")])
-def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path, moment, left):
-    path = tmp_path / "history.pkl"
-    path.write_bytes(b"old")
-    code = (
-        "import os, signal, sys; from pathlib import Path; from common import files\n"
-        f"os.{moment} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "files.write_atomically(Path(sys.argv[1]), b'new' * 100_000)"
-    )
-    assert subprocess.run([sys.executable, "-c", code, path], cwd=ROOT).returncode == -signal.SIGKILL
-    assert path.read_bytes() == left
-    files.write_atomically(path, b"later")
-    assert path.read_bytes() == b"later"
 
 
 def test_temporaries_of_killed_processes_go_after_an_hour(tmp_path):

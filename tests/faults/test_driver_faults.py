@@ -15,10 +15,9 @@ from typing import Any
 from common import history
 
 import pytest
-from conftest import ROOT, usual_signals
+from conftest import usual_signals
 from moments import MARK, left_behind, left_for_good
-from test_driver import DRIVER, EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
-from test_flags_and_environment import PLACES
+from test_driver import EXPERIMENTS, SCRIPT, calls, drive, environment, fit, house, row, wait_until
 from trees import call
 
 assert house  # a fixture
@@ -143,25 +142,6 @@ def test_logs_that_cannot_be_written_are_said_before_anything_runs(house, tmp_pa
     drive(house, *SOME)
     assert (logs / "quick/data.log").is_file() and len(calls(house)) == 6
     record_property("cases", len(ways) + 1)
-
-
-def test_the_driver_lists_commands_that_run_wherever_the_repository_lies(tmp_path, record_property):
-    script = "import sys\nif '--list' in sys.argv: sys.exit(print('true'))\nopen(__file__ + '.ran', 'w')\n"
-    for place in PLACES:
-        root = tmp_path / place
-        for name in DRIVER:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-        (root / "requirements.txt").touch()
-        (root / "common" / "data.py").write_text(script)
-        (root / "hw1_1").mkdir()
-        (root / "hw1_1" / "mnist_cnn.py").write_text(script)
-        options = ("--no-venv", "--scale", "quick", "--only", "hw1_1/mnist_cnn", "--list")
-        done = call("sh", root / "run_all.sh", *options, text=False, errors=None)
-        assert done.returncode == 0 and done.stdout.count(b"\n") == 2, (place, done)
-        subprocess.run(["bash", "-c", done.stdout.splitlines()[0]], cwd="/", check=True, capture_output=True)
-        assert (root / "common" / "data.py.ran").exists(), place
-    record_property("cases", len(PLACES))
 
 
 # -------------------------------------------------------------------------------------------------- signals
