@@ -83,7 +83,7 @@ def add_headroom(panels: dict[tuple[str, str], Any]) -> None:
 
 def draw_loss(history: dict) -> Any:
     """Training loss against epoch, all three nets: live at birth as median and band, dead at birth as one line."""
-    figure, panels = panels_of(history, 1.35)
+    figure, panels = panels_of(history, 1.75)
     ends = {axes: draw_losses(axes, history, measured(history, *pair)) for pair, axes in panels.items()}
     add_headroom(panels)
     for (_, activation), axes in panels.items():
