@@ -1,4 +1,4 @@
-"""The state of a long unit on disk, so that a killed run carries on where it was, bit for bit.
+"""The state of a long unit on disk, so that a killed run continues from there and gives the same bits.
 
     curves = checkpoint.restore(variables, {"loss": []})                 # before training
     for stop, recorded in training.segments(run, stops, checkpoint):     # each segment not trained yet
@@ -6,7 +6,7 @@
     for net in checkpoint.stages(range(8), "measures"):                  # each net not measured yet
         norms.append(...)
 
-A file holds a line of JSON (whose state it is, and the results so far), the bytes of the variables, and a checksum.
+A file holds a line of JSON (to which run it belongs, and the results so far), the variables, and a checksum.
 """
 
 import json
@@ -23,18 +23,18 @@ from common.settings import Problem
 
 import numpy as np
 
-SAVE_SECONDS = 20.0  # between two saves, or 20 d where a save takes d > 1 s: what a kill costs, besides one stage
+SAVE_SECONDS = 20.0  # between two saves, or 20 d where a save takes d > 1 s; a kill costs that and one stage at most
 LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON
 UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError)
 
 
 class Checkpoint:
-    """What one unit has reached: `restore` it once, then loop over `stages` or `training.segments`."""
+    """The saved state of one unit: call `restore` once, then loop over `stages` or `training.segments`."""
 
     def __init__(self, path: Path, identity: dict[str, Any], code: str = ""):
-        """identity: settings, data and so on; a file of another identity is ignored. code: which code trains now."""
+        """identity: settings, data and so on; a file of another identity is ignored. code: hash of the present code."""
         self.path, self.identity = path, identity
-        self.codes = [code]  # of all code that trained this unit
+        self.codes = [code]  # hashes of all code that trained this unit
         self.done: dict[str, int] = {}  # by the name of a loop: items of `stages` done, or the step of a training
         self._variables: Sequence[Any] = ()
         self._results: dict[str, Any] = {}
@@ -43,12 +43,12 @@ class Checkpoint:
         self._pause = SAVE_SECONDS
 
     def restore(self, variables: Sequence[Any], results: dict[str, Any]) -> dict[str, Any]:
-        """Register what training changes, and set it to what an interrupted run saved, if any.
+        """Register what training changes, and set it to the state that an interrupted run saved, if any.
 
-        variables: all that training changes, as TensorFlow variables or NumPy arrays: weights, optimizer slots, and
-        the states of dropout's seed generators, which `model.save` leaves out. results: the script's lists and numbers,
-        as they are before training. Returns the dict that the script fills; it is saved as JSON, so that lists of an
-        interrupted run come back as plain lists.
+        variables: all TensorFlow variables and NumPy arrays that training changes: weights, optimizer slots, and the
+        states of dropout's seed generators, which `model.save` leaves out. results: the script's lists and numbers, as
+        they are before training. Returns the dict that the script fills. It is saved as JSON, so a resumed run gets
+        lists of plain numbers.
         """
         self._variables, self._results, self.done = variables, results, {}
         try:
@@ -77,7 +77,7 @@ class Checkpoint:
         return results
 
     def stages(self, items: Sequence[Any], name: str = "") -> Iterator[Any]:
-        """Yield the items that no interrupted run has done; after each, show progress and save.
+        """Yield the items that an interrupted run has not done; after each, show progress and save.
 
         name: of this loop, where a unit has several.
         """
@@ -89,7 +89,7 @@ class Checkpoint:
                 self.reached(name, count, now=count == len(items))
 
     def reached(self, name: str, count: int, now: bool = False) -> None:
-        """Note how far the loop `name` is, and save."""
+        """Record that `count` items or steps of the loop `name` are done, and save."""
         self.done[name] = count
         self.save(now=now)
 
@@ -120,11 +120,11 @@ class Checkpoint:
         self._pause = SAVE_SECONDS * max(1.0, self._saved - began)
 
     def seconds(self) -> float:
-        """Training time of this unit so far, that of interrupted runs included."""
+        """Training time of this unit so far, including interrupted runs."""
         return self._seconds_before + time.monotonic() - self._started
 
     def remove(self) -> None:
-        """Remove the file: the unit is in the history now, or is to start again."""
+        """Remove the file, when the unit is in the history or is to start again."""
         files.remove(self.path)
 
 

@@ -1,4 +1,4 @@
-"""The history pickle of an experiment: start, keep, publish, read.
+"""The history of an experiment, a pickle with all its results: start, keep, report, read.
 
     python -m common.history hw1_1/history/mnist_cnn.pkl                     what it holds
     python -m common.history hw1_1/history/mnist_cnn.pkl --csv               its table of results
@@ -48,7 +48,7 @@ MEND = "Mend what `train` returns and run the same command again: the finished t
 def start(
     run: Run, revision: int, units: Sequence[str] | Mapping[str, Sequence[str]], dataset: Any = None
 ) -> "Experiment":
-    """What the history holds of this run and what is missing; does --check and --list, then exits.
+    """Compare the history with this run, for the script to train what is missing. With --check or --list, exits then.
 
     revision: the script's REVISION, raised when a change of code makes old results wrong. units: names in the order of
     training, or {training: the units that it gives}. dataset: of `common.data`; None where the inputs are computed.
@@ -102,7 +102,7 @@ def _without(arguments: Sequence[str], flag: str, valued: set[str]) -> list[str]
 
 
 class Experiment:
-    """The history of one run on disk: loop over `missing`, `keep` the results of each, `report` at the end."""
+    """The history of a run on disk: loop over `missing`, `keep` the results of each unit, `report` at the end."""
 
     def __init__(self, run: Run, revision: int, trainings: dict[str, Sequence[str]], data: dict[str, str]):
         self.run = run
@@ -118,7 +118,7 @@ class Experiment:
         self._checkpoints: dict[str, Checkpoint] = {}
 
     def _load(self) -> tuple[dict[str, Any] | None, str]:
-        """The history, if it is of this run's identity, else None and why not."""
+        """The history, if it belongs to this run, else None and why not."""
         try:
             history = read(self.run.history)
         except FileNotFoundError:
@@ -159,7 +159,7 @@ class Experiment:
         return f"up to date (measured {measured_on(history)}){note}", True
 
     def _hours(self, units: int) -> str:
-        """How long this number of units takes on a CPU at paper scale, by the times in the history."""
+        """Words: how long this number of units takes on a CPU at paper scale, by the times in the history."""
         with contextlib.suppress(OSError, UnreadableError):
             history = read(self.run.history)
             records = [record for record in history["units"].values() if record and "CPU" in record["device"]]
@@ -169,7 +169,7 @@ class Experiment:
         return ""
 
     def due(self) -> list[str]:
-        """The trainings of this call that give a unit which the history lacks; all of them with --force."""
+        """The trainings to run: those with a unit that the history lacks; with --force, all."""
         try:
             history, _ = self._load()
         except UnreadableError:
@@ -184,7 +184,7 @@ class Experiment:
         return [name for name, units in self.trainings.items() if asked.intersection((name, *units))]
 
     def missing(self) -> Iterator[str]:
-        """Yield each training that is due, claimed against other processes that fill the same history."""
+        """Yield each training that is due, locked so that no other process that fills this history trains it too."""
         waiting = self.due()
         if waiting:
             _require_place_for(self.run.history)
@@ -229,7 +229,7 @@ class Experiment:
         return self.run.checkpoints / f"{training.replace('/', '-')}.state"
 
     def checkpoint(self, training: str) -> Checkpoint:
-        """The training's checkpoint, bound to settings, data and REVISION, so that no other run resumes from it."""
+        """The training's checkpoint, tied to settings, data and REVISION, so that no other run resumes from it."""
         bound = {
             "experiment": self.run.experiment,
             "scale": self.run.scale,
@@ -242,11 +242,11 @@ class Experiment:
         return self._checkpoints.setdefault(training, Checkpoint(path, bound, self.code["hash"]))
 
     def keep(self, training: str, results: dict[str, Any]) -> None:
-        """Publish the results of a training beside those already there, whoever measured them.
+        """Add the results of a training to the history on disk.
 
-        results: plain data or arrays, with `summary`, a dict of numbers or of lists of numbers over seeds; of a
-        training that gives several units {unit: results}. Problem where they cannot be kept: the checkpoint stays, so
-        that a mended script finds its finished training.
+        results: plain data or arrays, with `summary`, a dict of numbers or of lists of numbers over seeds; for a
+        training that gives several units, {unit: results}. Problem where a history cannot hold them: the checkpoint
+        stays, so that a corrected script finds its finished training.
         """
         checkpoint = self._checkpoints.get(training) or self.checkpoint(training)
         by_unit = results if list(self.trainings[training]) != [training] else {training: results}
@@ -291,7 +291,7 @@ class Experiment:
         checkpoint.remove()
 
     def _record(self, checkpoint: Checkpoint, units: int) -> dict[str, Any]:
-        """When, where and by which code a unit was measured; the seconds of a training are shared by its units."""
+        """When, where and by which code a unit was measured; the seconds of a training are divided among its units."""
         record = {
             "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "wall_seconds": round(checkpoint.seconds() / max(units, 1), 2),

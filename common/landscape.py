@@ -1,12 +1,12 @@
 """The loss at many points of lines and planes through the weight space of a fully connected ReLU net without biases.
 
-A point is a weighted sum of a few settings of all weights,
+A point is a weighted sum of a few weight vectors,
 
     theta(c) = c_1 theta_1 + ... + c_k theta_k,
 
-such as (1 - alpha) theta_start + alpha theta_end. What the first layer sums up is linear in the weights, hence in c: it
-is computed once for each theta_i, and a point costs the products of the later layers only. Weights are float64,
-products with images float32.
+such as (1 - alpha) theta_start + alpha theta_end. The sums of the first layer are linear in the weights, hence in c.
+They are computed once for each theta_i, so that a point costs only the products of the later layers. Weights are
+float64, products with images float32.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ At = Callable[[np.ndarray], np.ndarray]  # coefficients (points, k) -> (points, 
 def evaluator(images: np.ndarray, labels: np.ndarray) -> Callable[..., At]:
     """Returns through(theta_1, ..., theta_k), which returns at(coefficients (points, k)) -> (points, 2).
 
-    Those are mean cross-entropy (nats) and accuracy over images (n, ...), float32, and labels (n,). Each theta is a
-    list of Dense kernels (inputs, outputs), layer by layer. It compiles once for all nets of one shape. One point after
-    the other goes through a compiled loop: several in one batched product are no faster (measured on a CPU).
+    These are mean cross-entropy (nats) and accuracy over images (n, ...), float32, and labels (n,). Each theta is a
+    list of Dense kernels (inputs, outputs), layer by layer. It compiles once for all nets of one shape. A compiled loop
+    evaluates one point after the other: several in one batched product are no faster (measured on a CPU).
     """
     inputs, labels = tf.constant(images.reshape(len(images), -1)), tf.constant(labels)
 
@@ -62,7 +62,7 @@ def evaluator(images: np.ndarray, labels: np.ndarray) -> Callable[..., At]:
 
 
 def line(alpha: np.ndarray) -> np.ndarray:
-    """(points, 2): coefficients of start and end at the places alpha, 0 at the start and 1 at the end."""
+    """(points, 2): coefficients of start and end for each alpha, which is 0 at the start and 1 at the end."""
     return np.stack([1 - alpha, alpha], axis=1)
 
 

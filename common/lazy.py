@@ -2,10 +2,10 @@
 
     from common.lazy import keras, tf
 
-stands at the top of a file as `import keras` would, but `--help`, `--check` and `--list` need neither package and must
-not wait seconds for them. The first `keras.something` or `tf.something` calls `backend.start`, so a script that wants
-its own number of threads calls that first. Annotations that name `tf` or `keras` would load them when the file is
-imported: such a file begins with `from __future__ import annotations`.
+replaces `import keras` at the top of a file, because `--help`, `--check` and `--list` need neither package and should
+not wait seconds for them. The first `keras.something` or `tf.something` calls `backend.start`; a script that needs
+another number of threads calls that itself before. A file whose annotations name `tf` or `keras` begins with
+`from __future__ import annotations`, or importing it would load them.
 """
 
 import importlib
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 
 class _Lazy(ModuleType):
-    """Stands for a package until one of its attributes is asked for."""
+    """Replaces a package until one of its attributes is used."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked by whatever inspects a module: no reason to load it
+        if name.startswith("__"):  # inspection of a module: no reason to load it
             raise AttributeError(name)
         from common import backend
 

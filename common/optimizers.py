@@ -1,4 +1,4 @@
-"""Adam and gradient descent as Keras computes them, in one fused operation a variable, for `training.loop`.
+"""Adam and gradient descent as Keras computes them, as one TensorFlow operation per variable, for `training.loop`.
 
     apply, slots = optimizers.adam(model.trainable_variables, learning_rate=1e-3)
 
@@ -13,11 +13,11 @@ from typing import Any
 
 from common.lazy import tf
 
-Apply = Callable[[Sequence[Any]], None]  # of a gradient for each variable
+Apply = Callable[[Sequence[Any]], None]  # takes one gradient for each variable
 
 
 def adam(variables: Sequence[Any], learning_rate: float) -> tuple[Apply, list[tf.Variable]]:
-    """Adam (Kingma and Ba 2015) with Keras's constants. Slots: the step count, then both moments of each variable."""
+    """Adam (Kingma and Ba 2015) with Keras's constants. Slots: the step count, and both moments of each variable."""
     targets = _tensorflow(variables)
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     moments = [(tf.Variable(tf.zeros_like(each)), tf.Variable(tf.zeros_like(each))) for each in targets]

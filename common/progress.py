@@ -1,18 +1,18 @@
-"""How far a long run is: a bar on a terminal, an occasional plain line elsewhere, always on stderr."""
+"""Progress of a long run on stderr: a bar on a terminal, elsewhere a line from time to time."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-LINE_SECONDS = 30.0  # between two plain lines
+LINE_SECONDS = 30.0  # between two lines
 
 
 @contextlib.contextmanager
 def shown(name: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Show the progress of the unit `name`; yields `tell(done, **values)`.
+    """Show the progress of the unit `name`. Yields tell(done, **values), for the caller to report progress with.
 
-    total, done: in steps or epochs, whichever the caller counts; values: numbers such as loss=0.12.
+    total, done: in steps, epochs or whatever the caller counts; values: numbers such as loss=0.12.
     """
     if sys.stderr.isatty():
         with _bar(name, total, done) as tell:

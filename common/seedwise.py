@@ -1,8 +1,8 @@
-"""Several small classifiers of one shape, one a seed, trained in one compiled step on the same batches.
+"""Several small classifiers of one shape, one for each seed, trained in one compiled step on the same batches.
 
-Each net is a branch of its own in the step: its matrix products are too small to share out, so the branches run side
-by side instead (`backend.start(intra_threads=1, inter_threads=2)`); one batched product over the seeds is slower. No
-net knows of the others, but all see the same batches.
+Each net is a separate branch of the step. Its matrix products are too small for several threads, so the branches run at
+the same time instead (`backend.start(intra_threads=1, inter_threads=2)`); one batched product over the seeds is slower.
+The nets do not influence each other.
 
     models = seedwise.build(build_model, seeds)
     apply, slots = optimizers.sgd(seedwise.trainable(models), learning_rate=0.01, momentum=0.9)
@@ -21,7 +21,7 @@ import numpy as np
 
 
 def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> list[keras.Model]:
-    """One model a seed. A seed gives the same initial weights whichever others stand beside it."""
+    """One model for each seed. A seed gives the same initial weights whatever the other seeds are."""
     models = []
     for number in numbers:
         keras.utils.set_random_seed(seeds.stream(number, "weights"))
@@ -30,21 +30,21 @@ def build(build_model: Callable[[], keras.Model], numbers: Sequence[int]) -> lis
 
 
 def trainable(models: Sequence[keras.Model]) -> list[tf.Variable]:
-    """The trainable variables of all models in a row, net by net."""
+    """The trainable variables of all models in one list, net by net."""
     return [variable.value for model in models for variable in model.trainable_variables]
 
 
 def flat_weights(models: Sequence[keras.Model]) -> np.ndarray:
-    """(nets, parameters), float32: the weights of each net in a row, in the order of Keras's `get_weights`."""
+    """(nets, parameters), float32: one row for each net, in the order of Keras's `get_weights`."""
     return np.stack([weights.flatten(model.get_weights()) for model in models]).astype(np.float32)
 
 
 def losses_and_gradients(
     models: Sequence[keras.Model], inputs: tf.Tensor, labels: tf.Tensor
 ) -> tuple[tf.Tensor, list[list[tf.Tensor]], list[tf.Tensor]]:
-    """Mean cross-entropy of each net, (nets,); its gradients, a list a net; and the logits, (examples, classes) each.
+    """Mean cross-entropies (nets,); for each net a list of gradients; and for each net the logits (examples, classes).
 
-    Dropout, where a net has any, is on.
+    Dropout is on, if there is any.
     """
     losses, gradients, outputs = [], [], []
     for model in models:
@@ -62,10 +62,10 @@ def losses_and_gradients(
 def classifier_update(
     models: Sequence[keras.Model], apply: Callable[[Sequence[tf.Tensor]], None]
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """A step of training of all nets on one batch, for `training.loop`.
+    """A step that trains all nets on one batch, for `training.loop`.
 
-    apply: of `sgd` or `optimizers.adam`, over `trainable(models)`. Records `loss` and `accuracy`, (nets,) each, of the
-    batch before its update.
+    apply: of `optimizers.sgd` or `optimizers.adam`, over `trainable(models)`. Records `loss` and `accuracy`, (nets,)
+    each, of the batch before its update.
     """
 
     def update(inputs: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,10 +78,7 @@ def classifier_update(
 
 
 def evaluator(models: Sequence[keras.Model]) -> Callable[[Any, Any], np.ndarray]:
-    """Compile the clean evaluation, `training.evaluator` of several: evaluate(inputs, labels) -> (losses, accuracies).
-
-    Each is (nets,).
-    """
+    """Compile evaluate(inputs, labels) -> (losses, accuracies), (nets,) each, with dropout off."""
 
     def sums(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return tf.stack([training.sums_of(model(inputs, training=False), labels) for model in models], axis=1)

@@ -1,4 +1,4 @@
-"""From a settings dataclass to flags, a scale, and the places where a run reads and writes."""
+"""Settings dataclass to command-line flags; the scale of a run; and the places where it reads and writes."""
 
 import argparse
 import contextlib
@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Problem(Exception):
-    """What is wrong with which thing, and the remedy: shown as one line, without a traceback."""
+    """An error that is shown as one line, without a traceback: what is wrong, and the remedy."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a setting, both admitted."""
+    """Bounds of a setting; both are allowed."""
 
     low: float
     high: float
@@ -42,7 +42,7 @@ Seeds = Annotated[tuple[int, ...], Range(0, 2**31 - 1)]
 
 
 def check_ranges(settings: Any) -> None:
-    """ValueError naming the first field outside its range; made to be a dataclass's `__post_init__`."""
+    """ValueError that names the first field outside its range. For use as `__post_init__` of a dataclass."""
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
         value = getattr(settings, name)
         values = value if isinstance(value, tuple) else (value,)
@@ -170,7 +170,7 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
 
 
 def _refuse_repeated(arguments: list[str]) -> None:
-    """Exit where a flag is given twice: the first of two values would be dropped without a word."""
+    """Exit where a flag is given twice: the first of the two values would be ignored silently."""
     names = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
     for name in names:
         if names.count(name) > 1 and name != "--unit":
@@ -183,7 +183,7 @@ def _usage_error(message: str) -> None:
 
 
 def prepare_environment() -> None:
-    """What TensorFlow and Keras read from the environment when they are imported, which is later."""
+    """Set the environment variables that TensorFlow and Keras read when they are imported, later."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -191,7 +191,7 @@ def prepare_environment() -> None:
 
 
 def _scale_of(arguments: list[str]) -> tuple[str, str]:
-    """The scale and the reason for it; an unknown scale is left to the full parser."""
+    """The scale and the reason for it. The full parser refuses an unknown scale."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--scale")
     with contextlib.suppress(argparse.ArgumentError):
@@ -203,7 +203,7 @@ def _scale_of(arguments: list[str]) -> tuple[str, str]:
 
 
 def identity(settings: Any) -> dict[str, Any]:
-    """The settings that make two runs different experiments: all but the tuples, which are arms."""
+    """The settings by which two runs differ: all but the tuples, which only select units."""
     return {name: value for name, value in asdict(settings).items() if not isinstance(value, tuple)}
 
 
@@ -216,8 +216,8 @@ def _changed_tree(experiment: str, settings: Any) -> Path:
 def one_message() -> Iterator[None]:
     """Turn errors and signals into one line on stderr and an exit code: 1, 130 (Ctrl-C), 143 (other signals).
 
-    An error that is neither the user's nor the machine's keeps its traceback: it is a defect. Stands around a script's
-    `main()`, at the end of the file. A notebook that runs the script finds all as it was before.
+    For a script's `main()`, at the end of its file. Any error other than Problem and OSError is a defect and keeps its
+    traceback. Environment variables, streams and matplotlib's style are restored, in case a notebook runs the script.
     """
     with _as_before():
         _complete_streams()
@@ -242,7 +242,7 @@ def one_message() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_before() -> Iterator[None]:
-    """Gives back the environment, the streams and matplotlib's style as they were."""
+    """Restore environment variables, streams and matplotlib's style at the end."""
     environment, streams = dict(os.environ), (sys.stdin, sys.stdout, sys.stderr)
     errors = getattr(sys.stdout, "errors", None)
     loaded = sys.modules.get("matplotlib")
@@ -262,9 +262,9 @@ def _as_before() -> Iterator[None]:
 
 
 def _complete_streams() -> None:
-    """A stream that the caller closed swallows what is written; one that lacks a character spells it out.
+    """Open a closed standard stream on /dev/null; make stdout escape characters that its encoding lacks.
 
-    Its number must be taken, or else the next file that is opened has it, and gets what native code writes to stderr.
+    The number of a closed stream must be taken, or the next opened file would get what native code writes to stderr.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -1,7 +1,7 @@
 """Weights as flat vectors, filter-normalised directions, and the matching of hidden units. NumPy, float64.
 
-Weights are lists of arrays as Keras's `get_weights` gives them, layer by layer; a kernel's last axis counts the
-layer's units, so that a filter of a Dense kernel (inputs, outputs) is a column.
+Weights are lists of arrays as Keras's `get_weights` returns them, layer by layer. The last axis of a kernel is that of
+the layer's units, so that a filter of a Dense kernel (inputs, outputs) is a column.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 Arrays = Sequence[np.ndarray]
-ROUND_OFF = 1e-12  # of a sum of products, relative: a better matching must gain more than this
+ROUND_OFF = 1e-12  # relative, of a sum of products: a better matching must gain more than this
 
 
 def flatten(arrays: Arrays) -> np.ndarray:
@@ -47,9 +47,9 @@ def layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def filter_normalised(generator: np.random.Generator, arrays: Arrays) -> list[np.ndarray]:
-    """A random direction, float64, whose every filter is as long as that of the weights; 0 for biases.
+    """A random direction, float64, in which each filter has the norm of the same filter of the weights; 0 for biases.
 
-    Normal numbers, rescaled unit by unit, so that a step means the same in nets of other scale (Li et al. 2018).
+    Normal random numbers, rescaled unit by unit, so that a step means the same in nets of any scale (Li et al. 2018).
     """
     direction = []
     for array in arrays:
@@ -65,16 +65,17 @@ def filter_normalised(generator: np.random.Generator, arrays: Arrays) -> list[np
 
 
 def match_units(reference: Arrays, other: Arrays) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Renumber the hidden units of one fully connected net so that its weights come close to another's.
+    """Renumber the hidden units of a fully connected net so that its weights come close to those of another net.
 
-    reference, other: kernels (inputs, outputs), with or without a bias (outputs,) after each. Renumbering changes
-    no output; the distance of the two weight vectors never grows. Returns the other net's arrays, renumbered, and
-    for each hidden layer the old numbers of its units, in the new order. ValueError where the shapes differ.
-    Method (Ainsworth et al. 2023, "weight matching"), with the other layers' numbering held:
-    1. Pair a layer's units so that the products of paired weights, coming in and going out, have the largest sum.
-    2. Repeat layer by layer until nothing changes. This ends in a local optimum, so it is done from three starts,
-       and the best is kept: as numbered, paired by incoming weights from the first layer on (which finds any mere
-       renumbering), and by outgoing ones from the last layer back.
+    reference, other: kernels (inputs, outputs), with or without a bias (outputs,) after each. Renumbering changes no
+    output, and the distance of the two weight vectors never grows. Returns the arrays of `other`, renumbered, and for
+    each hidden layer the old numbers of its units in the new order. ValueError where the shapes differ.
+    The method is "weight matching" (Ainsworth et al. 2023):
+    1. Pair the units of one layer so that the sum of products of paired weights, incoming and outgoing, is largest,
+       with the numbering of the other layers fixed.
+    2. Repeat layer by layer until nothing changes. This ends in a local optimum. So it is done from three starts, and
+       the best result is returned: from the given numbering; from units paired by their incoming weights, first layer
+       first, which undoes any pure renumbering; and from units paired by their outgoing weights, last layer first.
     """
     if [np.shape(array) for array in reference] != [np.shape(array) for array in other]:
         raise ValueError("only nets of the same shape can be matched")
@@ -101,14 +102,14 @@ def _outgoing(ours: list, theirs: list, orders: list[np.ndarray], layer: int) ->
 
 
 def _paired(products: np.ndarray) -> np.ndarray:
-    """For each of our units the number of theirs, so that the sum of products is largest."""
+    """For each unit of the reference, the number of the other net's unit, so that the sum of products is largest."""
     from scipy import optimize
 
     return optimize.linear_sum_assignment(products, maximize=True)[1]
 
 
 def _one_sided(ours: list, theirs: list, incoming: bool) -> list[np.ndarray]:
-    """One pass through the layers that looks at weights on one side only, those whose other ends are paired."""
+    """One pass through the layers that uses only incoming or only outgoing weights, from units paired before."""
     orders = [np.arange(kernel.shape[1]) for kernel, _ in ours[:-1]]
     for layer in range(len(orders)) if incoming else reversed(range(len(orders))):
         products = (_incoming if incoming else _outgoing)(ours, theirs, orders, layer)
@@ -131,7 +132,7 @@ def _improved(ours: list, theirs: list, start: list[np.ndarray]) -> list[np.ndar
 
 
 def _agreement(ours: list, theirs: list, orders: list[np.ndarray]) -> float:
-    """The sum of products of all paired weights: the larger, the shorter the distance."""
+    """The sum of products of all paired weights; the larger it is, the smaller the distance."""
     kernels = sum(
         np.sum(kernel * renumbered)
         for (kernel, _), renumbered in zip(ours, _renumbered([kernel for kernel, _ in theirs], orders), strict=True)
@@ -140,7 +141,7 @@ def _agreement(ours: list, theirs: list, orders: list[np.ndarray]) -> float:
 
 
 def _renumbered(arrays: Arrays, orders: list[np.ndarray]) -> list[np.ndarray]:
-    """The same net with unit orders[l][i] of hidden layer l in place i."""
+    """The same net with unit orders[l][i] of hidden layer l moved to position i."""
     renumbered, layer = [], -1
     for array in map(np.asarray, arrays):
         if array.ndim == 2:
