@@ -134,12 +134,8 @@ def train(chosen: Settings, unit: str, checkpoint: history.Checkpoint) -> dict[s
 def main() -> None:
     run = settings.parse(__file__, __doc__, PAPER, QUICK)
     chosen = run.settings
-    units = [
-        f"{function}/{activation}/{net}"
-        for activation in chosen.activations
-        for function in chosen.functions
-        for net in chosen.nets
-    ]
+    tasks = [f"{function}/{activation}" for activation in chosen.activations for function in chosen.functions]
+    units = [f"{task}/{net}" for task in tasks for net in chosen.nets]
     experiment = history.start(run, REVISION, units)
     for unit in experiment.missing():
         backend.start(intra_threads=1, inter_threads=1)  # the layers are too small to share out

@@ -75,9 +75,6 @@ def build_model():
     return model
 
 
-# ------------------------------------------------------------------------------------- loss and gradient
-
-
 def gradient_norm(gradients: list) -> Any:
     """Scalar: |grad L| of one net. gradients: of L by each of its variables."""
     return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))  # l2_loss: half the sum
@@ -121,9 +118,6 @@ def function_data(points: int) -> tuple[np.ndarray, np.ndarray]:
     """Points of an even grid of [-1, 1], and the values of f1 there; float32."""
     inputs = np.linspace(-1, 1, points)
     return inputs.astype(np.float32), param_pca.target(inputs).astype(np.float32)
-
-
-# ------------------------------------------------------------------------------------------------- training
 
 
 def stops_of(chosen: Settings) -> list[int]:

@@ -94,9 +94,6 @@ def grid(chosen: Settings, function: str) -> tuple[np.ndarray, np.ndarray]:
     return points, FUNCTIONS[function](points)
 
 
-# ------------------------------------------------------------------------------ the two minimal ratios
-
-
 def sampled_ratio(
     loss: Callable[[np.ndarray], np.ndarray], weights: np.ndarray, directions: np.ndarray, radius: float
 ) -> float:
@@ -116,9 +113,6 @@ def predicted_share(eigenvalues: np.ndarray, draws: int, seed: int) -> np.ndarra
         squares = generator.standard_normal((min(chunk, draws - first), eigenvalues.shape[1])) ** 2
         rises += np.sum(squares @ eigenvalues.T > 0, axis=0)
     return rises / draws
-
-
-# ------------------------------------------------------------------------------------------------ training
 
 
 def train(chosen: Settings, arm: Arm) -> dict[str, Any]:

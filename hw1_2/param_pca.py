@@ -73,9 +73,6 @@ def target(points: np.ndarray) -> np.ndarray:
     return np.sin(np.exp(np.pi * points))
 
 
-# ------------------------------------------------------------------------------------------------- training
-
-
 def batch_orders(points: int, group: int) -> np.ndarray:
     """(points, nets): which point each net sees when the loop's shuffle draws a row.
 
@@ -151,9 +148,6 @@ def first_live(dead: np.ndarray, wanted: int) -> np.ndarray:
     """Indices of the runs up to the `wanted`-th live one; of all runs where fewer are live."""
     live = np.flatnonzero(~dead)
     return np.arange(live[wanted - 1] + 1 if len(live) >= wanted else len(dead))
-
-
-# -------------------------------------------------------------------------------------------- measurements
 
 
 def measure(chosen: Settings, trained: dict[str, Any], unit: str) -> dict[str, Any]:

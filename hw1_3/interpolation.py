@@ -91,16 +91,11 @@ def build_model():
     return model
 
 
-# ------------------------------------------------------------------------------------------------- training
-
-
 def stages_of(chosen: Settings, optimizer: str) -> dict[int, str]:
     """{updates: stage} of the trainings with an optimizer."""
-    updates = {
-        "sgd": (chosen.early_steps, chosen.late_steps, chosen.converged_steps),
-        "adam": (chosen.adam_steps,),
-    }
-    return dict(zip(updates[optimizer], STAGES[optimizer], strict=True))
+    sgd = chosen.early_steps, chosen.late_steps, chosen.converged_steps
+    updates = {"sgd": sgd, "adam": (chosen.adam_steps,)}[optimizer]
+    return dict(zip(updates, STAGES[optimizer], strict=True))
 
 
 def batch_size_and_rate(chosen: Settings, optimizer: str, name: str) -> tuple[int, float]:
@@ -174,9 +169,6 @@ def train(chosen: Settings, digits: data.Dataset, optimizer: str, checkpoint: hi
         }
         results[f"{optimizer}/{stage}"] = of_stage | {"summary": summary(of_stage)}
     return results
-
-
-# ----------------------------------------------------------------------------------------------- measurement
 
 
 def lines_by_start(small: list, large: list) -> dict[str, list[tuple]]:

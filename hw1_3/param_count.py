@@ -83,9 +83,6 @@ def parameter_count(width: int) -> int:
     return PARAMETERS.get(width, 785 * width + 3 * (width + 1) * width + (width + 1) * 10)
 
 
-# ------------------------------------------------------------------------------------------------- its units
-
-
 @dataclass(frozen=True)
 class Nets:
     """What one unit trains: nets of one width side by side, one for each seed."""
@@ -112,9 +109,6 @@ def units(chosen: Settings) -> dict[str, Nets]:
     images = {True: chosen.noisy_images * chosen.noisy_epochs, False: MNIST_IMAGES * chosen.epochs}
     nets.sort(key=lambda each: parameter_count(each.width) * len(each.seeds) * images[each.noisy])
     return {each.name: each for each in nets}
-
-
-# -------------------------------------------------------------------------------------------------- training
 
 
 def wrong_labels(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -91,9 +91,6 @@ def build_model():
     return model
 
 
-# --------------------------------------------------------------------------------------------- measurement
-
-
 def measure(arrays: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Loss, accuracy and sensitivity of a net on a set of images. arrays: its kernels; images: (n, 28, 28, 1).
 
@@ -126,9 +123,6 @@ def distances(initial: list[np.ndarray], arrays: list[np.ndarray]) -> dict[str, 
     moves = [float(np.linalg.norm(end.astype(np.float64) - start)) for end, start in zip(arrays, initial, strict=True)]
     whole = {"distance": float(np.linalg.norm(moves)), "weight_norm": float(np.linalg.norm(norms))}
     return whole | {"layer_distances": moves, "layer_norms": norms}
-
-
-# ------------------------------------------------------------------------------------------------ training
 
 
 def nets_of(chosen: Settings, unit: str) -> tuple[int, list[int]]:
@@ -171,11 +165,8 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
         return {"step": step, "epoch": step / steps_per_epoch, **distances(initial[net], arrays), **on_sets}
 
     nets = range(len(models))
-    results = {
-        "budgets": {budget: [None for _ in nets] for budget in ("start", *BUDGETS)},
-        "checks": {"steps": [], "loss": []},
-    }
-    results = checkpoint.restore([*variables, *slots], results)
+    unmeasured = {budget: [None for _ in nets] for budget in ("start", *BUDGETS)}
+    results = checkpoint.restore([*variables, *slots], {"budgets": unmeasured, "checks": {"steps": [], "loss": []}})
     budgets, checks = results["budgets"], results["checks"]
     ends = {"start": 0, "steps": chosen.steps, "epochs": chosen.epochs * steps_per_epoch}
 

@@ -140,9 +140,6 @@ def train(chosen: Settings, digits: data.Dataset, unit: str, checkpoint: history
     }
 
 
-# ---------------------------------------------------------------------------------------- the measures
-
-
 def measure(
     chosen: Settings, digits: data.Dataset, examples: list, arrays: list[np.ndarray], initial: np.ndarray, seed: int
 ) -> dict[str, float]:
