@@ -45,6 +45,11 @@ def experiments() -> tuple[str, ...]:
     return tuple(listed[1].split()) if listed else ()
 
 
+def reported(root: Path) -> tuple[str, ...]:
+    """Those that the report of the tree at `root` mentions: all but experiments with neither section nor history."""
+    return tuple(each for each in experiments() if section_file(each) or settings.history_path(root, each).is_file())
+
+
 def section_file(experiment: str) -> str:
     """The layout file of an experiment's section, relative to `report`; empty where it has none."""
     name = experiment.split("/")[1]
@@ -70,12 +75,12 @@ def stamp(root: Path, scale: str) -> str:
         version = importlib.metadata.version("typst")
     except importlib.metadata.PackageNotFoundError:
         raise Problem("typst is not installed: pip install -r requirements.txt") from None
-    inputs = [settings.history_path(root, experiment) for experiment in experiments()]
-    inputs += [root / "figures" / f"{name}.svg" for experiment in experiments() for name in drawings_of(experiment)]
+    inputs = [settings.history_path(root, experiment) for experiment in reported(root)]
+    inputs += [root / "figures" / f"{name}.svg" for experiment in reported(root) for name in drawings_of(experiment)]
     facts = sorted(HERE.rglob("*.py"))
     beside = {match for path in facts for match in BESIDE.findall(path.read_text("utf-8"))}
     code = [*facts, *(ROOT / folder / f"{name}.py" for folder, name in sorted(beside)), ROOT / "common" / "reading.py"]
-    scripts = [ROOT / f"{experiment}.py" for experiment in experiments()]  # "made by other code" stands in the report
+    scripts = [ROOT / f"{experiment}.py" for experiment in reported(root)]  # "made by other code" stands in the report
     parts = [scale, version, *(f"{path.relative_to(root)} {_digest(path)}" for path in inputs)]
     parts += [f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sources().items()]
     parts += [f"{path.parent.name}/{path.name} {_digest(path)}" for path in code]
@@ -103,7 +108,7 @@ def stamped(report: Path) -> str | None:
 
 def gather(root: Path, scale: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What the report shows of the tree at `root`, and the bytes of the figures it places ({name: SVG})."""
-    about = {experiment: histories.read(root, scale, experiment) for experiment in experiments()}
+    about = {experiment: histories.read(root, scale, experiment) for experiment in reported(root)}
     sections = {experiment.split("/")[1]: _section(experiment, each) for experiment, each in about.items()}
     claims = [
         claim | {"section": name}
@@ -112,7 +117,7 @@ def gather(root: Path, scale: str) -> tuple[dict[str, Any], dict[str, bytes]]:
         for claim in section["facts"]["claims"]
     ]
     figures, drawings = {}, {}
-    for experiment in experiments():
+    for experiment in reported(root):
         folder, name = experiment.split("/")
         for each in drawings_of(experiment):
             path, measured = root / "figures" / f"{each}.svg", settings.history_path(root, experiment)
