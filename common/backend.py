@@ -29,7 +29,7 @@ def start(intra_threads: int = 0, inter_threads: int = 0) -> None:
         return
     _started = True
     prepare_environment()
-    with _quiet(), _hidden("sklearn", "matplotlib"), _no_keras_json():
+    with _undisturbed():
         try:
             import keras
         except (ValueError, TypeError, AttributeError) as error:  # raised for a wrong KERAS_ variable or keras.json
@@ -127,38 +127,18 @@ def _processor() -> str:
 
 
 @contextlib.contextmanager
-def _hidden(*modules: str) -> Iterator[None]:
-    """Within this block these modules cannot be imported, unless they are already.
+def _undisturbed() -> Iterator[None]:
+    """Within this block, Keras and TensorFlow are imported without their messages, which are shown if that fails.
 
     Keras imports scikit-learn and matplotlib where they are installed, for parts that no script here uses; that takes
-    a third of its start.
+    a third of its start, so within this block they cannot be imported, unless they are already. In a process of our own
+    (a notebook may need Keras's home afterwards) Keras neither reads the user's keras.json nor writes one.
     """
-    hidden = [name for name in modules if name not in sys.modules]
+    hidden = [name for name in ("sklearn", "matplotlib") if name not in sys.modules]
     sys.modules |= dict.fromkeys(hidden)
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
-@contextlib.contextmanager
-def _no_keras_json() -> Iterator[None]:
-    """Within this block, importing Keras neither reads the user's keras.json nor writes one into the home folder."""
-    before = os.environ.get("KERAS_HOME")
-    if signals.prepared:  # a notebook may need Keras's home afterwards
+    keras_home = os.environ.get("KERAS_HOME")
+    if signals.prepared:
         os.environ["KERAS_HOME"] = os.devnull
-    try:
-        yield
-    finally:
-        os.environ.pop("KERAS_HOME", None)
-        if before is not None:
-            os.environ["KERAS_HOME"] = before
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what native code writes to stderr; show it only if the import fails."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -172,3 +152,8 @@ def _quiet() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+            os.environ.pop("KERAS_HOME", None)
+            if keras_home is not None:
+                os.environ["KERAS_HOME"] = keras_home
+            for name in hidden:
+                del sys.modules[name]

@@ -6,26 +6,23 @@
     for net in checkpoint.stages(range(8), "measures"):                  # each net not measured yet
         norms.append(...)
 
-A file holds a line of JSON (to which run it belongs, and the results so far), the variables, and a checksum.
+A file is an .npz, which has checksums. It holds the variables and, as JSON, to which run it belongs and the results.
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from common import files, progress
-from common.plain_pickle import MEGABYTE, is_number, plain
+from common.plain_pickle import plain
 from common.settings import Problem
 
 import numpy as np
 
 SAVE_SECONDS = 20.0  # between two saves, or 20 d where a save takes d > 1 s; a kill costs that and one stage at most
-LARGEST_RESULTS = 50 * MEGABYTE  # as JSON, beside the variables: a history of 5 MB is about 15 as JSON
-UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError)
 
 
 class Checkpoint:
@@ -52,29 +49,38 @@ class Checkpoint:
         """
         self._variables, self._results, self.done = variables, results, {}
         try:
-            about, arrays = _read(self.path, variables)
-            if about["identity"] != self.identity or not is_number(about["seconds"]) or about["seconds"] < 0:
-                return results
-            done = {str(name): int(count) for name, count in about["done"].items()}
-            codes = [str(code) for code in about["codes"]]
-            results = results | about["results"]
-        except UNUSABLE:
-            return results  # no file, or a damaged one: the unit starts from the beginning, which is always right
+            about, arrays = self._read()
+        except Exception:  # no file, or one that is damaged or of another run: from the beginning is always right
+            return results
         for array, variable in zip(arrays, variables, strict=True):
             if isinstance(variable, np.ndarray):
                 variable[...] = array
             else:
                 variable.assign(array)
-        self.done, self._results, self._seconds_before = done, results, about["seconds"]
+        self.done, self._results, self._seconds_before = about["done"], results | about["results"], about["seconds"]
         self._started = time.monotonic()
-        others = [code for code in codes if code not in self.codes]
+        others = [code for code in about["codes"] if code not in self.codes]
         self.codes += others
         print(
             f"  {self.path.stem}: carries on after {self._seconds_before / 60:.1f} minutes of training"
             + (", part of it by other code (--force starts again)" if others else ""),
             file=sys.stderr,
         )
-        return results
+        return self._results
+
+    def _read(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """What `save` wrote: whose state, and the variables; some error where the file is not of this run."""
+        if not self.path.is_file():  # a FIFO would be waited for
+            raise ValueError
+        with np.lib.npyio.NpzFile(self.path) as file:  # what `np.load` returns; it reads no pickle
+            about, *arrays = (file[name] for name in file.files)
+        about = json.loads(about.tobytes())
+        for array, variable in zip(arrays, self._variables, strict=True):
+            if variable.dtype != array.dtype or tuple(variable.shape) != array.shape:
+                raise ValueError
+        if about["identity"] != self.identity:
+            raise ValueError
+        return about, arrays
 
     def stages(self, items: Sequence[Any], name: str = "") -> Iterator[Any]:
         """Yield the items that an interrupted run has not done; after each, show progress and save.
@@ -103,19 +109,12 @@ class Checkpoint:
         if not now and began - self._saved < self._pause:
             return
         about = {"identity": self.identity, "seconds": self.seconds(), "codes": self.codes, "done": self.done}
-        about |= {"variables": _described(self._variables), "results": self._results}
         try:
-            line = json.dumps(about, default=plain).encode() + b"\n"
+            line = json.dumps(about | {"results": self._results}, default=plain).encode()
         except TypeError as error:
             raise Problem(f"{self.label('')}: what it has measured so far cannot be saved: {error}") from None
-
-        def write(file: BinaryIO) -> None:
-            file.write(line)
-            for variable in self._variables:  # one at a time: large nets fill gigabytes
-                file.write(_values(variable))
-            files.add_checksum(file)
-
-        files.write_atomically(self.path, write)
+        arrays = np.frombuffer(line, np.uint8), *self._variables
+        files.write_atomically(self.path, lambda file: np.savez(file, *arrays))
         self._saved = time.monotonic()
         self._pause = SAVE_SECONDS * max(1.0, self._saved - began)
 
@@ -126,29 +125,3 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, when the unit is in the history or is to start again."""
         files.remove(self.path)
-
-
-def _described(variables: Sequence[Any]) -> list[list[Any]]:
-    """Type and shape of each variable, as the file names them."""
-    kinds = [np.dtype(getattr(each.dtype, "as_numpy_dtype", each.dtype)) for each in variables]
-    return [[kind.str, list(each.shape)] for kind, each in zip(kinds, variables, strict=True)]
-
-
-def _values(variable: Any) -> np.ndarray:
-    return np.asarray(variable, order="C")
-
-
-def _read(path: Path, variables: Sequence[Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The line of JSON, and the values of the variables; one of UNUSABLE where the file is not of such variables."""
-    described = _described(variables)
-    sizes = [np.dtype(kind).itemsize * math.prod(shape) for kind, shape in described]
-    body = files.checked(files.read_regular(path, LARGEST_RESULTS + sum(sizes)))
-    at = body.index(b"\n") + 1
-    about = json.loads(body[:at])
-    if about["variables"] != described or len(body) != at + sum(sizes):
-        raise ValueError("it holds other variables")
-    arrays = []
-    for (kind, shape), size in zip(described, sizes, strict=True):
-        arrays.append(np.frombuffer(body, kind, math.prod(shape), at).reshape(shape))
-        at += size
-    return about, arrays

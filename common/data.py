@@ -100,13 +100,6 @@ def cifar10(run: Run) -> Dataset:
     return _find(CIFAR10, run)
 
 
-def obtain(run: Run) -> tuple[Dataset, Dataset]:
-    """Both sets, read and checked; at paper scale downloaded first where this machine has none."""
-    for make in (mnist, cifar10):
-        _ = make(run).train_labels
-    return mnist(run), cifar10(run)
-
-
 # Where it is.
 
 
@@ -162,7 +155,11 @@ def _in_cache(known: Known) -> Dataset | None:
 
 
 def _from_files(known: Known, source: Source, place: str) -> Dataset:
-    digest, train, test = _remember(source.paths, lambda: _look(source))
+    def look() -> tuple[str, int, int]:
+        arrays = source.read()
+        return fingerprint(arrays), len(arrays["y_train"]), len(arrays["y_test"])
+
+    digest, train, test = _remember(source.paths, look)
 
     def read() -> Arrays:
         arrays = source.read()
@@ -171,11 +168,6 @@ def _from_files(known: Known, source: Source, place: str) -> Dataset:
         return arrays
 
     return _dataset(known, digest, (train, test), f"images from {source.name} in {place}", read)
-
-
-def _look(source: Source) -> tuple[str, int, int]:
-    arrays = source.read()
-    return fingerprint(arrays), len(arrays["y_train"]), len(arrays["y_test"])
 
 
 def _remember(paths: tuple[Path, ...], look: Callable[[], tuple[str, int, int]]) -> tuple[str, int, int]:
@@ -221,16 +213,14 @@ def _is_free(path: Path) -> bool:
 
 def _fetch(known: Known, file: BinaryIO) -> None:
     """Write what the set's address sends to an open file; Problem where it sends nothing or something else."""
-    digest, received = hashlib.sha256(), 0
     with progress.shown(f"{known.title} download, MB", round(known.size / 1e6)) as tell:
         for piece in _pieces(known):
             file.write(piece)
-            digest.update(piece)
-            received += len(piece)
-            tell(round(received / 1e6))
-            if received > known.size:
+            tell(round(file.tell() / 1e6))
+            if file.tell() > known.size:
                 break
-    if digest.hexdigest() != known.sha256:
+    file.seek(0)
+    if hashlib.file_digest(file, "sha256").hexdigest() != known.sha256:
         raise Problem(f"{known.url} sent something else than {known.title}: try again, or {advice(known)}")
 
 
@@ -284,7 +274,9 @@ def _main() -> None:
     scale = options.scale or ("paper" if gpu.listed()[0] else "quick")
     settings.prepare_environment()
     run = SimpleNamespace(base=scale, scale=scale, data_dir=folder and settings.absolute(folder))
-    for dataset in obtain(run):
+    for find in (mnist, cifar10):
+        _ = find(run).train_labels  # read and checked, at paper scale downloaded first where this machine has none
+        dataset = find(run)
         print(f"{dataset.name}: {dataset.source}")
 
 

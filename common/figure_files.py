@@ -11,10 +11,8 @@ import importlib.metadata
 import io
 import os
 import re
-import struct
 import sys
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +61,11 @@ def start(script: str, description: str, names: Iterable[str]) -> Drawing:
         raise settings.Problem(f"{path}: no history: {remedy}")
     made_from = _made_from(Path(script), path)
     reasons = {name: reason for name in names if (reason := _why_due(folder, name, made_from))}
+    measured = "" if reasons else stamp_of(folder / f"{names[0]}{SUFFIXES[0]}").rpartition("; ")[2]
     if arguments.check:
-        raise SystemExit(_check(path, folder, names, reasons))
+        print(_state(path, measured, reasons))
+        raise SystemExit(bool(reasons))
     if not reasons and not arguments.force:
-        measured = _measured(folder, names)
         print(f"{experiment}: figures of {why} are up to date ({measured}); --force redraws", file=sys.stderr)
         raise SystemExit(0)
     print(f"{experiment}: drawing {why}", file=sys.stderr)
@@ -141,22 +140,15 @@ def _why_due(folder: Path, name: str, made_from: str) -> str:
     return ""
 
 
-def _check(path: Path, folder: Path, names: Sequence[str], reasons: dict[str, str]) -> int:
-    """Print one line of state; the exit code."""
+def _state(path: Path, measured: str, reasons: dict[str, str]) -> str:
+    """One line for --check."""
     if not reasons:
-        print(f"up to date ({_measured(folder, names)})")
-        return 0
+        return f"up to date ({measured})"
     try:
         history.read(path)
     except history.UnreadableError as problem:
-        print(f"unreadable: {problem}")
-    else:
-        print(f"due: {next(iter(reasons.values()))}")
-    return 1
-
-
-def _measured(folder: Path, names: Sequence[str]) -> str:
-    return stamp_of(folder / f"{names[0]}{SUFFIXES[0]}").rpartition("; ")[2]
+        return f"unreadable: {problem}"
+    return f"due: {next(iter(reasons.values()))}"
 
 
 def encode(figure: Any, suffix: str, stamp: str) -> bytes:
@@ -178,32 +170,19 @@ def stamp_of(path: Path) -> str:
         if checksum != hashlib.sha256(body).hexdigest().encode() + b" -->\n":
             raise ValueError("its checksum is wrong")
         described = re.search(rb"<dc:description>([^<]*)</dc:description>", body)
-        stamp = described[1] if described else b""
+        stamp = described[1].decode("latin-1") if described else ""
     else:
-        stamp = _png_texts(content).get(b"Description", b"")
-    if not stamp.startswith(b"history "):
+        from PIL import Image  # which matplotlib requires
+
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                stamp = image.info.get("Description", "")
+                image.verify()  # compares its checksums
+        except Exception:  # of many kinds on a broken file
+            raise ValueError("it is not a whole PNG") from None
+    if not stamp.startswith("history "):
         raise ValueError("it has no stamp")
-    return stamp.decode("latin-1")
-
-
-def _png_texts(content: bytes) -> dict[bytes, bytes]:
-    """The text chunks of a PNG, after a look at every chunk's checksum."""
-    position, kind, texts = 8, b"", {}
-    while position < len(content):
-        head = content[position : position + 8]
-        if len(head) < 8:
-            break
-        length, kind = struct.unpack(">I4s", head)
-        body, checksum = content[position + 8 : position + 8 + length], content[position + 8 + length :][:4]
-        if checksum != struct.pack(">I", zlib.crc32(kind + body)):
-            raise ValueError("its checksum is wrong")
-        if kind == b"tEXt":
-            keyword, _, text = body.partition(b"\0")
-            texts[keyword] = text
-        position += 12 + length
-    if kind != b"IEND" or position != len(content):
-        raise ValueError("it is not a whole PNG")
-    return texts
+    return stamp
 
 
 def use_style() -> None:

@@ -31,11 +31,14 @@ FEW_SEEDS = 8  # from here on the band leaves out a tenth of the seeds on either
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def grid(rows: int, columns: int, height: float, width: float = WIDE, **sharing: Any) -> tuple[Any, np.ndarray]:
-    """An empty figure of `width` x `height` inches and its axes, (rows, columns). sharing: sharex, sharey."""
+def grid(rows: int, columns: int, height: float, **sharing: Any) -> tuple[Any, np.ndarray]:
+    """An empty figure of the report's width, `height` inches high, and its axes, (rows, columns).
+
+    sharing: sharex, sharey and the like of `subplots`.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(WIDE, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
 
 
@@ -165,7 +168,7 @@ def label_ends(figure: Any, ends: dict[Any, dict[str, float]], colours: dict[str
         gap = 1.25 * size / (axes.bbox.height / figure.dpi * 72)
         places = [axes.transData.transform((axes.get_xlim()[1], value)) for value in values.values()]
         heights = [axes.transAxes.inverted().transform(place)[1] for place in places]
-        for name, height in zip(values, apart(heights, gap), strict=True):
+        for name, height in zip(values, apart(heights, gap) if heights else (), strict=True):
             lines = [line for line in axes.lines if line.get_label() == name]
             colour = colours[name] if colours else net_colour(name) if name in PLACES else lines[0].get_color()
             look = {"color": colour, "size": size, "va": "center", "clip_on": False}
@@ -174,20 +177,13 @@ def label_ends(figure: Any, ends: dict[Any, dict[str, float]], colours: dict[str
 
 def apart(heights: Sequence[float], gap: float) -> list[float]:
     """Heights in [0, 1] at least `gap` apart, in the same order and as near to the given ones as can be."""
-    order = np.argsort(heights, kind="stable")
-    blocks: list[list[float]] = []  # of heights that touch: [mean of height less its place in the pile, how many]
-    for place, index in enumerate(order):
-        blocks.append([min(max(heights[index], 0.0), 1.0) - place * gap, 1])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, count = blocks.pop()
-            before, earlier = blocks[-1]
-            blocks[-1] = [(mean * count + before * earlier) / (count + earlier), count + earlier]
-    room = max(1 - (len(order) - 1) * gap, 0.0)
-    piled = [min(max(mean, 0.0), room) for mean, count in blocks for _ in range(count)]
-    result = [0.0] * len(order)
-    for place, index in enumerate(order):
-        result[index] = piled[place] + place * gap
-    return result
+    from scipy import optimize
+
+    order, steps = np.argsort(heights, kind="stable"), np.arange(len(heights)) * gap
+    piled = optimize.isotonic_regression(np.clip(np.asarray(heights)[order], 0, 1) - steps).x
+    result = np.empty(len(heights))
+    result[order] = np.clip(piled, 0, max(1 - steps[-1], 0)) + steps
+    return result.tolist()
 
 
 def note(axes: Any, words: str, at: tuple[float, float], place: tuple[float, float], **style: Any) -> None:
@@ -213,43 +209,23 @@ def over_epochs(axes: Any, history: dict[str, Any], group: str, name: str, **sty
     return float(np.median(values[:, -1]))
 
 
-def caveats(history: dict[str, Any], groups: Sequence[str]) -> str:
+def caveats(history: dict[str, Any], planned: Sequence[str]) -> str:
     """What a reader must know of this history before its numbers; empty for a whole paper run on the real data.
 
-    groups: those that a whole history has, such as shallow, middle, deep.
+    planned: the units that a figure shows of a whole history, or their groups, such as shallow, middle, deep.
     """
+    units = [[unit for unit in history["units"] if name in (unit, group_of(unit))] for name in planned]
+    whole = len(units) * max(map(len, units), default=0)
+    done = sum(unit in history["results"] for each in units for unit in each)
     scale = {"paper": "", "quick": "quick scale", "changed": "changed settings"}
     name = history["data"]["name"][:40]
     data = "sample data" if name == "sample" else f"data: {name}"
     remarks = [
         scale.get(history["scale"], f"scale: {history['scale']}"),
         "" if name in KNOWN_DATA else data,
-        _missing(history, groups),
+        f"{done} of {whole} units measured" if done < whole else "",
     ]
     return literal("; ".join(remark for remark in remarks if remark), 110)
-
-
-def _missing(history: dict[str, Any], groups: Sequence[str]) -> str:
-    """What is not measured, such as "2 of 3 seeds"; empty if nothing."""
-    planned = {group: sum(group_of(unit) == group for unit in history["units"]) for group in groups}
-    whole = max(planned.values(), default=0)
-    done = {group: len(reading.units_of(history, group)) for group in groups}
-    short = {group: count for group, count in done.items() if count < whole}
-    if not short:
-        return ""
-    if whole == 1:
-        missing = f"{', '.join(short)} not measured"
-        return missing if len(short) <= 2 else f"{len(groups) - len(short)} of {len(groups)} trainings measured"
-    if set(done.values()) == {min(short.values())}:
-        return f"{min(short.values())} of {whole} seeds"
-    return f"seeds measured: {', '.join(f'{group} {count}' for group, count in done.items())} of {whole} each"
-
-
-def count_caveat(history: dict[str, Any], units: Sequence[str]) -> str:
-    """The caveats of a history of which a figure shows these units, with how many of them are measured."""
-    done = sum(unit in history["results"] for unit in units)
-    missing = f"{done} of {len(units)} units measured" if done < len(units) else ""
-    return "; ".join(remark for remark in (caveats(history, ()), missing) if remark)
 
 
 def unmeasured(words: str, remarks: str) -> Any:

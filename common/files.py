@@ -1,7 +1,6 @@
 """Files that are whole or absent: atomic writes, checksums and locks between processes."""
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -66,14 +65,6 @@ def remove(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
-    """Make the folder where there is none; OSError that names it where no file can be made in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
-        raise OSError(number, os.strerror(number), str(folder))
-
-
 def read_regular(path: Path, largest: int) -> bytes:
     """The content of a regular file of at most `largest` bytes; ValueError for any other, OSError as usual."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO must not block
@@ -91,14 +82,6 @@ def read_regular(path: Path, largest: int) -> bytes:
 def with_checksum(content: bytes) -> bytes:
     """`content` followed by a line that holds its SHA-256."""
     return content + TRAILER + hashlib.sha256(content).hexdigest().encode() + b"\n"
-
-
-def add_checksum(file: BinaryIO) -> None:
-    """Add to a file, open for writing and reading, the line that `with_checksum` adds to bytes."""
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0, os.SEEK_END)
-    file.write(TRAILER + digest.encode() + b"\n")
 
 
 def sha256(path: Path) -> str:
@@ -119,27 +102,25 @@ def checked(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
+def locked(path: Path, waiting: str = "", patient: bool = True) -> Iterator[bool]:
     """Hold the lock that belongs to `path`; the kernel releases it when a process ends, however it ends.
 
-    waiting: said on stderr where another process holds it.
+    Yields whether it is held: where another process holds it there is no wait without patience, else `waiting` is said
+    on stderr.
     """
-    with open_lock(path.with_name(f".{path.name}.lock")) as file:
-        lock(file, waiting)
-        yield
-
-
-def lock(file: BinaryIO, waiting: str = "") -> None:
-    """Lock an open file, as soon as no other process holds it; `waiting` is said on stderr where one does."""
+    place = path.with_name(f".{path.name}.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # waits for no FIFO, empties no file
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if waiting:
-            print(waiting, file=sys.stderr)
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def open_lock(path: Path) -> BinaryIO:
-    """A file to lock, made where it is missing; whatever else lies there is neither waited for nor emptied."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not patient:
+                yield False
+                return
+            if waiting:
+                print(waiting, file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield True
+    finally:
+        os.close(descriptor)

@@ -16,10 +16,8 @@ import argparse
 import contextlib
 import datetime
 import errno
-import fcntl
 import functools
 import gc
-import hashlib
 import os
 import resource
 import shlex
@@ -83,22 +81,15 @@ def start(
 
 def _command(run: Run, training: str) -> str:
     """One shell command that trains one unit, with the flags that this call was given."""
-    flags = _without(run.arguments, "--list", {"--unit", "--scale", "--data-dir"})
+    given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    given.add_argument("--list", action="store_true")
+    for names in (["--unit"], ["--scale"], ["--data-dir", "--data_dir"]):
+        given.add_argument(*names)
+    flags = given.parse_known_args(run.arguments)[1]  # all others
     if run.data_dir is not None:
         flags += ["--data-dir", str(run.data_dir)]  # absolute: the command may run in another folder
     command = shlex.join([sys.executable, str(run.script), *flags, "--scale", run.base, "--unit", training])
     return command.replace("\n", r"'$'\n''")  # a folder's name may have a line break: one line all the same
-
-
-def _without(arguments: Sequence[str], flag: str, valued: set[str]) -> list[str]:
-    """`arguments` without `flag` and without the flags in `valued`, each with the value that follows it."""
-    rest, skip = [], False
-    for argument in arguments:
-        name = argument.partition("=")[0].replace("_", "-")
-        if not skip and name != flag and name not in valued:
-            rest.append(argument)
-        skip = not skip and argument.replace("_", "-") in valued
-    return rest
 
 
 class Experiment:
@@ -151,18 +142,15 @@ class Experiment:
         done = [unit for unit in self.units if unit in history["results"]]
         made_by = {history["units"][unit]["code"] for unit in done}
         note = "" if made_by <= {self.code["hash"]} else "; made by other code"
-        if len(done) < len(self.units):
-            return (
-                f"partial: {len(done)} of {len(self.units)} units{note}{self._hours(len(self.units) - len(done))}",
-                False,
-            )
+        if missing := len(self.units) - len(done):
+            return f"partial: {len(done)} of {len(self.units)} units{note}{self._hours(missing)}", False
         return f"up to date (measured {measured_on(history)}){note}", True
 
     def _hours(self, units: int) -> str:
         """Words: how long this number of units takes on a CPU at paper scale, by the times in the history."""
         with contextlib.suppress(OSError, UnreadableError):
             history = read(self.run.history)
-            records = [record for record in history["units"].values() if record and "CPU" in record["device"]]
+            records = [record for record in history["units"].values() if record and "CPU" in str(record.get("device"))]
             if records and history["scale"] == self.run.scale == "paper":
                 seconds = units * sum(record["wall_seconds"] for record in records) / len(records)
                 return f"; about {seconds / 3600:.1f} hours on a CPU"
@@ -211,19 +199,9 @@ class Experiment:
                     if claimed:
                         files.remove(path)
 
-    @contextlib.contextmanager
-    def _claim(self, training: str, patient: bool) -> Iterator[bool]:
-        path = self._checkpoint_path(training).with_suffix(".lock")
-        with files.open_lock(path) as file:
-            if patient:
-                files.lock(file, f"{self.run.experiment}: waiting for the process that trains {training}")
-            else:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    yield False
-                    return
-            yield True
+    def _claim(self, training: str, patient: bool) -> contextlib.AbstractContextManager[bool]:
+        waiting = f"{self.run.experiment}: waiting for the process that trains {training}"
+        return files.locked(self._checkpoint_path(training), waiting, patient)
 
     def _checkpoint_path(self, training: str) -> Path:
         return self.run.checkpoints / f"{training.replace('/', '-')}.state"
@@ -334,11 +312,14 @@ def _peak_memory() -> int:
 
 def _require_place_for(path: Path) -> None:
     """Problem or OSError now, and not after the first training, where no history can be published at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         raise Problem(f"{path}: not a regular file, so no history can be written there: remove it")
     if path.exists() and not os.access(path, os.R_OK):  # what is there is merged, or kept aside
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    files.require_writable(path.parent)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(path.parent).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(number, os.strerror(number), str(path.parent))
 
 
 def _put_aside(path: Path) -> None:
@@ -346,13 +327,10 @@ def _put_aside(path: Path) -> None:
     if not path.exists():
         return
     _require_place_for(path)
+    target = ROOT / "out" / "replaced" / f"{path.stem}-{files.sha256(path)[:12]}.pkl"
+    for remains in files.temporaries(target):  # no other process copies: the caller has the history's lock
+        remains.unlink(missing_ok=True)
     with open(path, "rb") as old:
-        stamp = datetime.datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
-        digest = hashlib.file_digest(old, "sha256").hexdigest()  # a clone's files are all of the same second
-        target = ROOT / "out" / "replaced" / f"{path.stem}-{stamp}-{digest[:8]}.pkl"
-        old.seek(0)
-        for remains in files.temporaries(target):  # no other process copies: the caller has the history's lock
-            remains.unlink(missing_ok=True)
         files.write_atomically(target, lambda file: shutil.copyfileobj(old, file))
     print(f"the history that was there is kept as {target}", file=sys.stderr)
 
@@ -386,10 +364,7 @@ def _csv(histories: list[dict[str, Any]], rows: Callable[[dict[str, Any]], Any])
     import pandas
 
     keys = [tuple(printable(clipped(each[name], 80)) for name in ("experiment", "scale")) for each in histories]
-    tables = [rows(each) for each in histories]
-    titles = {each.index.name for each in tables}
-    names = ["experiment", "scale", titles.pop() if len(titles) == 1 else "group"]
-    return pandas.concat(tables, keys=keys, names=names).to_csv()
+    return pandas.concat(map(rows, histories), keys=keys, names=["experiment", "scale", "unit"]).to_csv()
 
 
 if __name__ == "__main__":

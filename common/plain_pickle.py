@@ -17,9 +17,8 @@ import numpy as np
 
 PROTOCOL = 4
 MEGABYTE = 1_000_000
-LARGEST_READ = 16 * MEGABYTE
-MOST_CONTAINERS = 100_000  # 16 MB of empty lists would take a gigabyte of memory
-MOST_OPCODES = 5_000_000  # a file of 5 MB has no more; 16 million would take half a minute
+LARGEST = 5 * MEGABYTE
+MOST_CONTAINERS = 100_000  # a file of empty lists would take a hundred times its length in memory
 DEEPEST = 16
 LARGEST_INTEGER = 2**63  # exclusive, either sign
 OPCODES = frozenset(("FRAME", "MARK", "MEMOIZE", "BINGET", "LONG_BINGET"))  # structure
@@ -31,30 +30,36 @@ WIDTHS = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT4U
 CONTAINERS = (ord("}"), ord("]"))
 
 
-def plain(value: Any) -> Any:
-    """NumPy arrays and scalars and tuples as the built-in types that a history may hold; TypeError on others."""
+def plain(value: Any, where: tuple[str, ...] = ()) -> Any:
+    """NumPy arrays and scalars and tuples as the built-in types that a history may hold; TypeError on others.
+
+    where: names of the dicts' entries around the value, for the message.
+    """
     if isinstance(value, dict):
-        return {plain(str(name)): plain(item) for name, item in value.items()}
+        return {plain(str(name)): plain(item, (*where, str(name))) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, where) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
+        return plain(value.tolist(), where)
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()  # the name of a file may hold what is no Unicode
     if value is None or type(value) in (bool, int, float):
         return value
-    raise TypeError(f"a history cannot hold a {type(value).__name__}")
+    raise TypeError(f"'{'/'.join(where)}' holds a {type(value).__name__}, which a history cannot")
 
 
 def dumps(value: Any) -> bytes:
-    """The file's bytes for plain data (as `plain` returns them); ValueError where `loads` would refuse them."""
-    check(value)
-    return files.with_checksum(pickle.dumps(value, protocol=PROTOCOL))
+    """The file's bytes for plain data (as `plain` returns them); ValueError where `read` would refuse them."""
+    content = files.with_checksum(pickle.dumps(value, protocol=PROTOCOL))
+    if len(content) > LARGEST:
+        raise ValueError(f"the history would take {len(content) / MEGABYTE:.1f} MB: record fewer points")
+    loads(content)
+    return content
 
 
 def read(path: Path) -> Any:
     """The plain data in the file `path`; OSError, or a ValueError that says what is wrong with it."""
-    return loads(files.read_regular(path, LARGEST_READ))
+    return loads(files.read_regular(path, LARGEST))
 
 
 def loads(content: bytes) -> Any:
@@ -76,7 +81,7 @@ def _check_opcodes(body: bytes) -> None:
     """
     if body[:2] != bytes((PROTO, PROTOCOL)):
         raise ValueError(f"it is not a pickle of protocol {PROTOCOL}")
-    position, count, containers, length = 2, 0, 0, len(body)
+    position, containers, length = 2, 0, len(body)
     while position < length:
         code = body[position]
         size = SIZES.get(code)
@@ -89,13 +94,9 @@ def _check_opcodes(body: bytes) -> None:
             width = WIDTHS[size]
             size = width + int.from_bytes(body[position + 1 : position + 1 + width], "little")
         position += 1 + size
-        count += 1
-        if code in CONTAINERS:
-            containers += 1
-            if containers > MOST_CONTAINERS:
-                raise ValueError("it holds too many lists")
-        if count > MOST_OPCODES:
-            raise ValueError("it holds too many values")
+        containers += code in CONTAINERS
+        if containers > MOST_CONTAINERS:
+            raise ValueError("it holds too many lists")
     if position != len(body) - 1:
         raise ValueError("there are bytes after its end" if position < len(body) else "its end is missing")
 
@@ -106,57 +107,49 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         raise ValueError("it names code to run")
 
-    def persistent_load(self, identifier: Any) -> Any:
-        raise ValueError("it refers to objects outside itself")
-
 
 def check(loaded: Any) -> None:
     """ValueError unless these are plain data that are safe to walk and to show.
 
     No container occurs twice (so there is no cycle), none lies deeper than DEEPEST, the lists in a list are of
-    one length, numbers fit into 64 bits, there are no more containers than a file may have, and all texts together are
-    no longer than the largest file.
+    one length, numbers fit into 64 bits, and all texts together are no longer than the largest file.
     """
     seen: set[int] = set()
     characters = 0
-    waiting = [([loaded], 0)]  # containers only: one entry a number would take more memory than the numbers
-    while waiting:
-        container, depth = waiting.pop()
-        if isinstance(container, dict):
-            if not all(isinstance(key, str) for key in container):
-                raise ValueError("a name in it is not a text")
-            characters += sum(map(_check_single, container))
-            items = container.values()
-        else:
-            if len({len(item) for item in container if isinstance(item, list)}) > 1:
-                raise ValueError("rows of one of its tables differ in length")
-            items = container
-        for item in items:
-            if isinstance(item, (dict, list)):
-                if id(item) in seen or depth > DEEPEST:
-                    raise ValueError("its data are nested too deeply or share parts")
-                seen.add(id(item))
-                if len(seen) > MOST_CONTAINERS:
-                    raise ValueError("it holds too many lists")
-                waiting.append((item, depth + 1))
-            else:
-                characters += _check_single(item)
-            if characters > LARGEST_READ:  # within the loop: a list may hold one long text a million times
-                raise ValueError("its texts are too long")
 
-
-def _check_single(value: Any) -> int:
-    """Length of a text, 0 for anything else; ValueError for what is neither a text, a number, a boolean nor None."""
-    if isinstance(value, str):
-        if not value.isascii():
+    def walk(value: Any, where: tuple[str, ...], depth: int) -> None:
+        nonlocal characters
+        if isinstance(value, (dict, list)):
+            if id(value) in seen or depth > DEEPEST:
+                refuse(where, "is nested too deeply or shares parts")
+            seen.add(id(value))
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if not isinstance(name, str):
+                    refuse(where, "has a name that is not a text")
+                walk(name, where, depth)
+                walk(item, (*where, name), depth + 1)
+        elif isinstance(value, list):
+            if len({len(item) for item in value if isinstance(item, list)}) > 1:
+                refuse(where, "has rows that differ in length")
+            for item in value:
+                if type(item) is not float:  # most are, and spare a call
+                    walk(item, where, depth + 1)
+        elif isinstance(value, str):
             value.encode()  # a ValueError where it is no Unicode, which neither JSON nor a terminal takes
-        return len(value)
-    if isinstance(value, int):
-        if not -LARGEST_INTEGER < value < LARGEST_INTEGER:
-            raise ValueError("a number in it is too large")
-    elif value is not None and not isinstance(value, float):
-        raise ValueError(f"it holds a {type(value).__name__}")
-    return 0
+            characters += len(value)
+            if characters > LARGEST:
+                refuse(where, "has too long texts")
+        elif isinstance(value, int):
+            if not -LARGEST_INTEGER < value < LARGEST_INTEGER:
+                refuse(where, "has too large a number")
+        elif value is not None and not isinstance(value, float):
+            refuse(where, f"has a {type(value).__name__}")
+
+    def refuse(where: tuple[str, ...], why: str) -> None:
+        raise ValueError(f"'{'/'.join(where)}' {why}")
+
+    walk(loaded, (), 0)
 
 
 def is_number(value: Any) -> bool:

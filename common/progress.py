@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 LINE_SECONDS = 30.0  # between two lines
 
@@ -14,15 +15,9 @@ def shown(name: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]
 
     total, done: in steps, epochs or whatever the caller counts; values: numbers such as loss=0.12.
     """
-    if sys.stderr.isatty():
-        with _bar(name, total, done) as tell:
-            yield tell
-    else:
+    if not sys.stderr.isatty():
         yield _lines(name, total, done)
-
-
-@contextlib.contextmanager
-def _bar(name: str, total: int, done: int) -> Iterator[Callable[..., None]]:
+        return
     from rich import progress
     from rich.console import Console
 
@@ -51,7 +46,7 @@ def _lines(name: str, total: int, begun: int) -> Callable[..., None]:
             return
         last = now
         rate = (done - begun) / max(now - started, 1e-9)
-        left = f", {_duration((total - done) / rate)} left" if 0 < done < total and rate > 0 else ""
+        left = f", {timedelta(seconds=round((total - done) / rate))} left" if 0 < done < total and rate > 0 else ""
         print(f"  {name}: {done} of {total} {_words(values)}{left}", file=sys.stderr, flush=True)
 
     return tell
@@ -59,8 +54,3 @@ def _lines(name: str, total: int, begun: int) -> Callable[..., None]:
 
 def _words(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -48,7 +48,8 @@ def check_ranges(settings: Any) -> None:
         values = value if isinstance(value, tuple) else (value,)
         flag = "--" + name.replace("_", "-")
         if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
-            raise ValueError(f"{flag} needs at least one value and no value twice, not {_words(value)}")
+            given = " ".join(map(str, value)) or "none"
+            raise ValueError(f"{flag} needs at least one value and no value twice, not {given}")
         if get_origin(hint) is Annotated:
             for bounds in (extra for extra in get_args(hint)[1:] if isinstance(extra, Range)):
                 for item in values:
@@ -56,10 +57,6 @@ def check_ranges(settings: Any) -> None:
                         low = "above 0" if bounds.low == SMALLEST else f"from {bounds.low:g}"
                         high = "below 1" if bounds.high == BELOW_ONE else f"{bounds.high:g}"
                         raise ValueError(f"{flag} must lie {low} to {high}, not {item}")
-
-
-def _words(values: tuple) -> str:
-    return " ".join(str(value) for value in values) or "none"
 
 
 @dataclass(frozen=True)
@@ -150,10 +147,7 @@ def parse(script: str, description: str, paper: Any, quick: Any) -> Run:
     experiment = experiment_of(script)
     changed = identity(chosen) != identity(defaults)
     folder = options.data_dir or os.environ.get("HW1_DATA_DIR", "")
-    if not changed:
-        print(f"{experiment}: {scale} scale ({reason})", file=sys.stderr)
-    else:
-        print(f"{experiment}: {scale} scale with changed settings ({reason})", file=sys.stderr)
+    print(f"{experiment}: {scale} scale{' with changed settings' * changed} ({reason})", file=sys.stderr)
     return Run(
         experiment=experiment,
         script=Path(script).resolve(),

@@ -8,6 +8,7 @@ many tiny layers are fastest on a CPU.
 from collections.abc import Sequence
 from typing import Any
 
+from common import weights
 from common.lazy import keras, tf
 
 import numpy as np
@@ -39,15 +40,9 @@ def glorot_uniform(widths: Sequence[int], seeds: Sequence[int]) -> np.ndarray:
     return np.stack(nets)
 
 
-def split(parameters: Any, widths: Sequence[int]) -> list[np.ndarray]:
-    """One net's flat weights (parameters,) as Keras's list: kernel (inputs, outputs), bias (outputs,), ..."""
-    arrays, position = [], 0
-    for rows, columns in layer_shapes(widths):
-        arrays.append(np.reshape(parameters[position : position + rows * columns], (rows, columns)))
-        position += rows * columns
-        arrays.append(np.asarray(parameters[position : position + columns]))
-        position += columns
-    return arrays
+def split(parameters: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+    """One net's flat weights (parameters,) as Keras's list, float64: kernel (inputs, outputs), bias (outputs,), ..."""
+    return weights.unflatten(parameters, [shape for layer in layer_shapes(widths) for shape in (layer, layer[1:])])
 
 
 def forward(parameters: Any, points: Any, widths: Sequence[int], activation: Any) -> Any:

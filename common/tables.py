@@ -1,11 +1,9 @@
 """What a history shows on a terminal: its table of results, one row an epoch, and where it comes from."""
 
 import collections
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from common.plain_pickle import is_number
 from common.text import clipped, printable
 
 import numpy as np
@@ -31,31 +29,6 @@ def gathered(history: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     return groups
 
 
-def title_of(history: dict[str, Any]) -> str:
-    """What the names of the groups are: net, batch size, or task and optimizer as in `function / activation / net`.
-
-    A part of a name is a value of a setting that is a list: "deep" of nets, "batch-0032" of batch_sizes.
-    """
-    titles: list[str] = []
-    values = {
-        name.replace("_", " ").removesuffix("s"): {f"{each:g}" if is_number(each) else str(each) for each in value}
-        for name, value in history["settings"].items()
-        if isinstance(value, list) and name != "seeds"
-    }
-    for group in dict.fromkeys(map(group_of, history["units"])):
-        for part in dict.fromkeys((group, *group.split("/"))):
-            word, _, number = part.rpartition("-")
-            for title, of_title in values.items():
-                named = word and title.startswith(word) and _plain_number(number) in of_title
-                if (part in of_title or named) and title not in titles:
-                    titles.append(title)
-    return printable(clipped(" / ".join(titles), 80)) or "unit"
-
-
-def _plain_number(text: str) -> str:
-    return f"{float(text):g}" if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", text) else ""
-
-
 def table(history: dict[str, Any], numeric: bool = False) -> Any:
     """A pandas table, one row a group: median [smallest, largest] over seeds, or those and n as columns."""
     import pandas
@@ -71,7 +44,7 @@ def table(history: dict[str, Any], numeric: bool = False) -> Any:
                 row[name] = f"{middle:.4g}" + (f" [{low:.4g}, {high:.4g}]" if len(values) > 1 else "")
             else:
                 row[name] = "none"  # such as the live nets where all are dead
-    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis(title_of(history))
+    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("unit")
 
 
 def by_epoch(history: dict[str, Any]) -> Any:
@@ -114,30 +87,21 @@ def _spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 def describe(history: dict[str, Any]) -> str:
     """What a history holds, for a terminal: where it comes from, the sizes of its results, and their table."""
-    done, units, code, data = len(history["results"]), len(history["units"]), history["code"], history["data"]
-    first = next(iter(history["results"].values()), {})
-    lines = {
-        "experiment": history["experiment"],
-        "scale": history["scale"],
-        "units": f"{done} of {units}" + (", complete" if history["complete"] else ", partial"),
-        "measured": measured_on(history) or "not yet",
-        "settings": _pairs(history["settings"]),
-        "data": _pairs(data),
-        "code": f"revision {code['revision']}, commit {code.get('commit') or 'unknown'}, hash {code['hash'][:12]}",
-        "environment": _pairs(history["environment"]),
-        "minutes": f"{history['wall_seconds'] / 60:.1f}",
-        "results": ", ".join(f"{name} {_size(value)}" for name, value in first.items()) or "none yet",
-    }
-    described = [f"{name:<11}  {printable(clipped(text, 2000))}" for name, text in lines.items()]
-    return "\n".join([*described, "", table(history).to_string(na_rep="-") if done else "(nothing measured yet)"])
+    results = history["results"]
+    lines = {name: _in_short(value) for name, value in history.items() if name not in ("units", "results")}
+    lines["measured"] = measured_on(history) or "not yet"
+    lines["units"] = f"{len(results)} of {len(history['units'])}"
+    lines["results"] = ", ".join(f"{name} {_size(value)}" for name, value in next(iter(results.values()), {}).items())
+    described = [f"{name:<12}  {printable(clipped(text, 2000))}" for name, text in lines.items()]
+    return "\n".join([*described, "", table(history).to_string(na_rep="-") if results else "(nothing measured yet)"])
 
 
-def _pairs(values: dict[str, Any]) -> str:
-    words = []
-    for name, value in values.items():
-        items = value if isinstance(value, list) else [value]
-        words.append(f"{name} {' '.join(clipped(str(item), 80) for item in items[:20])}{' ...' * (len(items) > 20)}")
-    return ", ".join(words)
+def _in_short(value: Any) -> str:
+    """epochs 2, seeds 0 1 for a dict of those."""
+    if isinstance(value, dict):
+        return ", ".join(f"{clipped(name, 80)} {_in_short(item)}" for name, item in value.items())
+    items = value if isinstance(value, list) else [value]
+    return " ".join(clipped(str(item), 80) for item in items[:20]) + " ..." * (len(items) > 20)
 
 
 def _size(value: Any) -> str:
@@ -146,6 +110,4 @@ def _size(value: Any) -> str:
     while isinstance(value, list):
         lengths.append(str(len(value)))
         value = value[0] if value else None
-    if isinstance(value, dict):
-        lengths.append("{" + ", ".join(clipped(name, 40) for name in list(value)[:10]) + "}")
     return " x ".join(lengths) or type(value).__name__

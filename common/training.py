@@ -102,17 +102,57 @@ def loop(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: in
 
 
 def _compiled(update: Update, arrays: Sequence[np.ndarray], batch_size: int, seed: int, jit_compile: bool) -> Callable:
-    """call(first step, steps) -> what the steps record."""
+    """call(first step, steps) -> what the steps record.
+
+    The examples are shuffled beforehand, epoch by epoch. jit_compile: XLA needs fixed sizes, so that a call has at most
+    JIT_STEPS steps, and a smaller last batch is a case of its own.
+    """
     examples = len(arrays[0])
+    per_epoch = steps_per_epoch(examples, batch_size)
+    whole, rest = divmod(examples, batch_size)
+    longest = ((JIT_STEPS - 1) // per_epoch + 2) * examples if jit_compile else None  # of all epochs of a call in a row
     tensors = [tf.convert_to_tensor(array) for array in arrays]
+    shapes = _recorded(update, tensors)
 
-    def shuffled(epoch: tf.Tensor) -> tf.Tensor:
-        return tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        )
+    @tf.function(autograph=False, jit_compile=False)
+    def orders(first: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        """The orders of all epochs of these steps, one after the other; for XLA padded with zeros."""
 
-    compiler = _jit_calls if jit_compile else _calls
-    return compiler(update, tensors, batch_size, shuffled, _recorded(update, tensors))
+        def shuffled(epoch: tf.Tensor) -> tf.Tensor:
+            key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+            return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=key)
+
+        epochs = tf.range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
+        order = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
+        return tf.pad(order, [[0, longest - tf.size(order)]]) if jit_compile else order
+
+    numbers = tf.TensorSpec([longest], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)
+
+    @tf.function(autograph=False, jit_compile=jit_compile, input_signature=numbers)
+    def program(order: tf.Tensor, position: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(index: tf.Tensor) -> dict[str, tf.Tensor]:
+            epoch, place = (position + index) // per_epoch, (position + index) % per_epoch
+            begin = epoch * examples + place * batch_size
+
+            def step(size: int | tf.Tensor) -> dict[str, tf.Tensor]:
+                indices = tf.gather(order, begin + tf.range(size))  # tf.slice would compile anew
+                return update(*[tf.gather(array, indices) for array in tensors])
+
+            if not jit_compile:
+                return step(tf.minimum(batch_size, examples - place * batch_size))
+            if not rest:
+                return step(batch_size)
+            if not whole:
+                return step(rest)
+            return tf.cond(place < whole, lambda: step(batch_size), lambda: step(rest))
+
+        return _while(steps, JIT_STEPS if jit_compile else steps, shapes, one)
+
+    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        recorded = program(orders(first, steps), first % per_epoch, steps)
+        return {name: values[:steps] for name, values in recorded.items()}
+
+    return call
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -155,75 +195,17 @@ def _recorded(update: Update, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tens
     return {name: tf.TensorSpec(value.shape, value.dtype) for name, value in traced.structured_outputs.items()}
 
 
-def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: Callable, state: Any) -> dict:
-    """`steps` calls of one(index, state) -> (state, values), in order; returns the values, (size, ...) each."""
+def _while(steps: tf.Tensor, size: Any, shapes: dict[str, tf.TensorSpec], one: Callable) -> dict[str, tf.Tensor]:
+    """`steps` calls of one(index) -> values, in order; returns the values, (size, ...) each."""
 
-    def body(index: tf.Tensor, state: Any, recorded: dict) -> tuple:
-        state, values = one(index, state)
-        return index + 1, state, {name: recorded[name].write(index, values[name]) for name in recorded}
+    def body(index: tf.Tensor, recorded: dict) -> tuple:
+        values = one(index)
+        return index + 1, {name: recorded[name].write(index, values[name]) for name in recorded}
 
     recorded = {name: tf.TensorArray(spec.dtype, size=size, element_shape=spec.shape) for name, spec in shapes.items()}
-    start = (tf.constant(0), state, recorded)
-    _, _, recorded = tf.while_loop(lambda index, *_: index < steps, body, start, parallel_iterations=1)
+    start = tf.constant(0), recorded
+    _, recorded = tf.while_loop(lambda index, _: index < steps, body, start, parallel_iterations=1)
     return {name: array.stack() for name, array in recorded.items()}
-
-
-def _calls(update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict) -> Callable:
-    """call(first step, steps) -> what the steps record, compiled by TensorFlow."""
-    per_epoch = steps_per_epoch(len(tensors[0]), batch_size)
-
-    @tf.function(autograph=False, jit_compile=False)
-    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        def one(index: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            epoch, position = (first + index) // per_epoch, (first + index) % per_epoch
-            order = tf.cond(position == 0, lambda: shuffled(epoch), lambda: order)
-            indices = order[position * batch_size : (position + 1) * batch_size]
-            return order, update(*[tf.gather(array, indices) for array in tensors])
-
-        return _while(steps, steps, shapes, one, shuffled(first // per_epoch))
-
-    return call
-
-
-def _jit_calls(
-    update: Update, tensors: Sequence[tf.Tensor], batch_size: int, shuffled: Callable, shapes: dict
-) -> Callable:
-    """As `_calls`, compiled by XLA, which needs fixed sizes: at most JIT_STEPS steps a call, shuffled before it."""
-    examples = len(tensors[0])
-    per_epoch = steps_per_epoch(examples, batch_size)
-    whole, rest = divmod(examples, batch_size)
-    epochs_of_a_call = (JIT_STEPS - 1) // per_epoch + 2
-
-    @tf.function(autograph=False)
-    def orders(first: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """The orders of all epochs of these steps, one after the other, padded with zeros."""
-        epochs = tf.range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
-        order = tf.reshape(tf.map_fn(shuffled, epochs, fn_output_signature=tf.int32), [-1])
-        return tf.pad(order, [[0, epochs_of_a_call * examples - tf.size(order)]])
-
-    @tf.function(autograph=False, jit_compile=True)
-    def program(order: tf.Tensor, position: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        def one(index: tf.Tensor, state: tuple) -> tuple[tuple, dict[str, tf.Tensor]]:
-            epoch, place = (position + index) // per_epoch, (position + index) % per_epoch
-            begin = epoch * examples + place * batch_size
-
-            def step(size: int) -> dict[str, tf.Tensor]:
-                indices = tf.gather(order, begin + tf.range(size, dtype=begin.dtype))  # tf.slice would compile anew
-                return update(*[tf.gather(array, indices) for array in tensors])
-
-            if not rest:
-                return state, step(batch_size)
-            if not whole:
-                return state, step(rest)
-            return state, tf.cond(place < whole, lambda: step(batch_size), lambda: step(rest))
-
-        return _while(steps, JIT_STEPS, shapes, one, ())
-
-    def call(first: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        recorded = program(orders(first, steps), first % per_epoch, steps)
-        return {name: values[:steps] for name, values in recorded.items()}
-
-    return call
 
 
 def classifier_update(model: Any, apply: Callable[[Sequence[tf.Tensor]], None]) -> Update:

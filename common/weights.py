@@ -83,7 +83,8 @@ def match_units(reference: Arrays, other: Arrays) -> tuple[list[np.ndarray], lis
     unchanged = [np.arange(kernel.shape[1]) for kernel, _ in ours[:-1]]
     starts = [unchanged, _one_sided(ours, theirs, incoming=True), _one_sided(ours, theirs, incoming=False)]
     ends = [_improved(ours, theirs, start) for start in starts]
-    orders = max(ends, key=lambda end: _agreement(ours, theirs, end))
+    target = flatten(reference)
+    orders = min(ends, key=lambda end: np.linalg.norm(flatten(_renumbered(other, end)) - target))
     return _renumbered(other, orders), orders
 
 
@@ -129,15 +130,6 @@ def _improved(ours: list, theirs: list, start: list[np.ndarray]) -> list[np.ndar
             if gain > ROUND_OFF * np.abs(products[units, order]).sum():
                 orders[layer], gained = better, True
     return orders
-
-
-def _agreement(ours: list, theirs: list, orders: list[np.ndarray]) -> float:
-    """The sum of products of all paired weights; the larger it is, the smaller the distance."""
-    kernels = sum(
-        np.sum(kernel * renumbered)
-        for (kernel, _), renumbered in zip(ours, _renumbered([kernel for kernel, _ in theirs], orders), strict=True)
-    )
-    return float(kernels + sum(ours[i][1] @ theirs[i][1][order] for i, order in enumerate(orders)))
 
 
 def _renumbered(arrays: Arrays, orders: list[np.ndarray]) -> list[np.ndarray]:

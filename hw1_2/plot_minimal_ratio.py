@@ -126,7 +126,7 @@ def finish(figure: Any, history: dict, units: list[str], entries: dict) -> Any:
         entries[kind] = look | {"marker": style["marker"], "color": edge, "markerfacecolor": style["facecolor"]}
     if entries:
         figures.key(figure, entries)
-    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
+    figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     return figure
 
 

@@ -170,7 +170,7 @@ def draw_reference(history: dict) -> Any:
 
 def remark(history: dict, noisy: bool) -> str:
     """What a reader must know of this history before these of its nets."""
-    return figures.count_caveat(history, [unit for unit in history["units"] if unit.startswith("noisy/") == noisy])
+    return figures.caveats(history, [unit for unit in history["units"] if unit.startswith("noisy/") == noisy])
 
 
 def draw_noise(history: dict) -> Any:

@@ -161,7 +161,7 @@ def draw_trends(history: dict) -> Any:
             side.set_visible(False)
     panels[0, 0].set_yticks(range(len(batch_nets.MEASURES)), [words for words, _ in batch_nets.MEASURES.values()])
     figures.letters(panels[0], IMAGES.values())
-    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
+    figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     return figure
 
 
@@ -214,7 +214,7 @@ def finish(figure: Any, panels: Any, history: dict, budgets: Sequence[str]) -> A
     if any(unreached(batch_nets.nets_of(history, budget)) for budget in budgets):
         entries["training loss never reached"] = UNREACHED
     figures.key(figure, entries)
-    figures.subtitle(figure, figures.count_caveat(history, list(history["units"])))
+    figures.subtitle(figure, figures.caveats(history, list(history["units"])))
     figure.align_ylabels(panels[:, 0])
     return figure
 

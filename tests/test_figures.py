@@ -208,9 +208,9 @@ def test_same_history_same_bytes_and_small_files(name):
         (classifiers(scale="quick"), "quick scale"),
         (classifiers(scale="quick", data="sample"), "quick scale; sample data"),
         (classifiers(scale="changed", data="unverified"), "changed settings; data: unverified"),
-        (classifiers(lacking=[f"{net}/seed-2" for net in NETS]), "2 of 3 seeds"),
-        (classifiers(lacking=("deep/seed-2",)), "seeds measured: shallow 3, middle 3, deep 2 of 3 each"),
-        (classifiers(seeds=1, lacking=("deep/seed-0",)), "deep not measured"),
+        (classifiers(lacking=[f"{net}/seed-2" for net in NETS]), "6 of 9 units measured"),
+        (classifiers(lacking=("deep/seed-2",)), "8 of 9 units measured"),
+        (classifiers(seeds=1, lacking=("deep/seed-0",)), "2 of 3 units measured"),
         (classifiers(data="CIFAR-10"), ""),
     ],
 )
@@ -222,7 +222,7 @@ def test_caveats_are_said_only_where_needed(kept, said):
 
 @pytest.mark.parametrize(
     ("lacking", "said"),
-    [("none", ""), ("f2/tanh/deep", "f2/tanh/deep not measured"), ("f2", "6 of 12 trainings measured")],
+    [("none", ""), ("f2/tanh/deep", "11 of 12 units measured"), ("f2", "6 of 12 units measured")],
 )
 def test_missing_trainings_of_function_fit_are_said(lacking, said):
     groups = script("function_fit").GROUPS

@@ -200,6 +200,8 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
     if "common.history" in sys.modules:
         from common import checkpoint, data, data_files, history
 
+        import numpy as np
+
         restore = checkpoint.Checkpoint.restore
 
         def restored(self: Any, variables: Any, results: Any) -> Any:
@@ -226,7 +228,7 @@ def watched(moment: Callable[[str], None], tell: Callable[[Any], Any], project: 
     around(os, "replace", "before rename", "after rename")
     around(os, "fsync", "before fsync")
     if "common.history" in sys.modules:
-        around(checkpoint, "_values", "array")
+        around(np.lib.format, "write_array", "array")
         around(checkpoint.Checkpoint, "remove", "before removal", "after removal")
         around(history.Experiment, "keep", "trained", "kept")
         around(history, "encode", "history")

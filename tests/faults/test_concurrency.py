@@ -219,7 +219,7 @@ def test_what_a_killed_process_held_is_finished_by_those_who_wait(project, tiny,
     trained(project)
     dying = tiny("--unit", "walk/seed-0", TINY_DIES=moment, TINY_WAITS=str(tmp_path), TINY_SECONDS="0.5")
     begin(tmp_path, 1)
-    wait_for(project / "out/checkpoints", "**/walk-seed-0.lock")
+    wait_for(project / "out/checkpoints", "**/.walk-seed-0.state.lock")
     waiting = [tiny("--unit", "walk/seed-0"), tiny()]
     assert dying.wait(60) == -9
     for process in waiting:
@@ -254,7 +254,7 @@ def test_a_lock_that_is_left_or_cannot_be_used_is_harmless_or_named(project, tin
         "leads to itself": lambda lock: lock.symlink_to(lock),
     }
     checkpoints = project / "out/checkpoints/quick/hw1_1/tiny"
-    locks = (project / PLACE.parent / ".tiny.pkl.lock", checkpoints / "walk-seed-1.lock")
+    locks = (project / PLACE.parent / ".tiny.pkl.lock", checkpoints / ".walk-seed-1.state.lock")
     whole = (project / PLACE).read_bytes()
     for lock in locks:
         for name, prepare in (harmless | named).items():
