@@ -177,7 +177,7 @@ def test_a_resumed_training_tells_the_time_left_by_what_it_did_itself(monkeypatc
     with progress.shown("walk", 100, 40) as tell:
         clock[0] = 60.0
         tell(60, loss=0.5)
-    assert "walk: 60 of 100 loss 0.5, 2:00 left" in capsys.readouterr().err
+    assert "walk: 60 of 100 loss 0.5, 0:02:00 left" in capsys.readouterr().err
 
 
 def test_clean_evaluation_equals_keras(pictures):
