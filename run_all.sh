@@ -7,8 +7,7 @@
 #   --data-dir DIR        a folder with MNIST and CIFAR-10, see README (or set HW1_DATA_DIR)
 #   --no-venv             uses python3 of the PATH (or $PYTHON) instead of making .venv
 #   --check               only says what is up to date; exit 1 if anything is due
-#   --list                prints one command a line: first the data, then each unit that is to be trained (makes .venv):
-#                         ./run_all.sh --list | tr '\n' '\0' | xargs -0 -n1 -P2 bash -c
+#   --list                prints one command a line: first the data, then each unit that is to be trained (makes .venv)
 # Exit codes: 0 done, 1 a step failed, 2 usage, 130 and 143 stopped. Output of each step: out/logs/
 set -u # in plain POSIX shell, so that `bash`, the old bash of macOS and `sh` all run it
 unset CDPATH
@@ -30,9 +29,8 @@ hw1_3/sensitivity
 hw1_3/sharpness
 "
 
-# The steps in their order: a kind, what it leaves, what Python runs. Lines with NAME are done for each experiment. Every
-# command gets --scale; data and training --data-dir, all but data --force, where they are given. At quick scale the
-# figures and the report of the committed paper histories follow.
+# The steps in their order: a kind, its output, what Python runs. Lines with NAME are done for each experiment. At quick
+# scale, the figures and the report of the committed paper histories follow.
 steps="
 data     -                        -m common.data
 train    FOLDER/history/NAME.pkl  FOLDER/NAME.py

@@ -12,26 +12,23 @@ from common import signals
 
 
 def handle_signals() -> None:
-    """Have every signal that would end this process raise SystemExit, so that `run` can end its child first.
+    """Have a signal that would end this process, as none does under nohup, raise SystemExit: `run` ends its child."""
 
-    Signals that are ignored, as under nohup, stay ignored.
-    """
+    def stop(number: int, frame: object) -> None:
+        for each in signals.ENDING:
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
+        raise SystemExit(130 if number == signal.SIGINT else 143)
+
     for number in signals.ENDING:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _stop)
-
-
-def _stop(number: int, frame: object) -> None:
-    for each in signals.ENDING:
-        signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
-    raise SystemExit(130 if number == signal.SIGINT else 143)
+            signal.signal(number, stop)
 
 
 def run(command: list[str], sink: Callable[[bytes], object], stderr: int | None = subprocess.STDOUT) -> int:
     """Run a command in its own process group and pass its output to `sink`, piece by piece, as it comes.
 
-    stderr: None leaves it on the terminal, which progress bars need. Returns the exit code, or 128 + n where signal n
-    ended the command. Where a signal ends this process (`handle_signals`), the group gets SIGTERM, then SIGKILL.
+    stderr: None leaves it on the terminal, which progress bars need. Returns the exit code, or 128 + n after signal n.
+    Where a signal ends this process, the group gets SIGTERM, then SIGKILL.
     """
     block, admit = (signal.SIG_BLOCK, signals.ENDING), (signal.SIG_UNBLOCK, signals.ENDING)
     more = {"stdin": subprocess.DEVNULL, "preexec_fn": lambda: signal.pthread_sigmask(*admit), "bufsize": 0}

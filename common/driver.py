@@ -1,12 +1,9 @@
 """Runs the steps of run_all.sh that are due, or says which are due (--check), or lists their commands (--list).
 
-Standard library only, since it runs before there is an environment; each step is a command for the Python of .venv.
-
-1. `plan_steps` makes the list of steps from the table in run_all.sh.
-2. `query_scripts` finds out what is due: it runs every script with --check or --list, all of them in one process, as
-   starting Python 25 times takes seconds. Neither flag imports TensorFlow: `keras` and `tf` load at their first use
-   (common/lazy.py), and before that `history.start` answers and exits.
-3. `print_due` prints that, or `run_due` runs the steps and prints the table.
+Standard library only, since it runs before there is an environment. `plan_steps` lists the steps of run_all.sh.
+`query_scripts` has every script say with --check or --list what is due, all in one process, as starting Python 25 times
+takes seconds. TensorFlow is not imported: `keras` and `tf` load at first use (common/lazy.py), and `history.start`
+answers before that. `print_due` prints that, or `run_due` runs the steps and prints the table.
 """
 
 import argparse
@@ -79,10 +76,10 @@ def plan_steps(options: argparse.Namespace, lines: list[str], experiments: list[
             for name in (names if "NAME" in output else [kind]) if trains or draws else []:
                 folder, _, file = name.rpartition("/")
                 place, *words = (word.replace("FOLDER", folder).replace("NAME", file) for word in (output, *command))
-                step = Step(kind=kind, scale=scale, title=name, history=history.get(name))
+                title = name + ", figures" * (kind == "figures") + " of the committed runs" * again
+                step = Step(kind=kind, scale=scale, title=title, history=history.get(name))
                 step.output = "" if kind == "data" else tree + place
                 step.log = Path("out/logs", scale, f"{kind if name == kind else words[0].removesuffix('.py')}.log")
-                step.title += ", figures" * (kind == "figures") + " of the committed runs" * again
                 step.command = [python, *words, "--scale", scale, *(options.data if trains else [])]
                 step.command += ["--force"] * (options.force and kind != "data")
                 steps.append(step)
@@ -90,11 +87,8 @@ def plan_steps(options: argparse.Namespace, lines: list[str], experiments: list[
 
 
 def query_scripts(python: str, steps: list[Step], flag: str) -> None:
-    """Set code, answer and error of each step: what its script says with --check or --list.
-
-    One process runs all scripts (`query_script`). Where a script ends that process, another one continues after it.
-    """
-    while steps:
+    """Set code, answer and error of each step: what its script says with --check or --list."""
+    while steps:  # where a script ends the process that runs all of them, another one continues after it
         output = []
         commands = json.dumps([[*step.command[1:], flag] for step in steps])
         code = children.run([python, "common/driver.py", "--query", commands], output.append)
@@ -149,7 +143,11 @@ def run_due(python: str, steps: list[Step], force: bool) -> int:
             if kind != "data":
                 query_scripts(python, group, "--check")
             if (kind, scale) == ("train", "paper") and (force or not all(step.up_to_date for step in group)):
-                announce_training(python, group)
+                answers = " ".join(step.answer for step in group)
+                hours = sum(map(float, re.findall("([0-9.]+) hours on a CPU", answers)))
+                print(f"what is due takes about {hours:.1f} hours on a CPU, as the histories show", file=sys.stderr)
+                if children.run([python, "-c", SHOW_DEVICE], sys.stderr.buffer.write):
+                    sys.exit(1)  # a GPU is listed, and a CPU would train
             for step in group:
                 if step.up_to_date and not force:
                     step.result = "kept, " + re.sub(r"up to date \((.*?)\)", r"\1", step.answer)
@@ -160,14 +158,6 @@ def run_due(python: str, steps: list[Step], force: bool) -> int:
     finally:
         print_table(steps)
     return int(any(step.result.startswith("failed") for step in steps))
-
-
-def announce_training(python: str, training: list[Step]) -> None:
-    """Print time and device of a training at paper scale; exits where a CPU would train although a GPU is there."""
-    hours = sum(float(number) for step in training for number in re.findall(r"([\d.]+) hours on a CPU", step.answer))
-    print(f"what is due takes about {hours:.1f} hours on a CPU, by the times in the histories", file=sys.stderr)
-    if children.run([python, "-c", SHOW_DEVICE], sys.stderr.buffer.write):
-        sys.exit(1)
 
 
 def run_step(step: Step) -> None:

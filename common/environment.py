@@ -33,9 +33,7 @@ def prepare(venv: bool, change: bool = True) -> str:
         requirements.insist()
         return sys.executable
     if state() != "ready":
-        if not change:
-            sys.exit("error: there is no .venv that fits requirements.txt: ./run_all.sh makes it; or use --no-venv")
-        make()
+        make() if change else sys.exit("error: no .venv fits requirements.txt: ./run_all.sh makes it; or use --no-venv")
     return PYTHON
 
 

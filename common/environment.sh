@@ -1,6 +1,6 @@
 # Read by run_all.sh, tests/run.sh and .ci/run, which have set `root`. Plain POSIX shell, as these are.
-# The first of $PYTHON, or of the usual names, that runs and is in range: sets `python` to its own full path.
-# With --no-venv among the arguments it is the Python that will do the work; else only the one that makes .venv.
+# Sets `python` to the path of $PYTHON, or of the first usual name that runs and is in range. With --no-venv among the
+# arguments it will do the work, else it only makes .venv.
 find_python() {
     names="python3.13 python3.12 python3.11 python3 python"
     case " $* " in

@@ -116,7 +116,10 @@ def _made_from(script: Path, path: Path) -> str:
         matplotlib = importlib.metadata.version("matplotlib")
     except importlib.metadata.PackageNotFoundError:
         raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
-    data = files.sha256(path)
+    try:
+        data = files.sha256(path)
+    except OSError:
+        data = "unreadable"  # `history.read` says why
     look = b"".join(path.read_bytes() for path in (SHEET, *LOOK))
     code = hashlib.sha256(provenance.code_hash(script).encode() + look).hexdigest()
     return f"history {data}; code {code}; matplotlib {matplotlib}"
