@@ -354,7 +354,7 @@ class Drawn:
 @functools.cache
 def rendered(kind: str, metadata: tuple[tuple[str, str | None], ...]) -> bytes:
     figures.use_style()
-    figure, _ = figures.grid(1, 1, 1.0, 1.0)
+    figure, _ = figures.grid(1, 1, 1.0)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, metadata=dict(metadata))
     return buffer.getvalue()

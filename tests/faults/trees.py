@@ -28,7 +28,7 @@ from common import figures, settings
 
 
 def draw(kept):
-    figure, panels = figures.grid(1, 1, 1.0, 1.0)
+    figure, panels = figures.grid(1, 1, 1.0)
     panels[0, 0].plot([unit["loss"][-1] for unit in kept["results"].values()])
     return figure
 
