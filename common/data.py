@@ -276,7 +276,7 @@ def _main() -> None:
     run = SimpleNamespace(base=scale, scale=scale, data_dir=folder and settings.absolute(folder))
     for find in (mnist, cifar10):
         _ = find(run).train_labels  # read and checked, at paper scale downloaded first where this machine has none
-        dataset = find(run)
+    for dataset in (mnist(run), cifar10(run)):
         print(f"{dataset.name}: {dataset.source}")
 
 

@@ -118,8 +118,8 @@ def _made_from(script: Path, path: Path) -> str:
         raise settings.Problem("matplotlib is not installed: pip install -r requirements.txt") from None
     try:
         data = files.sha256(path)
-    except OSError:
-        data = "unreadable"  # `history.read` says why
+    except OSError as error:
+        raise settings.Problem(f"{path}: {error.strerror}: check the disk and the permissions") from None
     look = b"".join(path.read_bytes() for path in (SHEET, *LOOK))
     code = hashlib.sha256(provenance.code_hash(script).encode() + look).hexdigest()
     return f"history {data}; code {code}; matplotlib {matplotlib}"
