@@ -12,7 +12,7 @@ from common import signals
 
 
 def handle_signals() -> None:
-    """Have a signal that would end this process, as none does under nohup, raise SystemExit: `run` ends its child."""
+    """Raise SystemExit at signals that would end this process, for `run` to end its child; ignored ones stay ignored."""
 
     def stop(number: int, frame: object) -> None:
         for each in signals.ENDING:

@@ -108,7 +108,7 @@ def draw_sizes(history: dict) -> Any:
     if ends[place] > 1.1 * lowest[place]:
         size, net = sizes_of(nets)[place], list(nets.values())[place]
         between, level = np.sqrt(ends[place] * lowest[place]), middle(net, ten_nets.at_the_end(net, "test_accuracy"))
-        figures.note(loss, "the test loss has risen again ...", (size, between), (0.62, 0.45))
+        figures.note(loss, "risen since the best epoch ...", (size, between), (0.62, 0.45))
         figures.note(accuracy, "... but accuracy has not fallen", (size, 100 * level), (0.6, 0.4))
     figures.letters((loss, accuracy), ("loss", "accuracy"))
     entries = {
