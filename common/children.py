@@ -12,7 +12,7 @@ from common import signals
 
 
 def handle_signals() -> None:
-    """Raise SystemExit at signals that would end this process, for `run` to end its child; ignored ones stay ignored."""
+    """Raise SystemExit at signals that would end this process, so that `run` ends its child first."""
 
     def stop(number: int, frame: object) -> None:
         for each in signals.ENDING:
