@@ -1,9 +1,11 @@
 """What a history shows on a terminal: its table of results, one row an epoch, and where it comes from."""
 
 import collections
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from common.plain_pickle import is_number
 from common.text import clipped, printable
 
 import numpy as np
@@ -29,6 +31,31 @@ def gathered(history: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     return groups
 
 
+def title_of(history: dict[str, Any]) -> str:
+    """What the names of the groups are: net, batch size, or task and optimizer as in `function / activation / net`.
+
+    A part of a name is a value of a setting that is a list: "deep" of nets, "batch-0032" of batch_sizes.
+    """
+    titles: list[str] = []
+    values = {
+        name.replace("_", " ").removesuffix("s"): {f"{each:g}" if is_number(each) else str(each) for each in value}
+        for name, value in history["settings"].items()
+        if isinstance(value, list) and name != "seeds"
+    }
+    for group in dict.fromkeys(map(group_of, history["units"])):
+        for part in dict.fromkeys((group, *group.split("/"))):
+            word, _, number = part.rpartition("-")
+            for title, of_title in values.items():
+                named = word and title.startswith(word) and _plain_number(number) in of_title
+                if (part in of_title or named) and title not in titles:
+                    titles.append(title)
+    return printable(clipped(" / ".join(titles), 80)) or "unit"
+
+
+def _plain_number(text: str) -> str:
+    return f"{float(text):g}" if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", text) else ""
+
+
 def table(history: dict[str, Any], numeric: bool = False) -> Any:
     """A pandas table, one row a group: median [smallest, largest] over seeds, or those and n as columns."""
     import pandas
@@ -44,7 +71,7 @@ def table(history: dict[str, Any], numeric: bool = False) -> Any:
                 row[name] = f"{middle:.4g}" + (f" [{low:.4g}, {high:.4g}]" if len(values) > 1 else "")
             else:
                 row[name] = "none"  # such as the live nets where all are dead
-    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("unit")
+    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis(title_of(history))
 
 
 def by_epoch(history: dict[str, Any]) -> Any:

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import files, history, plain_pickle, provenance, settings
+from common import files, history, plain_pickle, provenance, settings, tables
 
 import numpy as np
 import pytest
+import trial_runs
 from conftest import ROOT, quick_run, wait_for
 
 UNITS = ("deep/seed-0", "deep/seed-1", "shallow/seed-0")
@@ -282,6 +283,24 @@ def test_one_training_may_give_several_units(run):
     assert [measured[unit]["summary"]["loss"] for unit in more["sgd"]] == [1.0, 1.0, 2.0]  # what was there stays
     with pytest.raises(settings.Problem, match="sgd/last: its results are a NoneType"):
         extended.keep("sgd", results(stages["sgd"], 2.0))
+
+
+@pytest.mark.parametrize(
+    ("arms", "units", "title"),
+    [
+        ({"nets": ["deep"]}, ["deep/seed-0"], "net"),
+        ({"batch_sizes": [32, 64]}, ["batch-0032", "batch-0064"], "batch size"),
+        ({"learning_rates": [0.1, 1e-3]}, ["0.1/seed-0", "0.001/seed-0"], "learning rate"),
+        ({"functions": ["f1"], "nets": ["deep"], "seeds": [1]}, ["f1/deep/seed-1"], "function / net"),
+        ({"arms": ["sgd/early"]}, ["sgd/early"], "arm"),
+        ({"seeds": [0]}, ["walk/seed-0"], "unit"),
+    ],
+)
+def test_tables_say_what_their_first_column_holds(arms, units, title):
+    made_up = trial_runs.made_up_history(
+        "hw1_1/tiny", {unit: {"summary": {"loss": 1.0}} for unit in units}, settings=arms
+    )
+    assert tables.table(made_up).index.name == title
 
 
 def test_curves_come_one_row_an_epoch(run):
