@@ -1,4 +1,4 @@
-# Read by run_all.sh, tests/run.sh and .ci/run, which have set `root`. Plain POSIX shell, as these are.
+# Read by run_all.sh, tests/run.sh and .ci/run, which have set `root`. Plain POSIX shell, as the first two are.
 # Sets `python` to the path of $PYTHON, or of the first usual name that runs and is in range. With --no-venv among the
 # arguments it will do the work, else it only makes .venv.
 find_python() {

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, usual_signals
 
-EXPERIMENTS = re.search(r'experiments="(.*?)"', (ROOT / "run_all.sh").read_text(), re.DOTALL)[1].split()
+from report import build
+
+EXPERIMENTS = list(build.experiments())
 FIRST, SECOND = EXPERIMENTS[:2]
 DRIVER = ("run_all.sh", "common/environment.sh", "tests/run.sh")
 MODULES = "__init__ children driver environment gpu requirements signals"
